@@ -1,0 +1,90 @@
+"""The words that every other module shares: batches, policies, statistics and errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+class TransitionBatch(NamedTuple):
+    """Transitions in the data's own units, with the columns that the current run added to them."""
+
+    observations: Tensor  # (B, O) float32
+    actions: Tensor  # (B, A) float32
+    rewards: Tensor  # (B,) float32
+    next_observations: Tensor  # (B, O) float32
+    terminations: Tensor  # (B,) float32, 1 where the environment ended the episode; a time-out is 0
+    columns: dict[str, Tensor]  # name -> (B,) or (B, K) float32, such as base actions or returns
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """What the networks need to know of the training data, all float32."""
+
+    observation_mean: Tensor  # (O,)
+    observation_std: Tensor  # (O,), floored so that it can be divided by
+    action_low: Tensor  # (A,)
+    action_high: Tensor  # (A,)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that can be rolled out: normalization and clipping are its own business."""
+
+    def act(self, observations: Array) -> Array:
+        """Map observations (O,) or (B, O) to actions (A,) or (B, A) in the environment's units."""
+        ...
+
+
+@runtime_checkable
+class HasReferencePolicies(Protocol):
+    """A module whose policy is to be compared with fixed ones."""
+
+    def reference_policies(self) -> dict[str, Policy]:
+        """The fixed policies that exist by now, by name; `base` is what improvement is measured against."""
+        ...
+
+
+class ResidualProbe(NamedTuple):
+    """A policy's residual at some states, in actions scaled to [-1, 1]."""
+
+    base_actions: Tensor  # (B, A)
+    actions: Tensor  # (B, A), after clipping
+    unclipped_actions: Tensor  # (B, A)
+    latents: Tensor  # (B, L)
+    latent_bound: float
+    jacobians: Tensor  # (B, A, L), of the unclipped action by the latent
+
+
+@runtime_checkable
+class HasResidual(Protocol):
+    """A module whose policy is a frozen base plus a residual."""
+
+    def probe_residual(self, observations: Tensor) -> ResidualProbe:
+        """Evaluate base and residual at raw observations (B, O), without gradients."""
+        ...
+
+
+class UserError(ValueError):
+    """Something that the user can mend; the message states what was found, what was expected, and the remedy."""
+
+
+class DataError(UserError):
+    """A data set that cannot be found, read or trained on."""
+
+
+class EnvironmentUnavailableError(UserError):
+    """The simulator that belongs to a data set cannot be made here."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that does not fit the model or the data."""
+
+
+class NonFiniteLossError(UserError):
+    """A loss became NaN or infinite."""
