@@ -1,0 +1,30 @@
+"""Offline data: sources, transitions in memory, statistics, and the datamodule that hands them out."""
+
+from spar_lightning.data.behavior import Behavior, BehaviorPolicy, load_behavior
+from spar_lightning.data.collect import collect
+from spar_lightning.data.environments import make_environment
+from spar_lightning.data.loader import SequentialLoader, TransitionLoader
+from spar_lightning.data.module import OfflineDataModule
+from spar_lightning.data.recipes import BUNDLED_DATASETS
+from spar_lightning.data.reference_scores import REFERENCE_SCORES
+from spar_lightning.data.sources import Episode, OfflineDataset, open_dataset
+from spar_lightning.data.statistics import compute_statistics
+from spar_lightning.data.transitions import Transitions
+
+__all__ = [
+    "BUNDLED_DATASETS",
+    "REFERENCE_SCORES",
+    "Behavior",
+    "BehaviorPolicy",
+    "Episode",
+    "OfflineDataModule",
+    "OfflineDataset",
+    "SequentialLoader",
+    "TransitionLoader",
+    "Transitions",
+    "collect",
+    "compute_statistics",
+    "load_behavior",
+    "make_environment",
+    "open_dataset",
+]

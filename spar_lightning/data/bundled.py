@@ -1,0 +1,23 @@
+"""The bundled data sets: collected on first use, then ordinary Minari data sets."""
+
+from __future__ import annotations
+
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from spar_lightning.data.collect import collect
+from spar_lightning.data.dataset import OfflineDataset
+from spar_lightning.data.minari_source import open_minari
+from spar_lightning.data.recipes import parse_bundled_id
+
+
+def open_bundled(name: str) -> OfflineDataset:
+    """Open a bundled data set, collecting it first if it is not on this machine yet.
+
+    Raises:
+        DataError: there is no such bundled data set.
+        EnvironmentUnavailableError: it has to be collected, and its simulator is missing.
+    """
+    parse_bundled_id(name)
+    if not (get_dataset_path(name) / "data").exists():
+        collect(name)
+    return open_minari(name)

@@ -1,0 +1,89 @@
+"""Batches from memory, resumable at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spar_lightning.data.transitions import Transitions
+from spar_lightning.types import TransitionBatch
+
+_BLOCK = 512  # batches whose indices are drawn at once
+_ENDLESS = 1 << 40  # batches
+
+
+def batch_indices(seed: int, rank: int, block: int, num_transitions: int, batch_size: int) -> Tensor:
+    """The indices (512, B) int64 of one block of batches: uniform, with replacement.
+
+    A pure function of its arguments, drawn on the CPU: the same on every device, and batch `position` of a run is
+    row `position % 512` of block `position // 512`, whoever asks and whenever.
+    """
+    state = np.random.SeedSequence((seed, rank, block)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    return torch.randint(num_transitions, (_BLOCK, batch_size), generator=generator)
+
+
+class TransitionLoader:
+    """Uniformly sampled batches, without end and without workers.
+
+    It is a plain iterable, since a DataLoader costs more than the batch itself. Its length is a huge constant: the
+    epoch never ends, so that every resume is a mid-epoch one (Lightning does not restore a loader's state at the end
+    of an epoch), and it has a length at all because Lightning prefetches from an unsized iterable, whose saved
+    position would then be one too far. Stop by `max_steps`.
+
+    Args:
+        transitions: what to sample from; columns added to it later are in the batches.
+        batch_size: transitions a batch.
+        seed: of the run.
+        rank: of this process, so that processes draw different batches.
+    """
+
+    def __init__(self, transitions: Transitions, batch_size: int, seed: int, rank: int = 0) -> None:
+        self._transitions = transitions
+        self.batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._position = 0
+
+    def __len__(self) -> int:
+        return _ENDLESS
+
+    def __iter__(self) -> Iterator[TransitionBatch]:
+        # A generator: nothing is drawn before the first batch is asked for, since Lightning calls `iter` twice.
+        block, rows = -1, tuple[Tensor, ...]()
+        while True:
+            number, row = divmod(self._position, _BLOCK)
+            if number != block:
+                block, rows = number, self._draw(number).unbind()
+            self._position += 1  # before the batch is out, so that a state saved meanwhile counts it
+            yield self._transitions.batch(rows[row])
+
+    def state_dict(self) -> dict[str, int]:
+        """The number of batches handed out."""
+        return {"position": self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that were handed out when the state was saved."""
+        self._position = state["position"]
+
+    def _draw(self, block: int) -> Tensor:
+        indices = batch_indices(self._seed, self._rank, block, len(self._transitions), self.batch_size)
+        return indices.to(self._transitions.device)
+
+
+class SequentialLoader:
+    """All transitions once, in time order, in chunks: for validation losses."""
+
+    def __init__(self, transitions: Transitions, chunk_size: int = 4096) -> None:
+        self._transitions = transitions
+        self._chunk_size = chunk_size
+
+    def __len__(self) -> int:
+        return -(-len(self._transitions) // self._chunk_size)
+
+    def __iter__(self) -> Iterator[TransitionBatch]:
+        for start in range(0, len(self._transitions), self._chunk_size):
+            yield self._transitions.batch(slice(start, start + self._chunk_size))

@@ -1,0 +1,188 @@
+"""The LightningDataModule that trains any offline algorithm from memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+import gymnasium as gym
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from spar_lightning.data.environments import make_environment
+from spar_lightning.data.loader import SequentialLoader, TransitionLoader
+from spar_lightning.data.sources import OfflineDataset, open_dataset
+from spar_lightning.data.statistics import compute_statistics
+from spar_lightning.data.transitions import Transitions
+from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
+
+T = TypeVar("T")
+
+_SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
+
+
+class OfflineDataModule(pl.LightningDataModule):
+    """A data set of recorded transitions, held in memory and sampled uniformly.
+
+    Args:
+        dataset: `spar/<env>/<kind>-v0` with env in walker2d, hopper, halfcheetah and kind in medium, medium-replay,
+            medium-expert, expert (collected on first use, in about a minute), or the id of a local Minari data set.
+        batch_size: transitions a batch, for each process.
+        validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
+        seed: of the sampling; by default that of `seed_everything`, else 0.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "spar/walker2d/medium-replay-v0",
+        batch_size: int = 256,
+        validation_fraction: float = 0.05,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise DataError(f"`batch_size` is {batch_size}, expected at least 1 transition.")
+        if not 0 <= validation_fraction < 1:
+            raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
+        if seed is not None and seed < 0:
+            raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
+        self.name = self._name = dataset
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self._dataset: OfflineDataset | None = None
+        self._statistics: DatasetStatistics | None = None
+        self._transitions: Transitions | None = None
+        self._validation_transitions: Transitions | None = None
+
+    def prepare_data(self) -> None:
+        """Fetch or collect the data set, if it is not on this machine."""
+        self._opened()
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - Lightning's signature
+        """Read the data once, and put them on the trainer's device."""
+        if self._transitions is None:
+            self._load()
+        if self.trainer is not None:
+            self._move(self.trainer.strategy.root_device)
+
+    @property
+    def observation_dim(self) -> int:
+        """Number of observation dimensions; cheap, and known before `setup`."""
+        return self._opened().observation_dim
+
+    @property
+    def action_dim(self) -> int:
+        """Number of action dimensions; cheap, and known before `setup`."""
+        return self._opened().action_dim
+
+    @property
+    def reference_scores(self) -> tuple[float, float] | None:
+        """Returns that score 0 and 100 on the normalized scale, None where no scale is defined."""
+        return self._opened().reference_scores
+
+    @property
+    def environment_id(self) -> str | None:
+        """Gymnasium id of the environment that the data came from, None where unknown."""
+        spec = self._opened().environment_spec
+        return None if spec is None else spec.id
+
+    @property
+    def transitions(self) -> Transitions:
+        """The training part, in time order."""
+        return _ready(self._transitions)
+
+    @property
+    def validation_transitions(self) -> Transitions | None:
+        """The held-out part, in time order, None where nothing is held out."""
+        _ready(self._transitions)
+        return self._validation_transitions
+
+    @property
+    def statistics(self) -> DatasetStatistics:
+        """Of the training part."""
+        return _ready(self._statistics)
+
+    def make_environment(self) -> gym.Env[Any, Any]:
+        """A fresh environment of the kind that the data came from, with its time limit.
+
+        Raises:
+            EnvironmentUnavailableError: the data set names no environment, or it cannot be made here.
+        """
+        spec = self._opened().environment_spec
+        if spec is None:
+            raise EnvironmentUnavailableError(
+                f"`{self.name}` does not say which environment it came from; expected a Gymnasium spec in its "
+                "metadata. Policies can be trained on it, but not rolled out: turn the rollouts off."
+            )
+        return make_environment(spec)
+
+    def train_dataloader(self) -> TransitionLoader:
+        """Endless uniformly sampled batches; each process draws its own."""
+        rank = 0 if self.trainer is None else self.trainer.global_rank
+        return TransitionLoader(self.transitions, self.batch_size, self.seed, rank)
+
+    def val_dataloader(self) -> SequentialLoader | list[Tensor]:
+        """The held-out transitions in chunks; one dummy item if there are none, so that rollouts still happen."""
+        held_out = self.validation_transitions
+        return [torch.zeros(1)] if held_out is None else SequentialLoader(held_out)
+
+    def test_dataloader(self) -> list[Tensor]:
+        """One dummy item: a test is a rollout."""
+        return [torch.zeros(1)]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Nothing, for batches that were drawn on the device: this runs in every step."""
+        if isinstance(batch, TransitionBatch) and batch.observations.device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def _opened(self) -> OfflineDataset:
+        if self._dataset is None:
+            self._dataset = open_dataset(self._name)
+        return self._dataset
+
+    def _load(self) -> None:
+        dataset = self._opened()
+        everything = Transitions.from_episodes(dataset.episodes())
+        held_out = _held_out_episodes(everything.num_episodes, self.validation_fraction)
+        training = np.setdiff1d(np.arange(everything.num_episodes), held_out)
+        self._transitions = everything.select_episodes(training.tolist()) if held_out else everything
+        self._validation_transitions = everything.select_episodes(held_out) if held_out else None
+        self._statistics = compute_statistics(self._transitions, dataset.action_low, dataset.action_high)
+        self._report(everything.num_episodes, len(held_out))
+
+    def _move(self, device: torch.device) -> None:
+        self._transitions = self.transitions.to(device)
+        if self._validation_transitions is not None:
+            self._validation_transitions = self._validation_transitions.to(device)
+
+    def _report(self, episodes: int, held_out: int) -> None:
+        rows = len(self.transitions)
+        rank_zero_info(
+            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions; {held_out} episodes are held out."
+        )
+        low, high = self.statistics.action_low, self.statistics.action_high
+        actions = self.transitions.actions.cpu()
+        outside = ((actions < low) | (actions > high)).float().mean().item()
+        if outside > 0:
+            rank_zero_warn(
+                f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "
+                f"{low.tolist()} to {high.tolist()}; they are clipped where a policy needs it."
+            )
+
+
+def _ready(value: T | None) -> T:
+    if value is None:
+        raise DataError("The data are not read yet: call `setup()` first, or let the Trainer do it.")
+    return value
+
+
+def _held_out_episodes(num_episodes: int, fraction: float) -> list[int]:
+    """Numbers of the held-out episodes, ascending: a rounded share of them, never all."""
+    count = min(int(num_episodes * fraction + 0.5), num_episodes - 1)
+    order = np.random.default_rng(_SPLIT_SEED).permutation(num_episodes)
+    return sorted(order[:count].tolist())

@@ -1,0 +1,22 @@
+"""Evaluation in simulators: rollouts, scores, paired comparison, and drift from the data's manifold."""
+
+from spar_lightning.evaluation.comparison import Comparison, Improvement, PolicyEvaluator, Scores
+from spar_lightning.evaluation.drift import normal_drift
+from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement, ResidualStatistics
+from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, rollout
+from spar_lightning.evaluation.scores import normalized_score
+
+__all__ = [
+    "Comparison",
+    "EpisodeRunner",
+    "EpisodeScores",
+    "Improvement",
+    "PairedImprovement",
+    "PolicyEvaluator",
+    "ResidualStatistics",
+    "Rollouts",
+    "Scores",
+    "normal_drift",
+    "normalized_score",
+    "rollout",
+]

@@ -1,0 +1,118 @@
+"""Episodes of a policy in a simulator: one environment an episode, one policy call a step for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from spar_lightning.types import Policy, UserError
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Environment = gym.Env[FloatArray, FloatArray]
+
+
+class Rollouts(NamedTuple):
+    """What n episodes came to, in the order of their seeds."""
+
+    seeds: list[int]
+    returns: npt.NDArray[np.float64]  # (n,), undiscounted
+    lengths: npt.NDArray[np.int64]  # (n,), steps
+    trajectories: list[tuple[FloatArray, FloatArray]] | None  # an episode: observations (T, O) and actions (T, A)
+
+
+def rollout(
+    policy: Policy, make_environment: Callable[[], Environment], seeds: Sequence[int], record: bool = False
+) -> Rollouts:
+    """Run one episode for each seed in fresh environments, and close them.
+
+    Args:
+        policy: called as `act(observations (n, O)) -> actions (n, A)`; it is taken as deterministic.
+        make_environment: makes one environment that ends its episodes by itself (a time limit).
+        seeds: episode i starts from `reset(seed=seeds[i])`.
+        record: keep the observations and actions of every step.
+
+    Raises:
+        UserError: if the policy returns a NaN or an infinite action.
+    """
+    with EpisodeRunner(make_environment) as runner:
+        return runner.run(policy, seeds, record)
+
+
+class EpisodeRunner:
+    """Runs episodes, and keeps its environments open from one call to the next.
+
+    Environments are stepped one by one rather than through `gymnasium.vector`: a vector environment starts the next
+    episode of whatever has ended (autoreset), which would cost simulator time and whose rewards would have to be told
+    apart from the first episode's. Here an episode that ended costs nothing any more.
+
+    Args:
+        make_environment: makes one environment; called when more episodes are asked for than ever before.
+    """
+
+    def __init__(self, make_environment: Callable[[], Environment]) -> None:
+        self._make_environment = make_environment
+        self._environments: list[Environment] = []
+
+    def __enter__(self) -> EpisodeRunner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every environment; the runner can be used again and makes new ones."""
+        while self._environments:
+            self._environments.pop().close()
+
+    def open(self, count: int) -> list[Environment]:
+        """At least `count` environments, the first `count` of which are returned."""
+        while len(self._environments) < count:
+            self._environments.append(self._make_environment())
+        return self._environments[:count]
+
+    def run(self, policy: Policy, seeds: Sequence[int], record: bool = False) -> Rollouts:
+        """Run one episode for each seed; see `rollout` for arguments and errors. No seeds give empty arrays."""
+        environments = self.open(len(seeds))
+        returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.int64)
+        steps: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in seeds]
+        current = [environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)]
+        running = list(range(len(seeds)))
+        while running:
+            observations = np.stack(current)
+            actions = policy.act(observations)
+            _require_finite(actions, [seeds[episode] for episode in running], int(lengths[running[0]]))
+            still_running, current = [], []
+            for row, episode in enumerate(running):
+                observation, reward, terminated, truncated, _ = environments[episode].step(actions[row])
+                returns[episode] += float(reward)
+                lengths[episode] += 1
+                if record:
+                    steps[episode].append((observations[row], actions[row]))
+                if not (terminated or truncated):
+                    still_running.append(episode)
+                    current.append(observation)
+            running = still_running
+        return Rollouts(list(seeds), returns, lengths, [_stack(episode) for episode in steps] if record else None)
+
+
+def _stack(steps: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    observations, actions = zip(*steps, strict=True)
+    return np.stack(observations), np.stack(actions)
+
+
+def _require_finite(actions: FloatArray, seeds: list[int], step: int) -> None:
+    # MuJoCo takes a NaN action without a word, and the episode goes on.
+    if np.isfinite(actions).all():
+        return
+    row = int(np.argmin(np.isfinite(actions).all(axis=-1)))
+    raise UserError(
+        f"the policy's action at step {step} of the episode with seed {seeds[row]} is {actions[row].tolist()}, "
+        "expected finite numbers: its weights or normalization statistics hold a NaN, take an earlier checkpoint"
+    )

@@ -1,0 +1,181 @@
+"""The equations of this project as pure functions: no state, no Lightning, no environment.
+
+Symbols follow the specification: `B` transitions or states, `K` candidates a state, `L` latent and `A` action
+dimensions, `C` critics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.signal import lfilter
+from torch import Tensor
+
+SCALE_EPSILON = 1e-6
+"""Added to a spread before it divides: a flat value landscape must not become an infinite slope."""
+
+
+def td_target(rewards: Tensor, terminations: Tensor, next_values: Tensor, discount: float) -> Tensor:
+    r"""One-step bootstrapped target :math:`r + \gamma (1 - d) V(s')`.
+
+    Args:
+        rewards: (B,).
+        terminations: (B,), 1 where the environment ended the episode; a time-out is 0 and does bootstrap.
+        next_values: (B,), values of the next states in the reward's own scale.
+        discount: per step, in [0, 1].
+
+    >>> td_target(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0]), torch.tensor([10.0, 10.0]), 0.9)
+    tensor([10.,  1.])
+    """
+    return rewards + discount * (1.0 - terminations) * next_values
+
+
+def lambda_returns(
+    rewards: npt.NDArray[np.float64],
+    terminations: npt.NDArray[np.bool_],
+    next_values: npt.NDArray[np.float64],
+    episode_ends: npt.NDArray[np.bool_],
+    discount: float,
+    trace_decay: float,
+) -> npt.NDArray[np.float64]:
+    r"""Lambda-returns of every transition of a data set in order of time.
+
+    .. math:: G_t = r_t + \gamma (1 - d_t) [(1 - \lambda) V(s_{t+1}) + \lambda G_{t+1}]
+
+    At the last step of an episode that was cut off (time-out, end of the data) `G_t = r_t + discount * V(s_{t+1})`.
+
+    Args:
+        rewards: (N,) in order of time, episode after episode.
+        terminations: (N,), true only where the environment ended the episode.
+        next_values: (N,), `V(s_{t+1})` in the reward's scale. With `trace_decay` 1 only cut-offs are read.
+        episode_ends: (N,), true at the last transition of each episode; the last row must be an end.
+        discount: per step, in [0, 1].
+        trace_decay: lambda in [0, 1]: 1 are Monte Carlo returns, 0 is one-step temporal difference.
+
+    Raises:
+        ValueError: if the last row does not end an episode: its return would have nothing to stand on.
+
+    >>> ends = np.array([False, False, True])
+    >>> lambda_returns(np.ones(3), ends, np.zeros(3), ends, discount=0.5, trace_decay=1.0)
+    array([1.75, 1.5 , 1.  ])
+    """
+    if not episode_ends[-1]:
+        raise ValueError(
+            "`episode_ends` is false at the last row, expected every transition to lie in an ended episode"
+        )
+    bootstrap = np.where(episode_ends, 1.0, 1.0 - trace_decay) * ~terminations
+    # 0 * NaN is NaN: rows whose next value is not read may hold anything.
+    inputs = rewards + discount * np.where(bootstrap > 0, bootstrap * next_values, 0.0)
+    returns = np.empty_like(inputs)
+    stops = np.flatnonzero(episode_ends) + 1
+    denominator = np.array([1.0, -discount * trace_decay])
+    for start, stop in zip(np.concatenate([[0], stops[:-1]]), stops, strict=True):
+        returns[start:stop] = lfilter([1.0], denominator, inputs[start:stop][::-1])[::-1]
+    return returns
+
+
+def critic_loss(q_values: Tensor, target_q: Tensor) -> Tensor:
+    """Squared error, mean over the batch and summed over critics: q_values (C, B), target_q (B,) -> scalar."""
+    return (q_values.float() - target_q.float()).square().mean(dim=1).sum()
+
+
+def expectile_loss(values: Tensor, targets: Tensor, expectile: float) -> Tensor:
+    r"""Asymmetric squared error :math:`|\tau - 1(u < 0)| u^2` with `u = targets - values`; 0.5 is half the mean square.
+
+    Source: implicit Q-learning (Kostrikov et al., 2021), equation 3. Both arguments are (B,).
+
+    >>> expectile_loss(torch.zeros(2), torch.tensor([1.0, -1.0]), 0.7)
+    tensor(0.5000)
+    """
+    error = targets.float() - values.float()
+    weight = torch.where(error < 0, 1.0 - expectile, expectile)
+    return (weight * error.square()).mean()
+
+
+def conservative(q_values: Tensor, deviations: float | None = None) -> Tensor:
+    """A pessimistic value of an ensemble: q_values (C, ...) -> (...).
+
+    Args:
+        q_values: estimates of C critics.
+        deviations: None takes the minimum over critics; a number k takes `mean - k * std` (population std).
+
+    >>> conservative(torch.tensor([[1.0], [3.0]])), conservative(torch.tensor([[1.0], [3.0]]), 2.0)
+    (tensor([1.]), tensor([0.]))
+    """
+    if deviations is None:
+        return q_values.amin(dim=0)
+    return q_values.mean(dim=0) - deviations * q_values.std(dim=0, correction=0)
+
+
+def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_std)^2) || N(0, I)), summed over L, mean over the batch: (B, L), (B, L) -> scalar."""
+    kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0) - log_std
+    return kl.sum(dim=-1).mean()
+
+
+def manifold_loss(
+    decoded: Tensor, residuals: Tensor, mean: Tensor, log_std: Tensor, beta: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Evidence bound of the residual manifold: squared error summed over A, plus `beta` times the KL to the prior.
+
+    Args:
+        decoded: (B, A), decoded standardized residuals.
+        residuals: (B, A), the data's, standardized.
+        mean: (B, L), of the encoder's Gaussian.
+        log_std: (B, L), likewise.
+        beta: weight of the KL term.
+    """
+    reconstruction = (decoded.float() - residuals.float()).square().sum(dim=-1).mean()
+    kl = gaussian_kl(mean.float(), log_std.float())
+    return reconstruction + beta * kl, {"fit/reconstruction": reconstruction.detach(), "fit/kl": kl.detach()}
+
+
+def latent_candidates(latents: Tensor, noise: Tensor, sigma: float, bound: float) -> Tensor:
+    """The policy's own latent and K - 1 neighbours in the box: (B, L), noise (K - 1, B, L) -> (K, B, L)."""
+    neighbours = (latents + sigma * noise).clamp(-bound, bound)
+    return torch.cat([latents.unsqueeze(0), neighbours])
+
+
+def self_imitation_weights(values: Tensor, candidates: Tensor, sigma: float, kappa: float) -> Tensor:
+    r"""Weights of latent self-imitation: value against the prior, both on a scale free of the reward's.
+
+    .. math::
+        J_k = \kappa (q_k - \bar q) / \mathrm{slope} - |z_k|^2 / 2, \qquad
+        w = \mathrm{softmax}_k (J_k / \overline{\mathrm{std}_k(J_k)})
+
+    with `slope` the mean over states of `std_k(q_k) / sigma`: how fast value rises per unit of latent.
+
+    Args:
+        values: (K, B), conservative values of the candidates.
+        candidates: (K, B, L), their latents; the first is the policy's own.
+        sigma: standard deviation of the candidates around the policy.
+        kappa: prior standard deviations that a unit of value slope may buy.
+
+    Returns:
+        (K, B), summing to one over K.
+    """
+    values = values.float()
+    slope = values.std(dim=0, correction=0).mean() / sigma + SCALE_EPSILON
+    advantage = (values - values.mean(dim=0)) / slope
+    objective = kappa * advantage - 0.5 * candidates.float().square().sum(dim=-1)
+    temperature = objective.std(dim=0, correction=0).mean() + SCALE_EPSILON
+    return torch.softmax(objective / temperature, dim=0)
+
+
+def weighted_mean(weights: Tensor, candidates: Tensor) -> Tensor:
+    """Average of candidates under their weights: (K, B), (K, B, D) -> (B, D), without a reduced-precision matmul."""
+    return (weights.unsqueeze(-1) * candidates.float()).sum(dim=0)
+
+
+def imitation_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Squared distance, summed over the last dimension, mean over the batch: (B, D), (B, D) -> scalar."""
+    return (prediction.float() - target.float()).square().sum(dim=-1).mean()
+
+
+@torch.no_grad()
+def update_average(averages: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
+    """Move averages towards sources in place, `average += tau * (source - average)`: target networks, slow policies."""
+    torch._foreach_lerp_(list(averages), list(sources), tau)

@@ -1,0 +1,45 @@
+"""How modules act: arrays or tensors, one observation or many."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spar_lightning.types import Array, UserError
+
+
+class ActsOnArrays:
+    """Gives `act` to a class that can map a batch of raw observations to actions in the environment's units."""
+
+    observation_dim: int
+
+    def _select_actions(self, observations: Tensor) -> Tensor:
+        """Raw observations (B, O) float32 on the policy's device -> actions (B, A)."""
+        raise NotImplementedError
+
+    def _policy_device(self) -> torch.device:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def act(self, observations: Array) -> Array:
+        """The policy's action, deterministic; normalization and clipping are inside.
+
+        Args:
+            observations: (O,) or (B, O), numpy or tensor, in the environment's units.
+
+        Returns:
+            Actions (A,) or (B, A) in the environment's units, float32, of the kind of the argument.
+
+        Raises:
+            UserError: if the last dimension is not the one that the policy was built for.
+        """
+        if observations.ndim not in (1, 2) or observations.shape[-1] != self.observation_dim:
+            raise UserError(
+                f"`observations` has shape {tuple(observations.shape)}, the policy expects (*, {self.observation_dim}):"
+                " was it trained on another environment?"
+            )
+        batch = torch.as_tensor(np.atleast_2d(observations) if isinstance(observations, np.ndarray) else observations)
+        batch = batch.to(self._policy_device(), torch.float32).reshape(-1, self.observation_dim)
+        actions = self._select_actions(batch).reshape(*observations.shape[:-1], -1)
+        return actions.cpu().numpy() if isinstance(observations, np.ndarray) else actions

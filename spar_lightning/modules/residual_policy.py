@@ -1,0 +1,122 @@
+"""The policy of stage 2: a frozen base, a manifold of residuals, and an actor that moves on it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import repeat
+from torch import Tensor, nn
+
+from spar_lightning.modules.averages import frozen_copy
+from spar_lightning.modules.bc import BCModule
+from spar_lightning.modules.policy import ActsOnArrays
+from spar_lightning.networks import GaussianManifold, LatentActor, VariationalManifold
+from spar_lightning.types import ResidualProbe
+
+
+class States(NamedTuple):
+    """Where the policy stands: what every network is conditioned on."""
+
+    observations: Tensor  # (B, O), normalized
+    base_actions: Tensor  # (B, A), scaled to [-1, 1]
+
+    def first(self, count: int) -> States:
+        """The first `count` states of the batch."""
+        return States(self.observations[:count], self.base_actions[:count])
+
+    def repeated(self, count: int) -> States:
+        """Every state once for each of `count` candidates, candidates outermost: (count * B, ...)."""
+        return States(*(repeat(field, "b d -> (k b) d", k=count) for field in self))
+
+
+class ResidualPolicy(nn.Module):
+    r"""Actions as a function of state and latent, and the latents that the actor chooses.
+
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+
+    Args:
+        base: the frozen base, which also owns the normalization.
+        manifold: the decoder `g` of latents to standardized residuals.
+        actor: `mu`; its running average is what acts.
+        use_base: False puts zero in the base's place: the manifold then models actions, not residuals.
+    """
+
+    residual_scale: Tensor
+    is_fitted: Tensor
+
+    def __init__(
+        self,
+        base: BCModule,
+        manifold: VariationalManifold | GaussianManifold,
+        actor: LatentActor,
+        use_base: bool = True,
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.manifold = manifold
+        self.actor = actor
+        self.average_actor = frozen_copy(actor)
+        self.use_base = use_base
+        self.register_buffer("residual_scale", torch.ones(base.action_dim))
+        self.register_buffer("is_fitted", torch.tensor(False))
+
+    def locate(self, observations: Tensor) -> States:
+        """Raw observations (B, O) -> the states that every network is conditioned on."""
+        normalized = self.base.normalizer.normalize(observations)
+        if self.use_base:
+            return States(normalized, self.base(normalized))
+        return States(normalized, normalized.new_zeros(len(normalized), self.base.action_dim))
+
+    def decode(self, states: States, latents: Tensor) -> Tensor:
+        """The action before clipping, `base + rho * g(s, a_b, z)`: (B, L) -> (B, A)."""
+        return states.base_actions + self.residual_scale * self.manifold.decode(*states, latents)
+
+    def forward(self, states: States, latents: Tensor) -> Tensor:
+        """The action `a(s, z)`, scaled to [-1, 1]: latents (B, L) -> (B, A)."""
+        return self.decode(states, latents).clamp(-1.0, 1.0)
+
+    def select(self, observations: Tensor) -> Tensor:
+        """Raw observations (B, O) -> the averaged actor's actions (B, A) in the environment's units."""
+        states = self.locate(observations)
+        return self.base.normalizer.unscale(self(states, self.average_actor(*states)))
+
+    def freeze_manifold(self) -> None:
+        """End the fit: from here on candidates come from one fixed manifold."""
+        self.is_fitted.fill_(True)
+        self.manifold.requires_grad_(False)
+
+    @torch.no_grad()
+    def probe(self, observations: Tensor) -> ResidualProbe:
+        """The residual at raw observations (B, O), and how it moves with the latent."""
+        states = self.locate(observations)
+        latents = self.average_actor(*states)
+        with torch.enable_grad():
+            inputs = latents.detach().requires_grad_()
+            unclipped = self.decode(states, inputs)
+            rows = [torch.autograd.grad(column.sum(), inputs, retain_graph=True)[0] for column in unclipped.unbind(1)]
+        unclipped = unclipped.detach()
+        return ResidualProbe(
+            base_actions=states.base_actions,
+            actions=unclipped.clamp(-1.0, 1.0),
+            unclipped_actions=unclipped,
+            latents=latents,
+            latent_bound=self.actor.bound,
+            jacobians=torch.stack(rows, dim=1),
+        )
+
+
+class FittedPolicy(ActsOnArrays):
+    """The policy at the latent's origin: what fitting the data gave, before any improvement."""
+
+    def __init__(self, policy: ResidualPolicy) -> None:
+        self.policy = policy
+        self.observation_dim = policy.base.observation_dim
+
+    def _select_actions(self, observations: Tensor) -> Tensor:
+        states = self.policy.locate(observations)
+        origin = observations.new_zeros(len(observations), self.policy.manifold.latent_dim)
+        return self.policy.base.normalizer.unscale(self.policy(states, origin))
+
+    def _policy_device(self) -> torch.device:
+        return self.policy.residual_scale.device

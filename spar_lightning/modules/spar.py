@@ -1,0 +1,447 @@
+"""Stage 2: a residual on a frozen base, improved by latent self-imitation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import lightning.pytorch as pl
+import torch
+from einops import rearrange
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from spar_lightning import functional as SF
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.modules.averages import MovingAverage, frozen_copy
+from spar_lightning.modules.base import add_base_columns, check_dimensions, check_statistics, residual_spread
+from spar_lightning.modules.bc import BCModule
+from spar_lightning.modules.policy import ActsOnArrays
+from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy, States
+from spar_lightning.modules.returns import ReturnSweep
+from spar_lightning.networks import EnsembleCritic, GaussianManifold, LatentActor, ValueNetwork, VariationalManifold
+from spar_lightning.types import Policy, ResidualProbe, TransitionBatch
+
+Metrics = dict[str, Tensor]
+
+
+class SPARModule(ActsOnArrays, pl.LightningModule):
+    r"""Support-Preserving Action Rectification: `action = base(s) + residual(s, base(s))`.
+
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+
+    During the first `warmup_steps` updates the residual manifold `g` is fitted to the data and the critic to the
+    data's returns. Then `g` is frozen and the latent actor `mu` imitates its own candidates, weighted by value: no
+    gradient of the critic with respect to the action is ever followed. One update is one critic step.
+
+    The residual form, the frozen base, the conservative critic and latent self-imitation are the paper's (arXiv
+    2605.27877); every formula and default beyond those is this project's reconstruction, hence an argument.
+
+    Args:
+        base: a trained `BCModule`, which is frozen in place, or its hyper-parameters, from which it is rebuilt (its
+            weights then come from a checkpoint).
+        hidden_dims: widths of the hidden layers of every network.
+        discount: per step.
+        num_critics: Q-networks in the ensemble.
+        critic_target: `returns` regresses on lambda-returns of the data; `in_sample` (as IQL) and `policy` (as
+            actor-critic methods) bootstrap after the warm-up.
+        trace_decay: lambda of the returns, in [0, 1]; 1 are Monte Carlo returns.
+        refresh_every: updates between two sweeps of the returns; None is max(2000, transitions / 50).
+        expectile: of the value network's regression on returns; 0.5 is the mean.
+        bootstrap_expectile: of the value network under `in_sample`.
+        conservative_deviations: None values an action by the minimum over critics, k by `mean - k * std`.
+        target_tau: rate of the target critic of the bootstrapped kinds.
+        target_noise: spread of the next latent under `policy`, in units of `sigma`.
+        critic_tau: rate of the averaged critic that values candidates; 1 values them with the raw one.
+        actor_tau: rate of the averaged actor, which is the result.
+        warmup_steps: updates before the actor moves.
+        freeze_critic: stop the critic at the end of the warm-up (faster, often as good).
+        residual: False leaves the base out: the manifold then models the actions themselves.
+        manifold: `cvae`, or `gaussian` (no decoder: the latent scales the residuals' spread directly).
+        latent_dim: L; None is twice the action's size.
+        beta: weight of the manifold's KL term.
+        latent_bound: half-width of the box that latents are kept in: the support.
+        min_residual_scale: floor of the residuals' spread, as a fraction of the actions' own.
+        improvement: `lsi`, `value_gradient` (through the decoder, for comparison) or `none`.
+        regression: `latent` regresses on the weighted latent, `residual` on the weighted action.
+        num_candidates: K a state, the policy's own latent among them.
+        sigma: spread of the candidates around the policy, in prior standard deviations.
+        kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
+        actor_every: critic updates per actor update.
+        lsi_batch: states of the batch that an actor update uses.
+        learning_rate: of Adam for critic, value network and manifold.
+        actor_learning_rate: of Adam for the actor.
+        critic_decay: let the critic's learning rate fall linearly to 0 over `max_steps`.
+        actor_decay: let the actor's fall with `sqrt(1 - updates / max_steps)`.
+        gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+    """
+
+    return_mean: Tensor
+    return_std: Tensor
+    num_sweeps: Tensor
+
+    def __init__(
+        self,
+        base: BCModule | Mapping[str, Any],
+        hidden_dims: Sequence[int] = (256, 256),
+        discount: float = 0.99,
+        num_critics: int = 2,
+        critic_target: Literal["returns", "in_sample", "policy"] = "returns",
+        trace_decay: float = 1.0,
+        refresh_every: int | None = None,
+        expectile: float = 0.5,
+        bootstrap_expectile: float = 0.7,
+        conservative_deviations: float | None = None,
+        target_tau: float = 0.005,
+        target_noise: float = 0.5,
+        critic_tau: float = 0.001,
+        actor_tau: float = 0.002,
+        warmup_steps: int = 10_000,
+        freeze_critic: bool = False,
+        residual: bool = True,
+        manifold: Literal["cvae", "gaussian"] = "cvae",
+        latent_dim: int | None = None,
+        beta: float = 0.5,
+        latent_bound: float = 2.0,
+        min_residual_scale: float = 0.05,
+        improvement: Literal["lsi", "value_gradient", "none"] = "lsi",
+        regression: Literal["latent", "residual"] = "latent",
+        num_candidates: int = 8,
+        sigma: float = 0.5,
+        kappa: float = 2.0,
+        actor_every: int = 2,
+        lsi_batch: int = 64,
+        learning_rate: float = 3e-4,
+        actor_learning_rate: float = 1e-3,
+        critic_decay: bool = True,
+        actor_decay: bool = True,
+        gradient_clip_norm: float | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(base, BCModule):
+            base = BCModule(**base)
+        hidden_dims = list(hidden_dims)
+        self.save_hyperparameters(ignore=["base"])
+        self.save_hyperparameters({"base": dict(base.hparams), "hidden_dims": hidden_dims})
+        self.automatic_optimization = False
+
+        base.freeze()
+        self.observation_dim, self.action_dim = base.observation_dim, base.action_dim
+        dims = (self.observation_dim, self.action_dim)
+        fitted = (
+            VariationalManifold(*dims, latent_dim or 2 * self.action_dim, hidden_dims)
+            if manifold == "cvae"
+            else GaussianManifold(self.action_dim)
+        )
+        actor = LatentActor(*dims, fitted.latent_dim, hidden_dims, latent_bound)
+        self.policy = ResidualPolicy(base, fitted, actor, use_base=residual)
+        self.critic = EnsembleCritic(*dims, hidden_dims, num_critics)
+        self.value = ValueNetwork(self.observation_dim, hidden_dims)
+        self.average_critic = frozen_copy(self.critic)
+        self.sweep_value = frozen_copy(self.value)
+        self.target_critic = None if critic_target == "returns" else frozen_copy(self.critic)
+        self.register_buffer("return_mean", torch.zeros(()))
+        self.register_buffer("return_std", torch.ones(()))
+        self.register_buffer("num_sweeps", torch.tensor(0))
+        self._updates = 0
+        self._latest: Metrics = {}
+
+    @property
+    def base(self) -> BCModule:
+        """The frozen base."""
+        return self.policy.base
+
+    def reference_policies(self) -> dict[str, Policy]:
+        """The frozen base and, once the manifold is frozen too, the fitted policy `z = 0`."""
+        references: dict[str, Policy] = {"base": self.base}
+        if self.policy.is_fitted:
+            references["fitted"] = FittedPolicy(self.policy)
+        return references
+
+    def probe_residual(self, observations: Tensor) -> ResidualProbe:
+        """The residual at raw observations (B, O), and how it moves with the latent."""
+        return self.policy.probe(observations)
+
+    def _select_actions(self, observations: Tensor) -> Tensor:
+        return self.policy.select(observations)
+
+    def _policy_device(self) -> torch.device:
+        return self.device
+
+    # ------------------------------------------------------------------------------------------------- the losses
+
+    def fit_loss(self, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
+        """Evidence bound of the data's standardized residuals; actions (B, A) scaled."""
+        manifold = cast(VariationalManifold, self.policy.manifold)
+        residuals = (actions - states.base_actions) / self.policy.residual_scale
+        mean, log_std = manifold.encode(*states, residuals)
+        latents = mean + log_std.exp() * torch.randn_like(mean)
+        decoded = manifold.decode(*states, latents)
+        return SF.manifold_loss(decoded, residuals, mean, log_std, self.hparams["beta"])
+
+    def critic_loss(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
+        """Regression of Q(s, a) and V(s) on standardized targets; actions (B, A) scaled."""
+        target_q, value_target, expectile = self._critic_targets(batch, states, actions)
+        q_values = self.critic(states.observations, actions)
+        critic_loss = SF.critic_loss(q_values, target_q)
+        value_loss = SF.expectile_loss(self.value(states.observations), value_target, expectile)
+        metrics = {
+            "critic/loss": critic_loss.detach(),
+            "value/loss": value_loss.detach(),
+            "critic/q_data": q_values.detach(),
+            "critic/target_q": target_q,
+        }
+        return critic_loss + value_loss, metrics
+
+    @torch.no_grad()
+    def _critic_targets(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Standardized targets of Q and V, (B,) each, and the expectile of V's regression."""
+        if self.target_critic is None or self._updates < self.hparams["warmup_steps"]:
+            returns = batch.columns["returns"]
+            return returns, returns, self.hparams["expectile"]
+        if self.hparams["critic_target"] == "policy":
+            target_q = self._bootstrap(batch, self._next_policy_value(batch))
+            return target_q, target_q, self.hparams["expectile"]
+        next_values = self.value(self.base.normalizer.normalize(batch.next_observations))
+        value_target = self._conservative(self.target_critic, states.observations, actions)
+        return self._bootstrap(batch, next_values), value_target, self.hparams["bootstrap_expectile"]
+
+    def _bootstrap(self, batch: TransitionBatch, next_values: Tensor) -> Tensor:
+        """One-step target from standardized next values (B,), standardized again."""
+        next_values = next_values.float() * self.return_std + self.return_mean
+        target_q = SF.td_target(batch.rewards, batch.terminations, next_values, self.hparams["discount"])
+        return (target_q - self.return_mean) / self.return_std
+
+    def _next_policy_value(self, batch: TransitionBatch) -> Tensor:
+        assert self.target_critic is not None
+        observations = self.base.normalizer.normalize(batch.next_observations)
+        states = States(observations, batch.columns["next_base_actions"])
+        latents = self.policy.average_actor(*states)
+        noise = self.hparams["target_noise"] * torch.randn_like(latents)
+        latents = SF.latent_candidates(latents, noise.unsqueeze(0), self.hparams["sigma"], self.policy.actor.bound)[1]
+        return self._conservative(self.target_critic, states.observations, self.policy(states, latents))
+
+    def _conservative(self, critic: EnsembleCritic, observations: Tensor, actions: Tensor) -> Tensor:
+        return SF.conservative(critic(observations, actions), self.hparams["conservative_deviations"])
+
+    def actor_loss(self, states: States) -> tuple[Tensor, Metrics]:
+        """Latent self-imitation: regress the policy on its own candidates, weighted by value."""
+        if self.hparams["improvement"] == "value_gradient":
+            return self._value_gradient_loss(states)
+        latents = self.policy.actor(*states)
+        with torch.no_grad():
+            noise = torch.randn(self.hparams["num_candidates"] - 1, *latents.shape, device=latents.device)
+            candidates = SF.latent_candidates(latents, noise, self.hparams["sigma"], self.policy.actor.bound)
+            actions, values = self._evaluate(states, candidates)
+            weights = SF.self_imitation_weights(values, candidates, self.hparams["sigma"], self.hparams["kappa"])
+        if self.hparams["regression"] == "latent":
+            loss = SF.imitation_loss(latents, SF.weighted_mean(weights, candidates))
+        else:
+            target = SF.weighted_mean(weights, actions)
+            loss = SF.imitation_loss(
+                self.policy(states, latents) / self.policy.residual_scale, target / self.policy.residual_scale
+            )
+        return loss, {"actor/lsi_loss": loss.detach(), "actor/weights": weights, "actor/latents": latents.detach()}
+
+    def _evaluate(self, states: States, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions (K, B, A) and conservative values (K, B) of candidate latents (K, B, L)."""
+        count = len(candidates)
+        repeated = states.repeated(count)
+        actions = self.policy(repeated, rearrange(candidates, "k b l -> (k b) l"))
+        values = self._conservative(self.average_critic, repeated.observations, actions)
+        unflatten = {"k": count}
+        return rearrange(actions, "(k b) a -> k b a", **unflatten), rearrange(values, "(k b) -> k b", **unflatten)
+
+    def _value_gradient_loss(self, states: States) -> tuple[Tensor, Metrics]:
+        """The comparison: climb the critic's gradient through the decoder, on LSI's scale and held by its prior."""
+        latents = self.policy.actor(*states)
+        inputs = latents.detach().requires_grad_()
+        values = self._conservative(self.average_critic, states.observations, self.policy(states, inputs))
+        (gradient,) = torch.autograd.grad(values.sum(), inputs)
+        slope = gradient.norm(dim=-1).mean() + SF.SCALE_EPSILON
+        target = (self.hparams["kappa"] * gradient / slope).clamp(-self.policy.actor.bound, self.policy.actor.bound)
+        loss = SF.imitation_loss(latents, target)
+        return loss, {"actor/value_gradient_loss": loss.detach(), "actor/latents": latents.detach()}
+
+    # ------------------------------------------------------------------------------------------------ the training
+
+    def setup(self, stage: str) -> None:
+        """Refuse data of another shape; take over their statistics where there is no base to own them."""
+        datamodule = self._datamodule()
+        check_dimensions(self.base, datamodule)
+        if stage == "fit" and not self.hparams["residual"] and not self.base.normalizer.is_fitted:
+            self.base.normalizer.fit(datamodule.statistics)
+
+    def on_fit_start(self) -> None:
+        """Compute what does not change in stage 2, base actions and residual scale, and the first returns."""
+        transitions = self._datamodule().transitions
+        check_statistics(self.base, self._datamodule())
+        add_base_columns(transitions, lambda observations: self.policy.locate(observations).base_actions)
+        self.policy.residual_scale.copy_(residual_spread(transitions, self.base, self.hparams["min_residual_scale"]))
+        self._sweep = ReturnSweep(transitions, self.hparams["discount"], self.hparams["trace_decay"])
+        self._refresh_every = self.hparams["refresh_every"] or max(2000, len(transitions) // 50)
+        self._write_returns()
+        self._averages = [MovingAverage(self.average_critic, self.critic, self.hparams["critic_tau"])]
+        if self.target_critic is not None:
+            self._averages.append(MovingAverage(self.target_critic, self.critic, self.hparams["target_tau"]))
+        self._actor_average = MovingAverage(self.policy.average_actor, self.policy.actor, self.hparams["actor_tau"])
+
+    def on_train_start(self) -> None:
+        """Pick up the count of updates where a resumed run left it."""
+        self._updates = self.trainer.global_step
+        self.policy.manifold.requires_grad_(not self.policy.is_fitted)
+
+    def training_step(self, batch: TransitionBatch, batch_idx: int) -> Metrics:
+        """One critic update, and one of the manifold (warm-up) or every `actor_every` of the actor (after it)."""
+        states = States(self.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+        actions = self.base.normalizer.scale(batch.actions)
+        warming_up = self._updates < self.hparams["warmup_steps"]
+        self._update_critic(batch, states, actions, frozen=self.hparams["freeze_critic"] and not warming_up)
+        if warming_up:
+            self._update_manifold(states, actions)
+        elif (self._updates + 1) % self.hparams["actor_every"] == 0 and self.hparams["improvement"] != "none":
+            self._update_actor(states.first(self.hparams["lsi_batch"]))
+        self._finish_update()
+        if self._updates % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._log(states)
+        return {name: value for name, value in self._latest.items() if name.endswith(("loss", "reconstruction", "kl"))}
+
+    def _update_critic(self, batch: TransitionBatch, states: States, actions: Tensor, frozen: bool) -> None:
+        optimizer = self._optimizer("critic")
+        optimizer.zero_grad()
+        if not frozen:
+            loss, metrics = self.critic_loss(batch, states, actions)
+            self._latest |= metrics
+            self.manual_backward(loss)
+        # The one step that Lightning counts: `global_step` is the number of critic updates.
+        optimizer.step()
+        self._scheduler("critic").step()
+        if not frozen:
+            for average in self._averages:
+                average.update()
+
+    def _update_manifold(self, states: States, actions: Tensor) -> None:
+        if isinstance(self.policy.manifold, GaussianManifold):
+            return
+        loss, metrics = self.fit_loss(states, actions)
+        self._latest |= metrics
+        self._step(self._optimizer("manifold"), loss)
+
+    def _update_actor(self, states: States) -> None:
+        loss, metrics = self.actor_loss(states)
+        self._latest |= metrics
+        self._step(self._optimizer("actor"), loss)
+        self._scheduler("actor").step()
+        self._actor_average.update()
+
+    def _step(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
+        """Step an optimizer with the precision plugin's help, but without counting in `global_step`."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+
+    def _finish_update(self) -> None:
+        self._updates += 1
+        if self._updates == self.hparams["warmup_steps"]:
+            self.policy.freeze_manifold()
+        if self._updates % self._refresh_every == 0:
+            self.sweep_value.load_state_dict(self.value.state_dict())
+            self.num_sweeps += 1
+            self._write_returns()
+
+    def _write_returns(self) -> None:
+        """Recompute the column of standardized returns with the value network of the last sweep."""
+        if self.num_sweeps == 0:
+            returns = self._sweep.constant()
+            self.return_mean.copy_(returns.double().mean())
+            self.return_std.copy_(returns.double().std().clamp(min=SF.SCALE_EPSILON))
+        else:
+            with torch.autocast(self.device.type, enabled=False):
+                returns = self._sweep.bootstrapped(self._sweep_values)
+        mean, std = self.return_mean.cpu(), self.return_std.cpu()
+        self._datamodule().transitions.set_column("returns", (returns - mean) / std)
+
+    def _sweep_values(self, observations: Tensor) -> Tensor:
+        standardized: Tensor = self.sweep_value(self.base.normalizer.normalize(observations))
+        return standardized * self.return_std + self.return_mean
+
+    @torch.no_grad()
+    def _log(self, states: States) -> None:
+        """Log what the last updates left behind, values in the reward's own scale."""
+        metrics = dict(self._latest)
+        policy_actions = self.policy(states, self.policy.average_actor(*states))
+        metrics["critic/q_policy"] = self.average_critic(states.observations, policy_actions)
+        for name in ("critic/q_data", "critic/target_q", "critic/q_policy"):
+            if name in metrics:
+                metrics[name] = metrics[name].float().mean() * self.return_std + self.return_mean
+        if "actor/latents" in metrics:
+            metrics["actor/latent_norm"] = metrics.pop("actor/latents").float().norm(dim=-1).mean()
+        if "actor/weights" in metrics:
+            weights = metrics.pop("actor/weights")
+            metrics["actor/weight_entropy"] = torch.special.entr(weights).sum(dim=0).mean()
+            metrics["actor/effective_candidates"] = (1.0 / weights.square().sum(dim=0)).mean()
+        self.log_dict(metrics)
+        for name in ("critic/loss", "actor/lsi_loss"):
+            if name in metrics:
+                self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
+
+    def validation_step(self, batch: TransitionBatch | Tensor, batch_idx: int) -> None:
+        """How well the manifold reconstructs residuals of held-out episodes, per state, from the encoder's mean."""
+        if not isinstance(batch, TransitionBatch) or isinstance(self.policy.manifold, GaussianManifold):
+            return
+        states = self.policy.locate(batch.observations)
+        residuals = (self.base.normalizer.scale(batch.actions) - states.base_actions) / self.policy.residual_scale
+        mean, _ = self.policy.manifold.encode(*states, residuals)
+        error = SF.imitation_loss(self.policy.manifold.decode(*states, mean), residuals)
+        self.log("fit/validation_reconstruction", error, batch_size=len(batch.observations))
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Nothing to do: rollouts are the test."""
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip unscaled gradients, if asked to."""
+        if self.hparams["gradient_clip_norm"] is not None:
+            self.clip_gradients(optimizer, self.hparams["gradient_clip_norm"], "norm")
+
+    def train(self, mode: bool = True) -> SPARModule:
+        """Train all but the base, which stays in eval mode for ever."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Separate optimizers: critic (Q and V), actor and, where it has parameters, manifold."""
+        rate, actor_rate = self.hparams["learning_rate"], self.hparams["actor_learning_rate"]
+        critic = self._adam([*self.critic.parameters(), *self.value.parameters()], rate)
+        actor = self._adam(self.policy.actor.parameters(), actor_rate)
+        optimizers = {"critic": critic, "actor": actor}
+        if not isinstance(self.policy.manifold, GaussianManifold):
+            optimizers["manifold"] = self._adam(self.policy.manifold.parameters(), rate)
+        schedulers = {
+            "critic": LambdaLR(critic, lambda _: self._remaining() if self.hparams["critic_decay"] else 1.0),
+            "actor": LambdaLR(actor, lambda _: self._remaining() ** 0.5 if self.hparams["actor_decay"] else 1.0),
+        }
+        self._optimizer_names, self._scheduler_names = list(optimizers), list(schedulers)
+        return list(optimizers.values()), list(schedulers.values())
+
+    def _adam(self, parameters: Iterable[Tensor], learning_rate: float) -> Adam:
+        # A fused optimizer unscales fp16 gradients in its step, too late for clipping.
+        clips_fp16 = self.hparams["gradient_clip_norm"] is not None and self.trainer.precision == "16-mixed"
+        return Adam(parameters, lr=learning_rate, fused=not clips_fp16)
+
+    def _remaining(self) -> float:
+        """The share of the run that is still to come; 1 if it has no end."""
+        max_steps = self.trainer.max_steps
+        return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
+
+    def _optimizer(self, name: str) -> LightningOptimizer:
+        return cast(list[LightningOptimizer], self.optimizers())[self._optimizer_names.index(name)]
+
+    def _scheduler(self, name: str) -> LambdaLR:
+        return cast(list[LambdaLR], self.lr_schedulers())[self._scheduler_names.index(name)]
+
+    def _datamodule(self) -> OfflineDataModule:
+        return cast(OfflineDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
