@@ -1,0 +1,28 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: fit test lint tensorboard clean
+
+fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bundled data
+	$(BIN)/python -m spar_lightning fit --config configs/walker.yaml
+
+test: $(VENV)/.installed  ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## Lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tensorboard: $(VENV)/.installed  ## Look at the runs
+	$(BIN)/tensorboard --logdir runs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

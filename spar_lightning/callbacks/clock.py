@@ -1,0 +1,52 @@
+"""Training time, with and without evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+
+class RunClock:
+    """Counts the seconds of a run over all its sessions, and those of them spent in evaluation."""
+
+    def __init__(self) -> None:
+        self.evaluation_s = 0.0
+        self._earlier_s = 0.0
+        self._started: float | None = None
+
+    @property
+    def total_s(self) -> float:
+        """Seconds so far, evaluation included."""
+        return self._earlier_s + (time.perf_counter() - self._started if self._started is not None else 0.0)
+
+    @property
+    def training_s(self) -> float:
+        """Seconds so far, evaluation left out."""
+        return self.total_s - self.evaluation_s
+
+    def start(self) -> None:
+        """Begin or go on counting."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """Count no further."""
+        self._earlier_s, self._started = self.total_s, None
+
+    @contextmanager
+    def evaluation(self) -> Generator[None]:
+        """Count the block as evaluation."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._started is not None:
+                self.evaluation_s += time.perf_counter() - began
+
+    def state_dict(self) -> dict[str, float]:
+        """Seconds so far, as primitives."""
+        return {"total_s": self.total_s, "evaluation_s": self.evaluation_s}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Go on from an earlier session."""
+        self._earlier_s, self.evaluation_s = state_dict["total_s"], state_dict["evaluation_s"]

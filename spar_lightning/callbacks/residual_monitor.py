@@ -1,0 +1,103 @@
+"""How far a policy leaves its base, and whether it stays on the data's manifold."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor
+from typing_extensions import override
+
+from spar_lightning.callbacks.interval import Interval
+from spar_lightning.evaluation import ResidualStatistics, normal_drift
+from spar_lightning.types import HasResidual, ResidualProbe, UserError
+
+
+class ResidualMonitor(pl.Callback):
+    """Probes the residual at fixed states of the data, at regular intervals.
+
+    Logs `residual/abs_mean`, `residual/latent_saturation`, `residual/action_saturation`, `actor/latent_norm`, from the
+    second probe on `support/normal_drift` of the change since the probe before, and for TensorBoard a histogram of the
+    residual for each action dimension. Does nothing for a policy without a residual. No random number of the training
+    changes.
+
+    Args:
+        every_n_updates: updates between two probes.
+        num_states: states probed, evenly spaced over the training data.
+    """
+
+    def __init__(self, every_n_updates: int = 500, num_states: int = 256) -> None:
+        if num_states < 1:
+            raise UserError(f"num_states is {num_states}, expected at least 1: leave the callback out")
+        self.num_states = num_states
+        self._interval = Interval(every_n_updates)
+        self._observations: Tensor | None = None
+        self._previous_actions: Tensor | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget an earlier run."""
+        if stage == "fit":
+            self._observations, self._previous_actions = None, None
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the states."""
+        self._interval.start(trainer.global_step)
+        if isinstance(pl_module, HasResidual):
+            observations = cast(Tensor, cast(Any, trainer).datamodule.transitions.observations)
+            rows = torch.linspace(0, len(observations) - 1, min(self.num_states, len(observations))).long()
+            self._observations = observations[rows.to(observations.device)].to(pl_module.device)
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
+    ) -> None:
+        """Probe and log, if it is time."""
+        if self._observations is None or not self._interval.is_due(trainer.global_step):
+            return
+        assert isinstance(pl_module, HasResidual)
+        with isolate_rng(), torch.no_grad():
+            probe = pl_module.probe_residual(self._observations)
+        self._log(trainer, pl_module, self._measure(probe))
+        _log_histograms(trainer, probe)
+        self._previous_actions = probe.actions.clone()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """The actions of the last probe, from which the next change is counted."""
+        return {"previous_actions": self._previous_actions}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._previous_actions = state_dict["previous_actions"]
+
+    def _measure(self, probe: ResidualProbe) -> dict[str, float]:
+        statistics = ResidualStatistics(probe.actions.shape[1]).to(probe.actions.device)
+        statistics.update(probe)
+        metrics = {name: float(value) for name, value in statistics.compute().items() if value.ndim == 0}
+        previous = self._previous_actions
+        if previous is not None and previous.shape == probe.actions.shape:
+            change = probe.actions - previous.to(probe.actions.device)
+            metrics["support/normal_drift"] = float(normal_drift(change, probe.jacobians))
+        return metrics
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, metrics: dict[str, float]) -> None:
+        pl_module.log_dict(metrics, logger=False)
+        # Through the module, Lightning would repeat a value at every log step until the next probe.
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.fit_loop.total_batch_idx)
+
+
+def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:
+    residuals = (probe.actions - probe.base_actions).cpu()
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+            for dimension, values in enumerate(residuals.T):
+                tag = f"residual/dimension_{dimension}"
+                logger.experiment.add_histogram(tag, values, trainer.fit_loop.total_batch_idx)

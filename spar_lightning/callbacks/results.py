@@ -1,0 +1,120 @@
+"""The results of a run as one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.evaluation import Comparison, Scores
+
+LIBRARIES = ("torch", "lightning", "torchmetrics", "gymnasium", "mujoco", "minari", "numpy", "scipy")
+BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
+
+
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Where a run keeps its logs and results; all ranks must ask."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def comparison_results(comparison: Comparison) -> dict[str, Any]:
+    """The policy's scores, below them each reference's by name, and the improvement: primitives, None if undefined."""
+    policy, *references = [(name, _score_results(scores)) for name, scores in comparison.scores.items()]
+    results = policy[1] | dict(references)
+    if comparison.improvement is not None:
+        unit = "return" if comparison.policy.score is None else "score"
+        results["improvement"] = comparison.improvement._asdict() | {"unit": unit}
+    return results
+
+
+def results_document(
+    trainer: pl.Trainer, final: dict[str, Any], history: list[dict[str, Any]], clock: RunClock
+) -> dict[str, Any]:
+    """Everything that a reader of a finished run asks for; numbers are finite, or None where undefined.
+
+    Args:
+        trainer: after training, when the checkpoints are written.
+        final: `comparison_results` of the last policy, or empty.
+        history: a row for each validation.
+        clock: stopped.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    document = {
+        "dataset": getattr(datamodule, "name", None),
+        "environment_id": getattr(datamodule, "environment_id", None),
+        "seed": None if seed is None else int(seed),
+        "updates": trainer.global_step,
+        **final,
+        "best": best_of(history),
+        "history": history,
+        "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,
+        "wall_time_s": {"total": clock.total_s, "training": clock.training_s, "evaluation": clock.evaluation_s},
+        "checkpoints": checkpoint_paths(trainer, run_folder(trainer)),
+        "versions": library_versions(),
+    }
+    return {name: _finite(value) for name, value in document.items()}
+
+
+def best_of(history: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row with the highest score, or return where there are no scores; None without a row."""
+    if not history:
+        return None
+    best = max(history, key=lambda row: row["return"] if row["score"] is None else row["score"])
+    return {name: best[name] for name in ("score", "return", "step")} | {"note": BEST_NOTE}
+
+
+def checkpoint_paths(trainer: pl.Trainer, folder: Path) -> dict[str, str | None]:
+    """Files of the best and the last checkpoint, relative to the run's folder; None where there is none."""
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint):
+        return {"best": None, "last": None}
+    paths = {"best": callback.best_model_path, "last": callback.last_model_path}
+    return {name: os.path.relpath(path, folder) if Path(path).is_file() else None for name, path in paths.items()}
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a result may depend on."""
+    package = __name__.partition(".")[0]
+    versions = {"python": platform.python_version()}
+    for name in (package, *LIBRARIES):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # such as a checkout on the path that was never installed
+            versions[name] = "unknown"
+    return versions
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a file that is whole at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _score_results(scores: Scores) -> dict[str, Any]:
+    return {
+        "score": scores.score,
+        "score_std": scores.score_std,
+        "return": scores.mean_return,
+        "return_std": scores.return_std,
+        "length": scores.mean_length,
+        "episodes": scores.episodes,
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

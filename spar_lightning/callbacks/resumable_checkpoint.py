@@ -1,0 +1,132 @@
+"""Checkpoints from which a run goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from typing_extensions import override
+
+from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state
+from spar_lightning.types import UserError
+
+RETURN = "rollout/return"
+NORMALIZED_SCORE = "rollout/normalized_score"
+
+
+class ResumableCheckpoint(ModelCheckpoint):
+    """Keeps the best and the last state of a run, random numbers included, after every validation and at the end.
+
+    The files load under `torch.load(weights_only=True)`. A run has one callback of this kind.
+
+    Args:
+        dirpath: folder of the checkpoints; None is `checkpoints` in the run's log folder.
+        filename: of the best checkpoint, without its ending; may hold `{step}` and the names of metrics.
+        monitor: metric that decides which is best; None is the normalized score where the data set defines one,
+            otherwise the return. Where the metric is not logged only the last checkpoint is kept.
+        mode: `max` or `min`.
+        save_top_k: how many of the best to keep; more than one needs `{step}` in `filename`.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | None = None,
+        filename: str = "best",
+        monitor: str | None = None,
+        mode: str = "max",
+        save_top_k: int = 1,
+    ) -> None:
+        if save_top_k not in (0, 1) and "{" not in filename:
+            raise UserError(
+                f"save_top_k is {save_top_k} with the one filename {filename!r}, expected a name that tells the files "
+                "apart: use 'best-{step}'"
+            )
+        super().__init__(
+            dirpath,
+            filename,
+            monitor=monitor or RETURN,
+            mode=mode,
+            save_top_k=save_top_k,
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+        self._chooses_monitor = monitor is None
+        self._random_states: list[dict[str, Any]] | None = None
+
+    @property
+    @override
+    def state_key(self) -> str:
+        """Free of the monitor: another metric must not cost a run its random state."""
+        return type(self).__qualname__
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Choose what to monitor."""
+        super().setup(trainer, pl_module, stage)
+        self._random_states = None
+        if self._chooses_monitor:
+            datamodule = getattr(trainer, "datamodule", None)
+            self.monitor = RETURN if getattr(datamodule, "reference_scores", None) is None else NORMALIZED_SCORE
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the random state, now that set-up and sanity checks have drawn their numbers."""
+        super().on_train_start(trainer, pl_module)
+        if self._random_states is not None and trainer.global_rank < len(self._random_states):
+            restore_random_state(self._random_states[trainer.global_rank])
+        self._random_states = None
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
+    ) -> None:
+        """Save the last update, whether a validation falls on it or not."""
+        # Here rather than at the end of training: there the epoch counts as over, and a longer run that resumes from
+        # it would start the data anew. A validation at this step saves once more, with its result.
+        is_last = 0 < trainer.max_steps <= trainer.global_step or trainer.should_stop
+        if is_last and self._may_save(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing: epochs have no meaning where training is counted in updates."""
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the best where the metric was logged, and the last in any case."""
+        # ModelCheckpoint would save the last only together with a new best, and raise where the metric is missing.
+        if not self._may_save(trainer):
+            return
+        candidates = self._monitor_candidates(trainer)
+        if self.monitor in candidates:
+            self._save_topk_checkpoint(trainer, candidates)
+        self._save_last_checkpoint(trainer, candidates)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last update of a run that ended by epochs or time."""
+        if self._may_save(trainer) and self._last_global_step_saved != trainer.global_step:
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """ModelCheckpoint's state, and every rank's random numbers."""
+        return super().state_dict() | {"random_states": gather_random_states()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state; what was best by another metric is forgotten."""
+        self._random_states = state_dict["random_states"]
+        if state_dict["monitor"] == self.monitor:
+            super().load_state_dict(state_dict)
+
+    def _may_save(self, trainer: pl.Trainer) -> bool:
+        return (
+            trainer.state.fn == TrainerFn.FITTING
+            and not trainer.sanity_checking
+            and not getattr(trainer, "fast_dev_run", False)
+        )

@@ -1,0 +1,204 @@
+"""Scores of the policy in the simulator, during training and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.seed import isolate_rng
+from typing_extensions import override
+
+from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.callbacks.results import comparison_results, results_document, run_folder, write_json
+from spar_lightning.callbacks.simulator import simulated_data
+from spar_lightning.evaluation import Comparison, PolicyEvaluator
+from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
+
+
+class RolloutEvaluation(pl.Callback):
+    """Rolls the policy and its references out on fixed seeds after every validation, in tests, and after training.
+
+    Logs `rollout/return`, `rollout/length`, `rollout/normalized_score` where the data set defines one, the same for
+    each reference policy as `rollout/<name>_return` and so on, and `rollout/improvement`: the mean difference to the
+    reference `base` over the same seeds. Writes `results.json` into the run's folder at the end. No random number of
+    the training changes. Where the simulator cannot be had, training goes on without scores.
+
+    Args:
+        num_episodes: episodes of an evaluation during training.
+        final_episodes: episodes of the evaluation after training, and of a test.
+        first_seed: seed of the first episode; the others count up from it, so that all policies meet the same starts.
+    """
+
+    def __init__(self, num_episodes: int = 10, final_episodes: int = 20, first_seed: int = 10_000) -> None:
+        if min(num_episodes, final_episodes) < 1:
+            raise UserError(
+                f"num_episodes is {num_episodes} and final_episodes {final_episodes}, expected at least 1 of each: "
+                "leave the callback out to train without a simulator"
+            )
+        self.num_episodes = num_episodes
+        self.final_episodes = final_episodes
+        self.first_seed = first_seed
+        self.unavailable: str | None = None
+        self._evaluator: PolicyEvaluator | None = None
+        self._environment_id: str | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.clock = RunClock()
+        self.history: list[dict[str, Any]] = []
+        self.final: dict[str, Any] = {}
+        self.document: dict[str, Any] | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the simulator.
+
+        Raises:
+            EnvironmentUnavailableError: outside of training, if it cannot be had.
+            UserError: if the module is no policy.
+        """
+        if not isinstance(pl_module, Policy):
+            raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
+        if stage == "fit":
+            self._forget()
+        try:
+            self._open(trainer)
+        except EnvironmentUnavailableError as error:
+            if stage != "fit":
+                raise
+            self.unavailable = str(error)
+            rank_zero_warn(f"Rollout evaluation is off, training goes on without scores: {error}")
+
+    def _open(self, trainer: pl.Trainer) -> None:
+        self._close()
+        self._evaluator, self.unavailable = None, None
+        datamodule = simulated_data(trainer)
+        evaluator = PolicyEvaluator(
+            datamodule.make_environment,
+            datamodule.reference_scores,
+            trainer.global_rank,
+            trainer.world_size,
+            # Ranks talk to each other on their own devices; alone, double precision is had anywhere on the CPU.
+            trainer.strategy.root_device if trainer.world_size > 1 else "cpu",
+        )
+        evaluator.runner.open(1)  # now rather than after an hour of training
+        self._evaluator, self._environment_id = evaluator, datamodule.environment_id
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.clock.start()
+
+    @override
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluate on `num_episodes` seeds, here so that checkpoints and early stopping see the result."""
+        if self._evaluator is None or trainer.sanity_checking:
+            return
+        comparison = self._evaluate(trainer, pl_module, self.num_episodes)
+        self._log(pl_module, comparison)
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.history.append(_history_row(trainer.global_step, comparison))
+
+    @override
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluate on `final_episodes` seeds."""
+        self._log(pl_module, self._evaluate(trainer, pl_module, self.final_episodes))
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluate the last policy on `final_episodes` seeds."""
+        if self._evaluator is not None:
+            self.final = comparison_results(self._evaluate(trainer, pl_module, self.final_episodes))
+        self.clock.stop()
+
+    @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the results, now that the last checkpoint is there as well."""
+        self.document = results_document(trainer, self.final, self.history, self.clock)
+        folder = run_folder(trainer)
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
+            write_json(folder / "results.json", self.document)
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the environments."""
+        self._close()
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the environments."""
+        self._close()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Clock, history, and the references' episodes, which a run that goes on need not repeat."""
+        return {
+            "environment_id": self._environment_id,
+            "references": self._evaluator.state_dict() if self._evaluator is not None else {},
+            "history": [dict(row) for row in self.history],
+            "clock": self.clock.state_dict(),
+        }
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; episodes of another environment are forgotten."""
+        self.history = [dict(row) for row in state_dict["history"]]
+        self.clock.load_state_dict(state_dict["clock"])
+        if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
+            self._evaluator.load_state_dict(state_dict["references"])
+
+    def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_episodes: int) -> Comparison:
+        assert self._evaluator is not None
+        assert isinstance(pl_module, Policy)
+        count = 1 if getattr(trainer, "fast_dev_run", False) else num_episodes
+        references = pl_module.reference_policies() if isinstance(pl_module, HasReferencePolicies) else {}
+        seeds = range(self.first_seed, self.first_seed + count)
+        with self.clock.evaluation(), isolate_rng(), torch.no_grad(), _eval_mode(pl_module):
+            return self._evaluator.evaluate(pl_module, references, seeds)
+
+    def _log(self, pl_module: pl.LightningModule, comparison: Comparison) -> None:
+        headline = "rollout/return" if comparison.policy.score is None else "rollout/normalized_score"
+        for name, value in rollout_metrics(comparison).items():
+            pl_module.log(name, value, prog_bar=name == headline, sync_dist=True)
+
+    def _close(self) -> None:
+        if self._evaluator is not None:
+            self._evaluator.close()
+
+
+def rollout_metrics(comparison: Comparison) -> dict[str, float]:
+    """What is logged of a comparison, by name."""
+    metrics = {"rollout/length": comparison.policy.mean_length}
+    for name, scores in comparison.scores.items():
+        prefix = "rollout/" if scores is comparison.policy else f"rollout/{name}_"
+        metrics[f"{prefix}return"] = scores.mean_return
+        if scores.score is not None:
+            metrics[f"{prefix}normalized_score"] = scores.score
+    if comparison.improvement is not None:
+        metrics["rollout/improvement"] = comparison.improvement.mean
+    return metrics
+
+
+def _history_row(step: int, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "step": step,
+        "score": comparison.policy.score,
+        "return": comparison.policy.mean_return,
+        "improvement": None if comparison.improvement is None else comparison.improvement.mean,
+    }
+
+
+@contextmanager
+def _eval_mode(module: torch.nn.Module) -> Generator[None]:
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

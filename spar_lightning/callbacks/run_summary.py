@@ -1,0 +1,111 @@
+"""What a run came to, printed when it is over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
+from typing_extensions import override
+
+from spar_lightning.callbacks.results import checkpoint_paths, run_folder
+from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
+
+
+class RunSummary(pl.Callback):
+    """Prints scores, speed, and where everything is, after training.
+
+    Args:
+        test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in.
+    """
+
+    def __init__(self, test_command: str = "python -m spar_lightning test --ckpt_path {checkpoint}") -> None:
+        self.test_command = test_command
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Print, after the results and the last checkpoint are written."""
+        if stage == "fit" and not getattr(trainer, "fast_dev_run", False):
+            folder = run_folder(trainer)  # on all ranks
+            _print("\n".join(["", *_scores(trainer), *self._places(trainer, folder), ""]))
+
+    def _places(self, trainer: pl.Trainer, folder: Path) -> list[str]:
+        folder = Path(os.path.relpath(folder))
+        files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
+        places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
+        if (folder / "results.json").is_file():
+            places["results"] = str(folder / "results.json")
+        places["curves"] = f"tensorboard --logdir {folder}"
+        if "last" in files:
+            places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
+        return [f"  {name:<16}{place}" for name, place in places.items()]
+
+
+def _scores(trainer: pl.Trainer) -> list[str]:
+    evaluation = next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]
+    if evaluation is None or evaluation.document is None:
+        return [f"  {trainer.global_step:,} updates", ""]
+    lines = [_headline(evaluation.document), ""]
+    if evaluation.final:
+        return [*lines, *score_table(evaluation.document), ""]
+    return [*lines, f"  no scores: {evaluation.unavailable or 'training did not run'}", ""]
+
+
+def _headline(document: dict[str, Any]) -> str:
+    parts = [document["dataset"], document["environment_id"]]
+    parts.append(None if document["seed"] is None else f"seed {document['seed']}")
+    speed = document["updates_per_second"]
+    pace = "" if speed is None else f" ({speed:,.0f} updates/s)"
+    parts.append(f"{document['updates']:,} updates in {_duration(document['wall_time_s']['total'])}{pace}")
+    return "  " + ", ".join(str(part) for part in parts if part is not None)
+
+
+def score_table(document: dict[str, Any]) -> list[str]:
+    """Lines of the table of a results document: references, policy, improvement, best; the last policy is the result.
+
+    Spreads are standard deviations over episodes.
+    """
+    references = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
+    header = f"  {'':<14}{'normalized score':>18}{'return':>18}{'episodes':>10}"
+    lines = [header, "  " + "-" * (len(header) - 2)]
+    for name, row in {**references, "policy": document}.items():
+        score, value = _spread(row["score"], row["score_std"], 1), _spread(row["return"], row["return_std"], 0)
+        lines.append(f"  {name:<14}{score:>18}{value:>18}{row['episodes']:>10}")
+    lines.append(lines[1])
+    return lines + _improvement(document) + _best(document)
+
+
+def _improvement(document: dict[str, Any]) -> list[str]:
+    found = document.get("improvement")
+    if found is None:
+        return []
+    interval = "" if found["low"] is None else f"  [{found['low']:+.1f}, {found['high']:+.1f}] at 95%"
+    return [f"  {'improvement':<14}{found['mean']:>+18.1f}{interval}, on base, over the same {found['episodes']} seeds"]
+
+
+def _best(document: dict[str, Any]) -> list[str]:
+    best = document["best"]
+    if best is None:
+        return []
+    value = best["return"] if best["score"] is None else best["score"]
+    return [f"  {'best':<14}{value:>18.1f}  at update {best['step']:,}, chosen with the simulator"]
+
+
+def _spread(mean: float | None, deviation: float | None, digits: int) -> str:
+    if mean is None:
+        return "-"
+    spread = "-" if deviation is None else f"{deviation:.{digits}f}"
+    return f"{mean:.{digits}f} +- {spread:>{5}}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+@rank_zero_only
+def _print(text: str) -> None:
+    print(text)

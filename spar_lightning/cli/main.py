@@ -1,0 +1,41 @@
+"""The entry point: which command, with which classes, and how errors look."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+from jsonargparse import auto_cli
+
+from spar_lightning.cli.staged import StagedCLI
+from spar_lightning.data import OfflineDataModule, collect
+from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.types import UserError
+
+QUIET = (
+    # Lightning 2.6 calls an API that torch 2.13 renamed.
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    # The frozen base is in eval mode on purpose.
+    ".*module\\(s\\) in eval mode at the start of training.*",
+    # Loaders here slice tensors in memory: there is nothing for workers to do.
+    ".*does not have many workers.*",
+    # A run that is resumed, or has a base stage, writes where files are already.
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command line; an error that the user can mend is printed without a traceback, with exit status 2."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    try:
+        if arguments[:1] == ["collect"]:
+            auto_cli(collect, args=arguments[1:], prog="spar_lightning collect", fail_untyped=False)
+        else:
+            StagedCLI(SPARModule, BCModule, OfflineDataModule, args)
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        sys.exit(2)

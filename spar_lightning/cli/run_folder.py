@@ -1,0 +1,68 @@
+"""Where a run keeps what it makes: logs, checkpoints, results and its configuration, all in one folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from spar_lightning.types import UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; stages below it have folders of the same shape."""
+
+    path: Path
+
+    @classmethod
+    def choose(cls, run_dir: str | None, dataset: str, checkpoint: str | None) -> RunFolder:
+        """The folder that was asked for; else the one that a resumed checkpoint lies in; else a new one.
+
+        Args:
+            run_dir: what the user asked for, if anything.
+            dataset: name of the data set, which names a new folder `runs/<dataset>/version_<n>`.
+            checkpoint: path of the checkpoint that is resumed, if any.
+        """
+        if run_dir is not None:
+            return cls(Path(run_dir))
+        if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
+            return cls(Path(checkpoint).parent.parent)
+        name = re.sub(r"[^\w.-]+", "-", dataset.removeprefix("spar/")).strip("-")
+        parent = Path("runs") / name
+        numbers = (path.name.removeprefix("version_") for path in parent.glob("version_*"))
+        taken = [int(number) for number in numbers if number.isdigit()]
+        return cls(parent / f"version_{max(taken, default=-1) + 1}")
+
+    def create(self) -> RunFolder:
+        """Make the folder, and see that it can be written to.
+
+        Raises:
+            UserError: if it cannot.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run folder {self.path} ({error.strerror}), expected a folder that this user may "
+                "write to: name another one with --run_dir"
+            ) from error
+        return self
+
+    def stage(self, name: str) -> RunFolder:
+        """The folder of an earlier stage of this run."""
+        return RunFolder(self.path / name)
+
+    def loggers(self) -> list[Logger]:
+        """TensorBoard in this folder, and CSV in `csv/` beside it."""
+        return [TensorBoardLogger(self.path, name="", version=""), CSVLogger(self.path, name="", version="csv")]
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The checkpoint of the last step."""
+        return self.path / "checkpoints" / "last.ckpt"

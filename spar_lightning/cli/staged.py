@@ -1,0 +1,204 @@
+"""LightningCLI with a base stage before the main stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from jsonargparse import Namespace, set_parsing_settings
+from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
+
+from spar_lightning.callbacks import (
+    FiniteLossGuard,
+    ResidualMonitor,
+    ResumableCheckpoint,
+    RolloutEvaluation,
+    RunSummary,
+    StageProgressBar,
+)
+from spar_lightning.cli.run_folder import RunFolder
+from spar_lightning.modules.checkpoints import check_resumable, load_module
+from spar_lightning.types import UserError
+
+DIMENSIONS = {"observation_dim", "action_dim"}
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_steps": 30_000,
+    "max_epochs": -1,
+    "val_check_interval": 2_000,
+    "check_val_every_n_epoch": None,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 100,
+    "enable_model_summary": False,
+}
+BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 10_000}
+DESCRIPTION = """
+Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set.
+A further command, `collect DATASET`, records a bundled data set (see `collect --help`).
+"""
+
+
+class StagedCLI(LightningCLI):
+    """Trains a base, freezes it, and passes it to the main module; one configuration holds both stages.
+
+    Args:
+        model_class: the main stage; its constructor takes the base, or the base's hyper-parameters, as `base`.
+        base_class: the base stage; its constructor takes `observation_dim` and `action_dim`.
+        datamodule_class: knows `observation_dim`, `action_dim` and `name` before it reads its data.
+        args: the command line, without the program's name; None takes the process's own.
+    """
+
+    def __init__(
+        self,
+        model_class: type[pl.LightningModule],
+        base_class: type[pl.LightningModule],
+        datamodule_class: type[pl.LightningDataModule],
+        args: Sequence[str] | None = None,
+    ) -> None:
+        self.base_class = base_class
+        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        super().__init__(
+            model_class,
+            datamodule_class,
+            args=None if args is None else list(args),
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs={
+                "parser_mode": "omegaconf+",
+                "description": DESCRIPTION,
+                "prog": "python -m spar_lightning",
+                "allow_abbrev": False,
+            },
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    # ------------------------------------------------------------------------------------------------ the arguments
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands, and the arguments of the trainer's methods that are not the user's to give."""
+        common = {"model", "datamodule", "weights_only"}
+        return {
+            "fit": common | {"train_dataloaders", "val_dataloaders"},
+            "validate": common | {"dataloaders"},
+            "test": common | {"dataloaders"},
+        }
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `data`, the base stage, `model`, `trainer` and `callbacks`."""
+        parser.add_argument("--stage", type=Literal["all", "base", "residual"], default="all", help="What to train.")
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="Folder of this run; by default runs/<dataset>/version_<n>, or that of a resumed checkpoint.",
+        )
+        parser.add_lightning_class_args(self._datamodule_class, "data")
+        parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
+        parser.add_class_arguments(self.base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
+        parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
+        parser.add_class_arguments(self._model_class, "model", skip={"base"}, instantiate=False)
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
+        parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
+        parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
+        parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not let a checkpoint's hyper-parameters override the command line, as Lightning's own does."""
+
+    # ---------------------------------------------------------------------------------------------------- the parts
+
+    def instantiate_classes(self) -> None:
+        """Build data module, model and trainer; the model's base is not trained yet."""
+        for key in ("trainer", "bc.trainer"):
+            _check_limits(key, self._get(self.config, key))
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule = self._get(self.config_init, "data")
+        if self.subcommand == "fit":
+            self._ckpt_path = self._get(self.config, "ckpt_path")
+            run_dir = self._get(self.config, "run_dir")
+            self.folder = RunFolder.choose(run_dir, self.datamodule.name, self._ckpt_path).create()
+            self.model = self._build_model()
+        else:
+            self.model = self._load_model()
+        self.trainer = self.instantiate_trainer()
+
+    def _build_model(self) -> pl.LightningModule:
+        base_path = self._get(self.config, "bc.ckpt_path")
+        if base_path is not None:
+            base = load_module(self.base_class, base_path)
+        else:
+            dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
+            base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
+        return self._model_class(base=base, **self._get(self.config_init, "model"))
+
+    def _load_model(self) -> pl.LightningModule:
+        path = self._get(self.config, "ckpt_path")
+        if path is None:
+            raise UserError(f"`{self.subcommand}` needs --ckpt_path, the path of a checkpoint that `fit` has written")
+        return load_module(self._model_class, path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
+        config = {**self._get(self.config_init, "trainer"), **kwargs}
+        callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
+        if self.subcommand != "fit":
+            config["logger"] = config["logger"] or False
+            return self._instantiate_trainer(config, callbacks)
+        callbacks.append(RunSummary())
+        return self._instantiate_trainer(*self._stage(config, callbacks, self.folder, self._model_class.__name__))
+
+    def _stage(
+        self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str
+    ) -> tuple[dict[str, Any], list[Callback]]:
+        """Complete a trainer's configuration for a stage that keeps its files in `folder`."""
+        if config["logger"] in (None, True):
+            config["logger"] = folder.loggers()
+        config["default_root_dir"] = config["default_root_dir"] or str(folder.path)
+        given = config["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        if config["enable_checkpointing"] is not False and not any(isinstance(c, Checkpoint) for c in given):
+            callbacks = [*callbacks, ResumableCheckpoint(dirpath=str(folder.path / "checkpoints"))]
+        if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
+            callbacks = [*callbacks, StageProgressBar(label=label)]
+        return config, callbacks
+
+    # --------------------------------------------------------------------------------------------------- the stages
+
+    def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
+        """Train the base unless there is one, then the main stage."""
+        stage = self._get(self.config, "stage")
+        if ckpt_path is not None:
+            for key, (old, new) in check_resumable(model, ckpt_path).items():
+                rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
+        elif self._get(self.config, "bc.ckpt_path") is None:
+            if stage == "residual":
+                raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
+            self._fit_base(model)
+        if stage != "base":
+            self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
+
+    def _fit_base(self, model: Any) -> None:
+        """Train a base of the model's own kind, and put its weights into the frozen one."""
+        base = self.base_class(**model.base.hparams)
+        config = {**self._get(self.config_init, "bc.trainer")}
+        config["fast_dev_run"] = config["fast_dev_run"] or self._get(self.config, "trainer").fast_dev_run
+        config, callbacks = self._stage(config, [FiniteLossGuard()], self.folder.stage("base"), base.__class__.__name__)
+        config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
+        pl.Trainer(**config).fit(base, datamodule=self.datamodule)
+        model.base.load_state_dict(base.state_dict())
+
+
+def _check_limits(key: str, trainer: Namespace) -> None:
+    """Refuse a training that would do nothing or never end: an epoch of a sampled stream has no end."""
+    if trainer.max_steps == 0 or (trainer.max_steps < 0 and trainer.max_time is None and not trainer.fast_dev_run):
+        raise UserError(
+            f"`{key}.max_steps` is {trainer.max_steps}, expected a positive number of updates"
+            " (or -1 together with `max_time`)"
+        )

@@ -1,0 +1,78 @@
+"""Loading of checkpoints from outside: weights only, with errors that say what does not fit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import lightning.pytorch as pl
+import torch
+
+from spar_lightning.types import CheckpointError
+
+Module = TypeVar("Module", bound=pl.LightningModule)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint without unpickling arbitrary objects.
+
+    Raises:
+        CheckpointError: if there is no such file, or it is not a checkpoint with hyper-parameters and weights.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .ckpt file that a run has written")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of weights ({reason}): is it whole, and written by this project?"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
+        raise CheckpointError(
+            f"{path} holds no `hyper_parameters` and `state_dict`, expected a Lightning checkpoint of this project"
+        )
+    return cast(dict[str, Any], checkpoint)
+
+
+def load_module(module_class: type[Module], path: str | Path) -> Module:
+    """Rebuild a module from its own hyper-parameters and weights.
+
+    Raises:
+        CheckpointError: if the file is no checkpoint, or one of another class of module.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        module = module_class(**checkpoint["hyper_parameters"])
+        module.load_state_dict(checkpoint["state_dict"])
+    except (TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} does not hold a {module_class.__name__}: its hyper-parameters are "
+            f"{', '.join(checkpoint['hyper_parameters'])} ({str(error).splitlines()[0]})"
+        ) from error
+    return module.eval()
+
+
+def check_resumable(module: pl.LightningModule, path: str | Path) -> dict[str, tuple[Any, Any]]:
+    """See that a module can take a checkpoint's weights.
+
+    Returns:
+        Hyper-parameters that differ without changing a shape, as (checkpoint's, module's).
+
+    Raises:
+        CheckpointError: if a weight has another shape; it names the hyper-parameters that differ.
+    """
+    checkpoint = read_checkpoint(path)
+    theirs, ours = checkpoint["hyper_parameters"], dict(module.hparams)
+    differing = {key: (theirs.get(key), ours.get(key)) for key in ours if theirs.get(key) != ours.get(key)}
+    shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    if shapes != expected:
+        name = next(name for name in (shapes | expected) if shapes.get(name) != expected.get(name))
+        settings = "; ".join(f"{key}: {old!r} in the checkpoint, {new!r} here" for key, (old, new) in differing.items())
+        raise CheckpointError(
+            f"{path} does not fit this model: weight {name} has shape {shapes.get(name)} in the checkpoint, "
+            f"{expected.get(name)} here. Settings that differ: {settings or 'none'}. Resume with the checkpoint's."
+        )
+    return differing

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from spar_lightning.data import Episode, Transitions, compute_statistics
+from spar_lightning.data import statistics as statistics_module
+
+
+def make(rows: int) -> tuple[Transitions, np.ndarray]:
+    random = np.random.default_rng(0)
+    observations = random.normal([1e4, -3.0, 7.0], [1e-1, 2.0, 0.0], (rows, 3)).astype(np.float32)
+    actions = random.uniform(-0.5, 0.25, (rows, 2)).astype(np.float32)
+    return Transitions.from_episodes(
+        [Episode(observations, actions, np.zeros(rows, np.float32), observations, False)]
+    ), observations
+
+
+def test_moments_agree_with_numpy_in_float64(monkeypatch: object) -> None:
+    rows = 2 * statistics_module._CHUNK + 17
+    transitions, observations = make(rows)
+    found = compute_statistics(transitions, np.full(2, -1, np.float32), np.full(2, 1, np.float32))
+    exact = observations.astype(np.float64)
+    np.testing.assert_allclose(found.observation_mean, exact.mean(0), rtol=1e-7)
+    np.testing.assert_allclose(found.observation_std[:2], exact.std(0)[:2], rtol=1e-6)
+
+
+def test_a_constant_observation_gets_the_floor() -> None:
+    transitions, _ = make(50)
+    found = compute_statistics(transitions, np.full(2, -1, np.float32), np.full(2, 1, np.float32))
+    assert found.observation_std[2].item() == np.float32(1e-3)
+
+
+def test_bounds_are_the_environments_and_where_it_has_none_the_datas() -> None:
+    transitions, _ = make(50)
+    low, high = np.array([-1, -np.inf], np.float32), np.array([np.inf, 1], np.float32)
+    found = compute_statistics(transitions, low, high)
+    assert found.action_low.tolist() == [-1, transitions.actions[:, 1].min().item()]
+    assert found.action_high.tolist() == [transitions.actions[:, 0].max().item(), 1]
+    assert {tensor.dtype for tensor in vars(found).values()} == {torch.float32}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor
+
+from spar_lightning.data import Episode, SequentialLoader, TransitionLoader, Transitions
+from spar_lightning.data.loader import batch_indices
+from spar_lightning.types import TransitionBatch
+
+
+@pytest.fixture
+def transitions(make_episode: Callable[..., Episode]) -> Transitions:
+    return Transitions.from_episodes([make_episode(1000, False)])
+
+
+def rows(batches: Iterator[TransitionBatch], count: int) -> Tensor:
+    return torch.stack([batch.observations[:, 0].long() for batch in islice(batches, count)])
+
+
+def test_the_first_indices_never_change() -> None:
+    assert batch_indices(0, 0, 0, 1000, 4)[:2].tolist() == [[267, 228, 647, 822], [979, 754, 578, 897]]
+    assert batch_indices(7, 3, 5, 1000, 4)[0].tolist() == [761, 95, 967, 614]
+
+
+def test_batches_are_a_pure_function_of_seed_rank_and_position(transitions: Transitions) -> None:
+    first = rows(iter(TransitionLoader(transitions, 8, seed=3)), 600)
+    torch.manual_seed(99)
+    torch.rand(5)
+    assert torch.equal(first, rows(iter(TransitionLoader(transitions, 8, seed=3)), 600))
+    assert torch.equal(first[512:], batch_indices(3, 0, 1, 1000, 8)[:88])
+    for other in (TransitionLoader(transitions, 8, seed=4), TransitionLoader(transitions, 8, seed=3, rank=1)):
+        assert not torch.equal(first, rows(iter(other), 600))
+
+
+def test_drawing_leaves_the_global_generator_alone(transitions: Transitions) -> None:
+    before = torch.get_rng_state()
+    next(iter(TransitionLoader(transitions, 8, seed=3)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_sampling_is_uniform_over_all_transitions(transitions: Transitions) -> None:
+    counts = torch.bincount(rows(iter(TransitionLoader(transitions, 250, seed=0)), 400).flatten(), minlength=1000)
+    assert len(counts) == 1000
+    deviations = (counts - 100) / 10  # Poisson: standard deviation 10
+    assert deviations.abs().max() < 5
+    assert 0.9 < deviations.std() < 1.1
+
+
+@pytest.mark.parametrize("consumed", [0, 1, 511, 512, 700])
+def test_a_saved_position_goes_on_after_the_batches_handed_out(transitions: Transitions, consumed: int) -> None:
+    loader = TransitionLoader(transitions, 8, seed=3)
+    batches = iter(loader)
+    rows(batches, consumed) if consumed else None
+    state = loader.state_dict()
+    expected = rows(batches, 20)
+    resumed = TransitionLoader(transitions, 8, seed=3)
+    resumed.load_state_dict(state)
+    assert torch.equal(rows(iter(resumed), 20), expected)
+
+
+def test_asking_for_an_iterator_twice_skips_nothing(transitions: Transitions) -> None:
+    loader = TransitionLoader(transitions, 8, seed=3)
+    iter(loader)
+    assert torch.equal(rows(iter(loader), 2), batch_indices(3, 0, 0, 1000, 8)[:2])
+
+
+def test_columns_added_later_are_in_the_batches(transitions: Transitions) -> None:
+    batches = iter(TransitionLoader(transitions, 8, seed=3))
+    assert next(batches).columns == {}
+    transitions.set_column("returns", transitions.observations[:, 0])
+    batch = next(batches)
+    assert torch.equal(batch.columns["returns"], batch.observations[:, 0])
+
+
+class _Recorder(pl.LightningModule):
+    """Trains nothing; remembers which rows it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[list[int]] = []
+
+    def training_step(self, batch: TransitionBatch) -> None:
+        self.seen.append(batch.observations[:, 0].long().tolist())
+        self.optimizers().step()  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_lightning_resumes_at_the_next_batch(transitions: Transitions, tmp_path: object) -> None:
+    def fit(steps: int, checkpoint: str | None = None) -> tuple[_Recorder, pl.Trainer]:
+        module = _Recorder()
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = pl.Trainer(
+            max_steps=steps, accelerator="cpu", enable_checkpointing=False, default_root_dir=str(tmp_path), **quiet
+        )
+        trainer.fit(module, TransitionLoader(transitions, 4, seed=0), ckpt_path=checkpoint, weights_only=True)
+        return module, trainer
+
+    whole, _ = fit(9)
+    half, trainer = fit(5)
+    trainer.save_checkpoint(f"{tmp_path}/half.ckpt")
+    rest, _ = fit(9, f"{tmp_path}/half.ckpt")
+    assert whole.seen == half.seen + rest.seen
+    assert whole.seen == batch_indices(0, 0, 0, 1000, 4)[:9].tolist()
+
+
+def test_chunks_cover_everything_once_in_order(transitions: Transitions) -> None:
+    loader = SequentialLoader(transitions, chunk_size=300)
+    assert len(loader) == len(list(loader)) == 4
+    assert torch.cat([batch.rewards for batch in loader]).tolist() == transitions.rewards.tolist()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+from minari.data_collector import EpisodeBuffer
+
+from spar_lightning.data import REFERENCE_SCORES, Transitions, open_dataset
+from spar_lightning.data.reference_scores import reference_scores_for
+from spar_lightning.types import DataError
+
+MakeMinari = Callable[..., str]
+
+
+def test_any_local_minari_data_set_opens(make_minari: MakeMinari) -> None:
+    dataset = open_dataset(make_minari())
+    assert (dataset.observation_dim, dataset.action_dim) == (5, 2)
+    assert (dataset.num_episodes, dataset.num_transitions) == (2, 11)
+    assert dataset.action_low.tolist() == [-1, -1]
+    assert dataset.action_high.dtype == np.float32
+    assert dataset.environment_spec is None
+    assert dataset.reference_scores is None
+
+
+def test_nothing_is_lost_and_only_terminations_terminate(make_minari: MakeMinari) -> None:
+    name = make_minari()
+    stored = list(minari.load_dataset(name))
+    episodes = list(open_dataset(name).episodes())
+    assert [episode.termination for episode in episodes] == [True, False]
+    for raw, episode in zip(stored, episodes, strict=True):
+        assert {array.dtype for array in episode[:4]} == {np.dtype(np.float32)}
+        np.testing.assert_array_equal(episode.observations, raw.observations[:-1].astype(np.float32))
+        np.testing.assert_array_equal(episode.next_observations, raw.observations[1:].astype(np.float32))
+        np.testing.assert_array_equal(episode.rewards, raw.rewards.astype(np.float32))
+        np.testing.assert_array_equal(episode.actions, raw.actions.astype(np.float32))
+    assert len(Transitions.from_episodes(episodes)) == 11
+
+
+def test_opening_reads_no_data(make_minari: MakeMinari, datasets_root: Path) -> None:
+    name = make_minari()
+    (datasets_root / name / "data" / "main_data.hdf5").write_bytes(b"")
+    assert open_dataset(name).observation_dim == 5
+
+
+@pytest.mark.parametrize("kept", [0, 700, 4000])
+def test_a_truncated_file_is_named(make_minari: MakeMinari, datasets_root: Path, kept: int) -> None:
+    name = make_minari()
+    file = datasets_root / name / "data" / "main_data.hdf5"
+    os.truncate(file, kept)
+    with pytest.raises(DataError, match=rf"{file}.*truncated.*minari delete {name}"):
+        list(open_dataset(name).episodes())
+
+
+def test_broken_metadata_are_an_error_of_ours(make_minari: MakeMinari, datasets_root: Path) -> None:
+    name = make_minari()
+    file = datasets_root / name / "data" / "metadata.json"
+    text = file.read_text()
+    file.write_text(text[:50])
+    with pytest.raises(DataError, match=f"metadata of the Minari data set `{name}`"):
+        open_dataset(name)
+    file.write_text(text)
+
+
+def test_unknown_names_are_answered_with_near_ones(make_minari: MakeMinari) -> None:
+    name = make_minari()
+    with pytest.raises(DataError, match=f"did you mean `{name}`"):
+        open_dataset(name.replace("-v3", "-v2"))
+    with pytest.raises(DataError, match="`spar/hopper/expert-v0`"):
+        open_dataset("par/hopper/expert-v0")
+
+
+@pytest.mark.parametrize("name", ["data/walker2d_medium-v2.hdf5", "https://host/file.hdf5", "mine.npz"])
+def test_kinds_to_come_are_refused_clearly(name: str) -> None:
+    with pytest.raises(DataError, match="cannot open"):
+        open_dataset(name)
+
+
+def buffer(observations: Any, actions: Any, length: int = 3, terminations: list[bool] | None = None) -> EpisodeBuffer:
+    arrays: dict[str, Any] = {
+        "observations": observations,
+        "actions": actions,
+        "rewards": np.zeros(length),
+        "terminations": np.array(terminations or [False] * length),
+        "truncations": np.array([False] * (length - 1) + [True]),
+    }
+    return EpisodeBuffer(**arrays)
+
+
+BOX = gym.spaces.Box(-1, 1, (5,), np.float32)
+VECTORS = np.zeros((4, 5), dtype=np.float32)
+REFUSED = {
+    "discrete actions": ("action", BOX, VECTORS, gym.spaces.Discrete(3), np.zeros(3, dtype=np.int64)),
+    "integer actions": ("action", BOX, VECTORS, gym.spaces.Box(0, 9, (2,), np.int64), np.zeros((3, 2), np.int64)),
+    "image observations": (
+        "observation",
+        gym.spaces.Box(0, 255, (32, 32, 3), np.uint8),
+        np.zeros((4, 32, 32, 3), np.uint8),
+        BOX,
+        VECTORS[:3],
+    ),
+    "dict observations": ("observation", gym.spaces.Dict({"goal": BOX}), {"goal": VECTORS}, BOX, VECTORS[:3]),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_other_spaces_are_refused(make_minari: MakeMinari, kind: str) -> None:
+    role, observation_space, observations, action_space, actions = REFUSED[kind]
+    name = make_minari([buffer(observations, actions)], observation_space, action_space)
+    with pytest.raises(DataError, match=f"has the {role} space .*expected a one-dimensional Box of floats"):
+        open_dataset(name)
+
+
+def test_arrays_must_have_the_shapes_of_the_spaces(make_minari: MakeMinari) -> None:
+    name = make_minari([buffer(np.zeros((4, 6)), np.zeros((3, 2)))])
+    with pytest.raises(
+        DataError, match=rf"`observations` of episode 0 of `{name}` has shape \(4, 6\), expected \(4, 5\)"
+    ):
+        list(open_dataset(name).episodes())
+
+
+def test_a_termination_inside_an_episode_is_refused(make_minari: MakeMinari) -> None:
+    name = make_minari([buffer(np.zeros((4, 5)), np.zeros((3, 2)), terminations=[False, True, False])])
+    with pytest.raises(DataError, match="is set at step 1 of 3"):
+        list(open_dataset(name).episodes())
+
+
+@pytest.mark.parametrize(
+    ("environment_id", "task"),
+    [("Walker2d-v4", "walker2d"), ("AdroitHandPen-v1", "pen"), ("HalfCheetah-v5", "halfcheetah")],
+)
+def test_reference_scores_go_by_the_environments_name(environment_id: str, task: str) -> None:
+    assert reference_scores_for(environment_id) == REFERENCE_SCORES[task]
+
+
+def test_no_reference_scores_where_none_are_defined() -> None:
+    assert reference_scores_for("CartPole-v1") is None
+    assert reference_scores_for(None) is None

@@ -1,0 +1,88 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from toy_environment import STEPS, Constant, ToyEnvironment, bonus
+
+from spar_lightning.evaluation import EpisodeRunner, rollout
+from spar_lightning.types import UserError
+
+
+class EndsEarly:
+    """Ends the episode at once where the bonus is large."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def act(self, observations):
+        self.calls.append(len(observations))
+        return np.where(observations[:, :1] > 0.5, -1.0, 0.25)
+
+
+def test_returns_and_lengths_of_each_seed_are_those_worked_out_by_hand():
+    result = rollout(Constant(0.5), ToyEnvironment, [3, 8])
+    assert result.seeds == [3, 8]
+    np.testing.assert_allclose(result.returns, [STEPS * (0.5 + bonus(3)), STEPS * (0.5 + bonus(8))])
+    assert result.returns.dtype == np.float64
+    assert result.lengths.tolist() == [STEPS, STEPS]
+    assert result.lengths.dtype == np.int64
+    assert result.trajectories is None
+
+
+def test_an_ended_episode_costs_nothing_more():
+    seeds = list(range(12))
+    early = [bonus(seed) > 0.5 for seed in seeds]
+    policy = EndsEarly()
+    result = rollout(policy, ToyEnvironment, seeds)
+    expected = [-1.0 + bonus(seed) if end else STEPS * (0.25 + bonus(seed)) for seed, end in zip(seeds, early)]
+    np.testing.assert_allclose(result.returns, expected, rtol=1e-6)
+    assert result.lengths.tolist() == [1 if end else STEPS for end in early]
+    assert policy.calls == [12] + [12 - sum(early)] * (STEPS - 1)
+
+
+def test_a_recorded_trajectory_holds_what_was_observed_and_done():
+    result = rollout(Constant(0.5), ToyEnvironment, [3], record=True)
+    (observations, actions), *others = result.trajectories
+    assert not others
+    np.testing.assert_allclose(observations, [[bonus(3), time] for time in range(STEPS)])
+    np.testing.assert_array_equal(actions, np.full((STEPS, 1), 0.5))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_non_finite_action_is_an_error_that_names_step_and_seed_and_closes_the_environments(bad):
+    class TurnsBad(Constant):
+        def act(self, observations):
+            actions = super().act(observations)
+            actions[-1] = bad if len(self.calls) == 3 else 0.0
+            return actions
+
+    before = ToyEnvironment.opened
+    with pytest.raises(UserError, match=r"step 2 of the episode with seed 8"):
+        rollout(TurnsBad(0.0), ToyEnvironment, [3, 8])
+    assert ToyEnvironment.opened == before
+
+
+def test_environments_are_kept_between_calls_and_episodes_do_not_depend_on_it():
+    before = ToyEnvironment.opened
+    with EpisodeRunner(ToyEnvironment) as runner:
+        first = runner.run(Constant(0.5), [1, 2])
+        runner.run(Constant(0.1), [5])
+        again = runner.run(Constant(0.5), [1, 2])
+        assert ToyEnvironment.opened == before + 2
+    assert ToyEnvironment.opened == before
+    np.testing.assert_array_equal(first.returns, again.returns)
+
+
+def test_no_seeds_give_empty_results():
+    result = rollout(Constant(0.5), ToyEnvironment, [], record=True)
+    assert result.returns.shape == result.lengths.shape == (0,)
+    assert result.trajectories == []
+
+
+@pytest.mark.slow
+def test_walker_episodes_are_reproducible_in_any_company():
+    policy = Constant(0.1)
+    policy.act = lambda observations: np.full((len(observations), 6), 0.1, dtype=np.float32)
+    together = rollout(policy, lambda: gym.make("Walker2d-v5"), [0, 1, 2])
+    alone = rollout(policy, lambda: gym.make("Walker2d-v5"), [1])
+    assert together.returns[1] == alone.returns[0]
+    assert together.lengths[1] == alone.lengths[0] > 1
