@@ -30,25 +30,22 @@ class FiniteLossGuard(pl.Callback):
 
     def __init__(self, every_n_updates: int = 100) -> None:
         self._interval = Interval(every_n_updates)
-        self._losses: dict[str, Tensor] = {}
+        self._outputs: STEP_OUTPUT = None
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count from the run's first update, or the checkpoint's."""
         self._interval.start(trainer.global_step)
-        self._losses = {}
+        self._outputs = None
 
     @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
         """Keep the losses, and look at them when it is time."""
-        if isinstance(outputs, Tensor):
-            outputs = {"loss": outputs}
-        if isinstance(outputs, Mapping):
-            self._losses = {name: value.detach() for name, value in outputs.items() if isinstance(value, Tensor)}
+        self._outputs = outputs
         if self._interval.is_due(trainer.global_step):
-            self._check(trainer, "loss", self._losses)
+            self._check(trainer, "loss", _losses(outputs))
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -69,7 +66,7 @@ class FiniteLossGuard(pl.Callback):
         self._check_all(trainer, pl_module)
 
     def _check_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._check(trainer, "loss", self._losses)
+        self._check(trainer, "loss", _losses(self._outputs))
         # A finite loss may have had a NaN gradient: the weights know before the next loss does.
         self._check(trainer, "weight", {name: weight.detach() for name, weight in pl_module.named_parameters()})
 
@@ -84,6 +81,11 @@ class FiniteLossGuard(pl.Callback):
             f"the {kind} `{name}` is NaN or infinite at update {trainer.global_step}, expected finite numbers; "
             f"{_last_checkpoint(trainer)}. Lower the learning rate, clip gradients, or train in 32-bit precision"
         )
+
+
+def _losses(outputs: STEP_OUTPUT) -> dict[str, Tensor]:
+    named = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
+    return {name: value.detach() for name, value in named.items() if isinstance(value, Tensor)}
 
 
 def _last_checkpoint(trainer: pl.Trainer) -> str:

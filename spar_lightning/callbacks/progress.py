@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import lightning.pytorch as pl
@@ -24,14 +25,25 @@ class StageProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self.label = label
 
+    @property
+    @override
+    def train_description(self) -> str:
+        """The label."""
+        return self.label
+
     @override
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Open the bar, at the checkpoint's update when a run goes on."""
-        bar = self.init_train_tqdm()
-        bar.set_description_str(self.label, refresh=False)
-        bar.total = trainer.max_steps if trainer.max_steps > 0 else None
-        bar.n = bar.initial = trainer.global_step
-        self.train_progress_bar = bar
+        self.train_progress_bar = Tqdm(
+            desc=self.train_description,
+            total=trainer.max_steps if trainer.max_steps > 0 else None,
+            initial=trainer.global_step,
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            smoothing=0,
+            bar_format=self.BAR_FORMAT,
+        )
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:

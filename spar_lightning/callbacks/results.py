@@ -1,4 +1,4 @@
-"""The results of a run as one JSON document."""
+"""What is logged and kept of evaluations, and the results of a run as one JSON document."""
 
 from __future__ import annotations
 
@@ -23,6 +23,29 @@ BEST_NOTE = "chosen with the simulator: not an estimate of what offline training
 def run_folder(trainer: pl.Trainer) -> Path:
     """Where a run keeps its logs and results; all ranks must ask."""
     return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def rollout_metrics(comparison: Comparison) -> dict[str, float]:
+    """What is logged of a comparison, by name."""
+    metrics = {"rollout/length": comparison.policy.mean_length}
+    for name, scores in comparison.scores.items():
+        prefix = "rollout/" if scores is comparison.policy else f"rollout/{name}_"
+        metrics[f"{prefix}return"] = scores.mean_return
+        if scores.score is not None:
+            metrics[f"{prefix}normalized_score"] = scores.score
+    if comparison.improvement is not None:
+        metrics["rollout/improvement"] = comparison.improvement.mean
+    return metrics
+
+
+def history_row(step: int, comparison: Comparison) -> dict[str, Any]:
+    """What is kept of a validation after `step` updates."""
+    return {
+        "step": step,
+        "score": comparison.policy.score,
+        "return": comparison.policy.mean_return,
+        "improvement": None if comparison.improvement is None else comparison.improvement.mean,
+    }
 
 
 def comparison_results(comparison: Comparison) -> dict[str, Any]:

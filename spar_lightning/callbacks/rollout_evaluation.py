@@ -14,7 +14,14 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from typing_extensions import override
 
 from spar_lightning.callbacks.clock import RunClock
-from spar_lightning.callbacks.results import comparison_results, results_document, run_folder, write_json
+from spar_lightning.callbacks.results import (
+    comparison_results,
+    history_row,
+    results_document,
+    rollout_metrics,
+    run_folder,
+    write_json,
+)
 from spar_lightning.callbacks.simulator import simulated_data
 from spar_lightning.evaluation import Comparison, PolicyEvaluator
 from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
@@ -66,6 +73,8 @@ class RolloutEvaluation(pl.Callback):
             raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
         if stage == "fit":
             self._forget()
+        if stage == "predict":
+            return
         try:
             self._open(trainer)
         except EnvironmentUnavailableError as error:
@@ -102,7 +111,7 @@ class RolloutEvaluation(pl.Callback):
         comparison = self._evaluate(trainer, pl_module, self.num_episodes)
         self._log(pl_module, comparison)
         if trainer.state.fn == TrainerFn.FITTING:
-            self.history.append(_history_row(trainer.global_step, comparison))
+            self.history.append(history_row(trainer.global_step, comparison))
 
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -169,28 +178,6 @@ class RolloutEvaluation(pl.Callback):
     def _close(self) -> None:
         if self._evaluator is not None:
             self._evaluator.close()
-
-
-def rollout_metrics(comparison: Comparison) -> dict[str, float]:
-    """What is logged of a comparison, by name."""
-    metrics = {"rollout/length": comparison.policy.mean_length}
-    for name, scores in comparison.scores.items():
-        prefix = "rollout/" if scores is comparison.policy else f"rollout/{name}_"
-        metrics[f"{prefix}return"] = scores.mean_return
-        if scores.score is not None:
-            metrics[f"{prefix}normalized_score"] = scores.score
-    if comparison.improvement is not None:
-        metrics["rollout/improvement"] = comparison.improvement.mean
-    return metrics
-
-
-def _history_row(step: int, comparison: Comparison) -> dict[str, Any]:
-    return {
-        "step": step,
-        "score": comparison.policy.score,
-        "return": comparison.policy.mean_return,
-        "improvement": None if comparison.improvement is None else comparison.improvement.mean,
-    }
 
 
 @contextmanager

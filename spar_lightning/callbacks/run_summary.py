@@ -32,7 +32,7 @@ class RunSummary(pl.Callback):
             _print("\n".join(["", *_scores(trainer), *self._places(trainer, folder), ""]))
 
     def _places(self, trainer: pl.Trainer, folder: Path) -> list[str]:
-        folder = Path(os.path.relpath(folder))
+        folder = _short(folder)
         files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
@@ -40,7 +40,7 @@ class RunSummary(pl.Callback):
         places["curves"] = f"tensorboard --logdir {folder}"
         if "last" in files:
             places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
-        return [f"  {name:<16}{place}" for name, place in places.items()]
+        return [f"  {name:<17}{place}" for name, place in places.items()]
 
 
 def _scores(trainer: pl.Trainer) -> list[str]:
@@ -68,7 +68,7 @@ def score_table(document: dict[str, Any]) -> list[str]:
     Spreads are standard deviations over episodes.
     """
     references = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
-    header = f"  {'':<14}{'normalized score':>18}{'return':>18}{'episodes':>10}"
+    header = f"  {'mean +- std':<14}{'normalized score':>18}{'return':>18}{'episodes':>10}"
     lines = [header, "  " + "-" * (len(header) - 2)]
     for name, row in {**references, "policy": document}.items():
         score, value = _spread(row["score"], row["score_std"], 1), _spread(row["return"], row["return_std"], 0)
@@ -81,16 +81,23 @@ def _improvement(document: dict[str, Any]) -> list[str]:
     found = document.get("improvement")
     if found is None:
         return []
-    interval = "" if found["low"] is None else f"  [{found['low']:+.1f}, {found['high']:+.1f}] at 95%"
-    return [f"  {'improvement':<14}{found['mean']:>+18.1f}{interval}, on base, over the same {found['episodes']} seeds"]
+    interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}] at 95%,"
+    value = _in_column(f"{found['mean']:+.1f}", found["unit"])
+    return [f"  {'improvement':<14}{value} {interval} on base, over the same {found['episodes']} seeds"]
 
 
 def _best(document: dict[str, Any]) -> list[str]:
     best = document["best"]
     if best is None:
         return []
-    value = best["return"] if best["score"] is None else best["score"]
-    return [f"  {'best':<14}{value:>18.1f}  at update {best['step']:,}, chosen with the simulator"]
+    unit = "return" if best["score"] is None else "score"
+    return [
+        f"  {'best':<14}{_in_column(f'{best[unit]:.1f}', unit)}  at update {best['step']:,}, chosen with the simulator"
+    ]
+
+
+def _in_column(value: str, unit: str) -> str:
+    return f"{value:>18}" if unit == "score" else f"{value:>36}"
 
 
 def _spread(mean: float | None, deviation: float | None, digits: int) -> str:
@@ -104,6 +111,11 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _short(folder: Path) -> Path:
+    relative = Path(os.path.relpath(folder))
+    return folder.absolute() if ".." in relative.parts else relative
 
 
 @rank_zero_only

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from jsonargparse import auto_cli
 
 from spar_lightning.cli.staged import StagedCLI
+from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect
 from spar_lightning.modules import BCModule, SPARModule
 from spar_lightning.types import UserError
+
+COMMANDS = {"collect": collect, "summarize": summarize}
+"""Commands that train nothing, beside those of `StagedCLI`."""
 
 QUIET = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -32,8 +36,9 @@ def main(args: Sequence[str] | None = None) -> None:
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
     try:
-        if arguments[:1] == ["collect"]:
-            auto_cli(collect, args=arguments[1:], prog="spar_lightning collect", fail_untyped=False)
+        if arguments and arguments[0] in COMMANDS:
+            name, *rest = arguments
+            auto_cli(COMMANDS[name], args=rest, prog=f"python -m spar_lightning {name}", fail_untyped=False)
         else:
             StagedCLI(SPARModule, BCModule, OfflineDataModule, args)
     except UserError as error:

@@ -36,7 +36,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 10_000}
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set.
-A further command, `collect DATASET`, records a bundled data set (see `collect --help`).
+Further commands, each with its own --help: `collect` records a bundled data set, `summarize` tabulates finished runs.
 """
 
 

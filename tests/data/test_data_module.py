@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -109,6 +110,15 @@ def test_loaders(hopper: str) -> None:
     assert sum(len(chunk.rewards) for chunk in validation) == len(module.validation_transitions)
     assert module.test_dataloader() == [torch.zeros(1)]
     assert ready(hopper, validation_fraction=0.0).val_dataloader() == [torch.zeros(1)]
+
+
+def test_each_process_draws_its_own_batches(hopper: str) -> None:
+    module = ready(hopper, batch_size=32)
+    drawn = []
+    for rank in (0, 1):
+        module.trainer = SimpleNamespace(global_rank=rank)  # type: ignore[assignment]
+        drawn.append(next(iter(module.train_dataloader())).observations)
+    assert not torch.equal(*drawn)
 
 
 def test_the_seed_is_the_argument_else_the_global_one(hopper: str, monkeypatch: pytest.MonkeyPatch) -> None:

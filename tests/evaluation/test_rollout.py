@@ -33,7 +33,9 @@ def test_an_ended_episode_costs_nothing_more():
     early = [bonus(seed) > 0.5 for seed in seeds]
     policy = EndsEarly()
     result = rollout(policy, ToyEnvironment, seeds)
-    expected = [-1.0 + bonus(seed) if end else STEPS * (0.25 + bonus(seed)) for seed, end in zip(seeds, early)]
+    expected = [
+        -1.0 + bonus(seed) if end else STEPS * (0.25 + bonus(seed)) for seed, end in zip(seeds, early, strict=True)
+    ]
     np.testing.assert_allclose(result.returns, expected, rtol=1e-6)
     assert result.lengths.tolist() == [1 if end else STEPS for end in early]
     assert policy.calls == [12] + [12 - sum(early)] * (STEPS - 1)

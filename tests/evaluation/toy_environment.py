@@ -6,7 +6,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 
+torch.set_num_threads(1)
 STEPS = 5
 
 

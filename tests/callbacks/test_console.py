@@ -1,0 +1,81 @@
+import pytest
+import torch
+from toy_training import ToyData, ToyModule, ToyResidualModule, train
+
+from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation, RunSummary, StageProgressBar
+from spar_lightning.callbacks.progress import _compact
+from spar_lightning.callbacks.run_summary import score_table
+
+
+def test_one_bar_counts_updates_of_the_whole_stage(tmp_path, capsys):
+    bar = StageProgressBar("improve", refresh_rate=5)
+    callbacks = [bar, RolloutEvaluation(1, 1)]
+    train(tmp_path, ToyResidualModule(), callbacks, max_steps=22, enable_progress_bar=True)
+    printed = capsys.readouterr().out
+    assert "improve" in printed
+    assert "22/22" in printed
+    assert "rollout/normalized_score=" in printed
+    assert "10000" not in printed  # the loader's length
+    assert "v_num" not in printed
+    assert "Validation" not in printed
+    assert "Epoch" not in printed
+
+
+def test_epochs_do_not_start_the_bar_anew(tmp_path, capsys):
+    bar = StageProgressBar(refresh_rate=5)
+    train(tmp_path, ToyModule(), [bar], 20, 1000, data=ToyData(length=6), enable_progress_bar=True)
+    assert bar.train_progress_bar.n == bar.train_progress_bar.total == 20
+
+
+def test_a_resumed_bar_starts_at_the_checkpoint(tmp_path, capsys):
+    train(tmp_path, ToyModule(), [ResumableCheckpoint()], max_steps=10)
+    bar, last = StageProgressBar(refresh_rate=5), tmp_path / "checkpoints/last.ckpt"
+    train(tmp_path, ToyModule(), [bar, ResumableCheckpoint()], 20, ckpt_path=last, enable_progress_bar=True)
+    assert (bar.train_progress_bar.initial, bar.train_progress_bar.n) == (10, 20)
+
+
+@pytest.mark.parametrize(("value", "text"), [(12345.6, "12346"), (87.345, "87.3"), (0.000123, "0.000123")])
+def test_numbers_are_short(value, text):
+    assert _compact(torch.tensor(value)) == text
+
+
+def test_the_summary_shows_scores_and_places(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    callbacks = [RunSummary(), ResumableCheckpoint(), RolloutEvaluation(2, 3)]
+    train(tmp_path / "run", ToyResidualModule(), callbacks)
+    printed = capsys.readouterr().out
+    for part in (
+        "toy/replay-v0, Toy-v0, seed 3, 20 updates in ",
+        "updates/s",
+        "base ",
+        "fitted ",
+        "policy ",
+        "+10.0",  # the improvement: 10 points a unit of return, 5 steps, 0.2 more a step
+        "at 95%, on base, over the same 3 seeds",
+        "at update 20, chosen with the simulator",
+        "run/results.json",
+        "run/checkpoints/best.ckpt",
+        "tensorboard --logdir run",
+        "test --ckpt_path run/checkpoints/last.ckpt",
+    ):
+        assert part in printed
+
+
+def test_the_summary_says_why_there_are_no_scores(tmp_path, capsys):
+    data = ToyData(unavailable="no such simulator")
+    with pytest.warns(UserWarning, match="off"):
+        train(tmp_path, ToyModule(), [RunSummary(), RolloutEvaluation()], data=data)
+    assert "no scores: no such simulator" in capsys.readouterr().out
+
+
+def test_the_summary_works_alone(tmp_path, capsys):
+    train(tmp_path, ToyModule(), [RunSummary()])
+    assert "20 updates" in capsys.readouterr().out
+
+
+def test_undefined_numbers_are_dashes():
+    row = {"score": None, "score_std": None, "return": 12.0, "return_std": None, "episodes": 1}
+    lines = "\n".join(score_table(row | {"best": None}))
+    assert "12 +-     -" in lines
+    assert "None" not in lines

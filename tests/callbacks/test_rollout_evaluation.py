@@ -1,0 +1,211 @@
+import json
+import math
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
+from toy_training import STEPS, ToyData, ToyEnvironment, ToyModule, ToyResidualModule, bonus, train
+
+from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
+from spar_lightning.types import EnvironmentUnavailableError, UserError
+
+
+class Recorder(pl.Callback):
+    """Notes what was logged at each validation."""
+
+    def __init__(self):
+        self.metrics = []
+
+    def on_validation_end(self, trainer, pl_module):
+        self.metrics.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def mean_return(action, seeds):
+    return sum(STEPS * (action + bonus(seed)) for seed in seeds) / len(seeds)
+
+
+def test_metrics_of_every_validation_are_those_worked_out_by_hand(tmp_path):
+    recorder = Recorder()
+    evaluation = RolloutEvaluation(num_episodes=2, final_episodes=3, first_seed=7)
+    train(tmp_path, ToyResidualModule(), [evaluation, recorder])
+    assert len(recorder.metrics) == 4
+    second = recorder.metrics[1]  # after 10 updates
+    assert second == pytest.approx(
+        {
+            "rollout/length": STEPS,
+            "rollout/return": mean_return(0.10, [7, 8]),
+            "rollout/normalized_score": 10 * mean_return(0.10, [7, 8]),
+            "rollout/base_return": mean_return(0.0, [7, 8]),
+            "rollout/base_normalized_score": 10 * mean_return(0.0, [7, 8]),
+            "rollout/fitted_return": mean_return(0.02, [7, 8]),
+            "rollout/fitted_normalized_score": 10 * mean_return(0.02, [7, 8]),
+            "rollout/improvement": 10 * STEPS * 0.10,
+        },
+        rel=1e-5,
+    )
+    assert "rollout/fitted_return" not in recorder.metrics[0]
+    assert [row["step"] for row in evaluation.history] == [5, 10, 15, 20]
+
+
+def test_results_are_those_of_the_last_policy(tmp_path, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "4")
+    module = ToyResidualModule()
+    callbacks = [ResumableCheckpoint(), RolloutEvaluation(num_episodes=2, final_episodes=3, first_seed=7)]
+    train(tmp_path, module, callbacks, max_steps=22)  # no validation falls on the last update
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["dataset"], results["environment_id"]) == ("toy/replay-v0", "Toy-v0")
+    assert (results["seed"], results["updates"], results["episodes"]) == (4, 22, 3)
+    assert results["return"] == pytest.approx(mean_return(0.22, [7, 8, 9]), rel=1e-5)
+    assert results["score"] == pytest.approx(10 * results["return"])
+    assert results["base"]["score"] == pytest.approx(10 * mean_return(0.0, [7, 8, 9]), rel=1e-5)
+    assert results["fitted"]["score"] == pytest.approx(10 * mean_return(0.02, [7, 8, 9]), rel=1e-5)
+    assert results["improvement"]["mean"] == pytest.approx(10 * STEPS * 0.22, rel=1e-5)
+    assert results["improvement"]["low"] <= results["improvement"]["mean"] <= results["improvement"]["high"]
+    assert (results["improvement"]["episodes"], results["improvement"]["unit"]) == (3, "score")
+    assert results["best"]["step"] == 20
+    assert "simulator" in results["best"]["note"]
+    assert [row["step"] for row in results["history"]] == [5, 10, 15, 20]
+    assert results["history"][1]["improvement"] == pytest.approx(10 * STEPS * 0.1, rel=1e-5)
+    assert results["updates_per_second"] > 0
+    seconds = results["wall_time_s"]
+    assert seconds["total"] == pytest.approx(seconds["training"] + seconds["evaluation"])
+    assert seconds["evaluation"] > 0
+    assert results["checkpoints"] == {"best": "checkpoints/best.ckpt", "last": "checkpoints/last.ckpt"}
+    assert torch.load(tmp_path / results["checkpoints"]["last"], weights_only=True)["global_step"] == 22
+    assert torch.load(tmp_path / results["checkpoints"]["best"], weights_only=True)["global_step"] == 20
+    assert results["versions"]["torch"]
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_the_base_meets_each_seed_once(tmp_path):
+    module = ToyResidualModule()
+    train(tmp_path, module, [RolloutEvaluation(num_episodes=2, final_episodes=3)])
+    assert sum(module.base.calls) == 3 * STEPS
+
+
+def test_evaluation_changes_no_random_number_of_the_training(tmp_path):
+    traces = []
+    for callbacks in ([], [RolloutEvaluation(num_episodes=2)]):
+        pl.seed_everything(0, verbose=False)
+        module = ToyResidualModule()
+        train(tmp_path, module, callbacks)
+        traces.append(module.trace)
+    assert traces[0] == traces[1]
+
+
+def test_evaluation_keeps_the_mode_of_every_part_and_closes_the_environments(tmp_path):
+    module = ToyModule()
+    module.frozen = torch.nn.Linear(1, 1).eval()
+    train(tmp_path, module, [RolloutEvaluation(num_episodes=2)])
+    assert module.training
+    assert not module.frozen.training
+    assert ToyEnvironment.opened == 0
+
+
+def test_without_reference_scores_the_return_is_what_counts(tmp_path):
+    recorder, evaluation = Recorder(), RolloutEvaluation(num_episodes=1, final_episodes=1)
+    train(tmp_path, ToyResidualModule(), [evaluation, recorder], data=ToyData(reference_scores=None))
+    assert not any("normalized_score" in name for name in recorder.metrics[-1])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["score"] is None
+    assert results["return_std"] is None  # of one episode
+    assert results["improvement"]["mean"] == pytest.approx(STEPS * 0.2, rel=1e-5)
+    assert results["improvement"]["low"] is None
+    assert results["improvement"]["unit"] == "return"
+
+
+def test_a_module_without_references_is_evaluated_alone(tmp_path):
+    train(tmp_path, ToyModule(), [RolloutEvaluation(num_episodes=2)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["score"] > 0
+    assert "base" not in results
+    assert "improvement" not in results
+
+
+def test_without_a_simulator_training_goes_on_and_says_why(tmp_path):
+    data = ToyData(unavailable="no such simulator")
+    recorder, callback = Recorder(), RolloutEvaluation()
+    with pytest.warns(UserWarning, match=r"Rollout evaluation is off.*no such simulator"):
+        trainer = train(tmp_path, ToyModule(), [callback, ResumableCheckpoint(), recorder], data=data)
+    assert trainer.global_step == 20
+    assert recorder.metrics == [{}] * 4
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["best"] is None
+    assert results["checkpoints"] == {"best": None, "last": "checkpoints/last.ckpt"}
+
+
+@pytest.mark.parametrize("method", ["validate", "test"])
+def test_outside_of_training_a_missing_simulator_is_an_error(tmp_path, method):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path, callbacks=[RolloutEvaluation()])
+    with pytest.raises(EnvironmentUnavailableError, match="pass `datamodule=`"):
+        getattr(trainer, method)(ToyModule(), [torch.zeros(1)])
+    with pytest.raises(EnvironmentUnavailableError, match="no such simulator"):
+        getattr(trainer, method)(ToyModule(), datamodule=ToyData(unavailable="no such simulator"))
+
+
+def test_a_module_that_is_no_policy_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="has no `act`"):
+        train(tmp_path, BoringModel(), [RolloutEvaluation()])
+
+
+def test_a_test_takes_all_episodes(tmp_path):
+    callbacks = [RolloutEvaluation(num_episodes=1, final_episodes=3, first_seed=7), ResumableCheckpoint()]
+    trainer = train(tmp_path, ToyResidualModule(), callbacks)
+    (metrics,) = trainer.test(ToyResidualModule(), datamodule=ToyData(), verbose=False)
+    assert metrics["rollout/return"] == pytest.approx(mean_return(0.0, [7, 8, 9]), rel=1e-5)
+    (metrics,) = trainer.test(
+        ToyResidualModule(), datamodule=ToyData(), ckpt_path=tmp_path / "checkpoints/last.ckpt", verbose=False
+    )
+    assert metrics["rollout/return"] == pytest.approx(mean_return(0.2, [7, 8, 9]), rel=1e-5)
+
+
+def test_a_resumed_run_keeps_history_clock_and_base(tmp_path):
+    train(tmp_path, ToyResidualModule(), [RolloutEvaluation(2, 2), ResumableCheckpoint()], max_steps=10)
+    module, evaluation = ToyResidualModule(), RolloutEvaluation(2, 2)
+    last = tmp_path / "checkpoints/last.ckpt"
+    earlier = torch.load(last, weights_only=True)["callbacks"]["RolloutEvaluation"]["clock"]["total_s"]
+    train(tmp_path, module, [evaluation, ResumableCheckpoint()], max_steps=20, ckpt_path=last)
+    assert [row["step"] for row in evaluation.history] == [5, 10, 15, 20]
+    assert module.base.calls == []
+    assert evaluation.clock.total_s > earlier > 0
+
+
+def test_a_dry_run_takes_one_episode_and_writes_nothing(tmp_path):
+    module = ToyResidualModule()
+    train(tmp_path, module, [RolloutEvaluation()], fast_dev_run=True)
+    assert sum(module.base.calls) == STEPS
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_callback_may_serve_two_runs(tmp_path):
+    evaluation = RolloutEvaluation(2, 2)
+    train(tmp_path, ToyResidualModule(), [evaluation], max_steps=10)
+    module = ToyResidualModule()
+    train(tmp_path, module, [evaluation], max_steps=5)
+    assert [row["step"] for row in evaluation.history] == [5]
+    assert sum(module.base.calls) == 2 * STEPS
+
+
+def test_too_few_episodes_are_an_error():
+    with pytest.raises(UserError, match="num_episodes is 0"):
+        RolloutEvaluation(num_episodes=0)
+
+
+def test_a_nan_policy_is_named(tmp_path):
+    with pytest.raises(UserError, match="seed 10000"):
+        train(tmp_path, ToyModule(step_size=math.nan), [RolloutEvaluation()])
+    assert ToyEnvironment.opened == 0
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_seeds_and_agree(tmp_path):
+    callbacks = [RolloutEvaluation(num_episodes=3, final_episodes=3, first_seed=7), ResumableCheckpoint()]
+    train(tmp_path, ToyResidualModule(), callbacks, max_steps=10, strategy="ddp_fork", devices=2)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["episodes"] == results["improvement"]["episodes"] == 3
+    assert results["return"] == pytest.approx(mean_return(0.1, [7, 8, 9]), rel=1e-5)
+    assert results["history"][-1]["return"] == pytest.approx(mean_return(0.1, [7, 8, 9]), rel=1e-5)
+    assert results["base"]["return"] == pytest.approx(mean_return(0.0, [7, 8, 9]), rel=1e-5)
+    saved = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["ResumableCheckpoint"]
+    assert len(saved["random_states"]) == 2
