@@ -20,7 +20,7 @@ from spar_lightning.callbacks import (
     StageProgressBar,
 )
 from spar_lightning.cli.run_folder import RunFolder
-from spar_lightning.modules.checkpoints import check_resumable, load_module
+from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
@@ -118,6 +118,8 @@ class StagedCLI(LightningCLI):
         """Build data module, model and trainer; the model's base is not trained yet."""
         for key in ("trainer", "bc.trainer"):
             _check_limits(key, self._get(self.config, key))
+        if self.subcommand != "fit":
+            self._use_data_of_checkpoint()
         self.config_init = self.parser.instantiate_classes(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
@@ -139,10 +141,16 @@ class StagedCLI(LightningCLI):
         return self._model_class(base=base, **self._get(self.config_init, "model"))
 
     def _load_model(self) -> pl.LightningModule:
+        return load_module(self._model_class, self._get(self.config, "ckpt_path"))
+
+    def _use_data_of_checkpoint(self) -> None:
+        """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
         path = self._get(self.config, "ckpt_path")
         if path is None:
             raise UserError(f"`{self.subcommand}` needs --ckpt_path, the path of a checkpoint that `fit` has written")
-        return load_module(self._model_class, path)
+        data = self._get(self.config, "data")
+        if data.dataset == self._parser(self.subcommand).get_defaults()["data"].dataset:
+            data.dataset = read_checkpoint(path)["datamodule_hyper_parameters"]["dataset"]
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""

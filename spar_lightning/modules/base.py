@@ -61,7 +61,7 @@ def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], 
         ("base_actions", transitions.observations),
         ("next_base_actions", transitions.next_observations),
     ):
-        transitions.set_column(column, torch.cat([base_actions(chunk) for chunk in observations.split(CHUNK)]))
+        transitions.set_column(column, torch.cat([base_actions(chunk) for chunk in torch.split(observations, CHUNK)]))
 
 
 def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> Tensor:

@@ -51,7 +51,7 @@ class ReturnSweep:
     def bootstrapped(self, value: Callable[[Tensor], Tensor]) -> Tensor:
         """Returns (N,) float32; `value` maps raw observations (B, O) to values (B,) in the reward's scale."""
         next_values = np.zeros(len(self._rewards))
-        for rows in self._rows.split(CHUNK):
+        for rows in torch.split(self._rows, CHUNK):
             estimates = value(self.transitions.next_observations[rows])
             next_values[rows.cpu().numpy()] = estimates.double().cpu().numpy()
         return self._sweep(next_values)

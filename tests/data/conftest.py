@@ -1,9 +1,9 @@
-"""Small data sets, collected once, in a folder that goes away."""
+"""Small data sets, collected once, in the session's folder that goes away."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,12 @@ import gymnasium as gym
 import minari
 import numpy as np
 import pytest
-import torch
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.data import Episode, collect
 
 HOPPER = "spar/hopper/medium-replay-v0"
 CHEETAH = "spar/halfcheetah/medium-v0"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def datasets_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("datasets")
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINARI_DATASETS_PATH", str(root))
-        yield root
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,143 @@
+"""Going on from a checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import HOPPER, TINY, base_weights, config, fit, last, read_checkpoint, results, same, weights
+
+from spar_lightning.cli import main
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to go on from."""
+    return Path(shutil.copytree(finished_run, tmp_path / "hopper"))
+
+
+def resume(run: Path, *extra: str) -> None:
+    """Without --run_dir: a run goes on where its checkpoint lies."""
+    main(["fit", "--data.dataset", HOPPER, *TINY, "--ckpt_path", str(last(run)), *extra])
+
+
+def test_a_finished_run_goes_on_in_its_folder(run: Path, tmp_path: Path) -> None:
+    before, base_file = weights(last(run)), last(run / "base").stat()
+    base = base_weights(run)
+    resume(run, "--trainer.max_steps", "60")
+    assert not (tmp_path / "runs").exists()
+    assert read_checkpoint(last(run))["global_step"] == 60
+    assert not same(weights(last(run)), before)
+    assert same(base_weights(run), base)
+    assert last(run / "base").stat() == base_file, "the base was trained again"
+    document = results(run)
+    assert document["updates"] == 60
+    assert [row["step"] for row in document["history"]] == [20, 40, 60]
+
+
+def test_the_logs_of_the_first_part_are_kept(run: Path) -> None:
+    rows = list(csv.DictReader((run / "csv" / "metrics.csv").open()))
+    resume(run, "--trainer.max_steps", "60")
+    steps = [int(row["step"]) for row in csv.DictReader((run / "csv" / "metrics.csv").open())]
+    assert steps[: len(rows)] == [int(row["step"]) for row in rows]
+    assert max(steps) == 59
+    assert len(list(run.glob("events.out.tfevents.*"))) == 2
+
+
+def test_the_saved_config_resumes_its_run(run: Path) -> None:
+    arguments = ["--config", str(run / "config.yaml"), "--run_dir", str(run), "--ckpt_path", str(last(run))]
+    main(["fit", *arguments, "--trainer.max_steps", "60"])
+    assert results(run)["updates"] == 60
+
+
+def test_a_finished_run_that_is_not_extended_stays_as_it_is(run: Path) -> None:
+    before = weights(last(run))
+    resume(run)
+    assert same(weights(last(run)), before)
+    assert results(run)["updates"] == 40
+
+
+def test_a_setting_of_the_command_line_holds_after_resuming(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    resume(run, "--trainer.max_steps", "60", "--model.kappa", "0.5")
+    assert read_checkpoint(last(run))["hyper_parameters"]["kappa"] == 0.5
+    assert config(run)["model"]["kappa"] == 0.5
+
+
+def test_a_changed_setting_is_pointed_out(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        resume(run, "--trainer.max_steps", "60", "--model.kappa", "0.5")
+    assert "kappa was 2.0 in the checkpoint and is 0.5 from here on" in caplog.text
+
+
+def test_another_architecture_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = weights(last(run))
+    with pytest.raises(SystemExit) as exit_:
+        resume(run, "--trainer.max_steps", "60", "--model.hidden_dims", "[8]")
+    assert exit_.value.code == 2
+    message = capsys.readouterr().err
+    assert "hidden_dims: [16] in the checkpoint, [8] here" in message
+    assert "Traceback" not in message
+    assert same(weights(last(run)), before)
+
+
+def test_another_base_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        resume(run, "--trainer.max_steps", "60", "--bc.model.hidden_dims", "[8]")
+    assert exit_.value.code == 2
+    assert "base" in capsys.readouterr().err
+
+
+def test_resuming_elsewhere_leaves_the_first_folder_alone(run: Path, tmp_path: Path) -> None:
+    before = {path: path.stat() for path in run.rglob("*") if path.is_file()}
+    resume(run, "--trainer.max_steps", "60", "--run_dir", str(tmp_path / "elsewhere"))
+    assert {path: path.stat() for path in run.rglob("*") if path.is_file()} == before
+    assert read_checkpoint(last(tmp_path / "elsewhere"))["global_step"] == 60
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
+    settings = ("--trainer.max_steps", "1500", "--trainer.val_check_interval", "300", "--model.warmup_steps", "500")
+    settings += ("--trainer.log_every_n_steps", "10", "--model.refresh_every", "250")
+    whole, killed = fit(tmp_path / "whole", *settings), tmp_path / "killed"
+    command = [sys.executable, "-m", "spar_lightning", "fit", "--data.dataset", HOPPER, *TINY, *settings]
+    process = subprocess.Popen(
+        [*command, "--run_dir", str(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        at_kill = _wait_until_beyond_a_checkpoint(process, killed)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    saved = read_checkpoint(last(killed))["global_step"]
+    assert 0 < saved < 1500, "killed too late: nothing is left to resume"
+    assert at_kill > saved, "killed before it had gone beyond its checkpoint"
+    subprocess.run([*command, "--ckpt_path", str(last(killed))], check=True, capture_output=True, timeout=120)
+    assert read_checkpoint(last(killed))["global_step"] == 1500
+    assert same(weights(last(killed)), weights(last(whole)))
+    keys = ("score", "return", "fitted", "base", "history")
+    assert [results(killed)[key] for key in keys] == [results(whole)[key] for key in keys]
+
+
+def _wait_until_beyond_a_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
+    """Wait for a log entry that is later than the last checkpoint; returns its number of updates."""
+    metrics, deadline = folder / "csv" / "metrics.csv", time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if last(folder).exists() and metrics.exists():
+            written = last(folder).stat().st_mtime
+            if metrics.stat().st_mtime > written:
+                steps = [int(row["step"]) for row in csv.DictReader(metrics.open()) if row["step"]]
+                if steps:
+                    return max(steps) + 1
+        time.sleep(0.005)
+    raise AssertionError("no checkpoint was written in time")

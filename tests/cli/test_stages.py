@@ -1,0 +1,139 @@
+"""The two stages, alone and together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from commands import HOPPER, TINY, WALKER, base_weights, fit, last, read_checkpoint, results, same, weights
+
+from spar_lightning.cli import main
+from spar_lightning.modules import BCModule, SPARModule
+
+
+def test_the_base_is_the_one_of_its_stage(finished_run: Path) -> None:
+    assert same(base_weights(finished_run), weights(last(finished_run / "base")))
+
+
+def test_a_given_base_is_taken_as_it_is(tmp_path: Path, finished_run: Path) -> None:
+    folder = fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run / "base")), "--seed_everything", "5")
+    assert not (folder / "base").exists()
+    assert same(base_weights(folder), weights(last(finished_run / "base")))
+    assert results(folder)["updates"] == 40
+
+
+def test_a_given_base_brings_its_own_architecture(tmp_path: Path, finished_run: Path) -> None:
+    folder = fit(
+        tmp_path / "run", "--bc.ckpt_path", str(last(finished_run / "base")), "--bc.model.hidden_dims", "[8,8]"
+    )
+    assert read_checkpoint(last(folder))["hyper_parameters"]["base"]["hidden_dims"] == [16]
+
+
+def test_a_base_of_another_shape_is_refused(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run / "base")), dataset=WALKER)
+    assert exit_.value.code == 2
+    message = capsys.readouterr().err
+    assert f"'{WALKER}' have 17 dimensions, the base policy expects 11" in message
+    assert "Traceback" not in message
+
+
+def test_a_base_of_other_data_is_pointed_out(
+    tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spar_lightning.data import collect
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
+    other = collect("spar/hopper/expert-v0", steps=1000, progress=False)
+    with pytest.warns(UserWarning, match="the base policy was trained on other data than 'spar/hopper/expert-v0'"):
+        fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run / "base")), dataset=other)
+
+
+def test_a_residual_checkpoint_is_no_base(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run)))
+    assert exit_.value.code == 2
+    assert "does not hold a BCModule" in capsys.readouterr().err
+
+
+def test_the_base_stage_alone(tmp_path: Path, finished_run: Path) -> None:
+    folder = fit(tmp_path / "run", "--stage", "base")
+    assert same(weights(last(folder / "base")), weights(last(finished_run / "base")))
+    assert not (folder / "checkpoints").exists()
+    assert not (folder / "results.json").exists()
+    assert (folder / "base" / "csv" / "metrics.csv").is_file()
+
+
+def test_the_residual_stage_alone(tmp_path: Path, finished_run: Path) -> None:
+    base = last(finished_run / "base")
+    folder = fit(tmp_path / "run", "--stage", "residual", "--bc.ckpt_path", str(base))
+    assert not (folder / "base").exists()
+    assert same(base_weights(folder), weights(base))
+
+
+def test_the_residual_stage_needs_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--stage", "residual")
+    assert exit_.value.code == 2
+    assert "--bc.ckpt_path" in capsys.readouterr().err
+
+
+def test_two_stages_one_after_the_other_are_both_at_once(tmp_path: Path, finished_run: Path) -> None:
+    fit(tmp_path / "first", "--stage", "base")
+    second = fit(tmp_path / "second", "--stage", "residual", "--bc.ckpt_path", str(last(tmp_path / "first" / "base")))
+    # The base stage draws random numbers before the second, so only what is fixed by then must agree.
+    assert same(base_weights(second), base_weights(finished_run))
+    scale = "policy.residual_scale"
+    assert torch.equal(weights(last(second))[scale], weights(last(finished_run))[scale])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--model.residual", "false"),
+        ("--model.manifold", "gaussian"),
+        ("--model.improvement", "value_gradient"),
+        ("--model.improvement", "none"),
+        ("--model.regression", "residual"),
+        ("--model.critic_target", "in_sample"),
+        ("--model.critic_target", "policy"),
+        ("--model.trace_decay", "0.9"),
+        ("--model.freeze_critic", "true"),
+        ("--model.gradient_clip_norm", "1.0"),
+        ("--data.validation_fraction", "0"),
+        ("--trainer.precision", "bf16-mixed"),
+    ],
+    ids="=".join,
+)
+def test_every_ablation_is_one_setting(tmp_path: Path, finished_run: Path, settings: tuple[str, str]) -> None:
+    base = str(last(finished_run / "base"))
+    folder = fit(tmp_path / "run", "--bc.ckpt_path", base, *settings, "--trainer.max_steps", "30")
+    module = SPARModule.load_from_checkpoint(last(folder), map_location="cpu", weights_only=True)
+    assert module.act(torch.zeros(11)).shape == (3,)
+    assert results(folder)["updates"] == 30
+
+
+def test_checkpoints_load_by_themselves(finished_run: Path) -> None:
+    module = SPARModule.load_from_checkpoint(last(finished_run), map_location="cpu", weights_only=True)
+    base = BCModule.load_from_checkpoint(last(finished_run / "base"), map_location="cpu", weights_only=True)
+    observations = torch.linspace(-1, 1, 22).reshape(2, 11)
+    assert torch.equal(module.base.act(observations), base.act(observations))
+
+
+def test_a_run_without_a_simulator_still_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spar_lightning.data import OfflineDataModule
+    from spar_lightning.types import EnvironmentUnavailableError
+
+    def refuse(self: OfflineDataModule) -> None:
+        raise EnvironmentUnavailableError("no simulator on this machine")
+
+    monkeypatch.setattr(OfflineDataModule, "make_environment", refuse)
+    with pytest.warns(UserWarning, match="Rollout evaluation is off"):
+        main(["fit", "--run_dir", str(tmp_path / "run"), "--data.dataset", HOPPER, *TINY])
+    assert last(tmp_path / "run").is_file()
+    assert "score" not in results(tmp_path / "run")
