@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jsonargparse import auto_cli
 
@@ -14,7 +14,7 @@ from spar_lightning.data import OfflineDataModule, collect
 from spar_lightning.modules import BCModule, SPARModule
 from spar_lightning.types import UserError
 
-COMMANDS = {"collect": collect, "summarize": summarize}
+COMMANDS: dict[str, Callable[..., object]] = {"collect": collect, "summarize": summarize}
 """Commands that train nothing, beside those of `StagedCLI`."""
 
 QUIET = (

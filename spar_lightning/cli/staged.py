@@ -57,7 +57,7 @@ class StagedCLI(LightningCLI):
         datamodule_class: type[pl.LightningDataModule],
         args: Sequence[str] | None = None,
     ) -> None:
-        self.base_class = base_class
+        self.main_class, self.base_class = model_class, base_class
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
             model_class,
@@ -101,7 +101,7 @@ class StagedCLI(LightningCLI):
         parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
         parser.add_class_arguments(self.base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
         parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
-        parser.add_class_arguments(self._model_class, "model", skip={"base"}, instantiate=False)
+        parser.add_class_arguments(self.main_class, "model", skip={"base"}, instantiate=False)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
         parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
@@ -138,10 +138,10 @@ class StagedCLI(LightningCLI):
         else:
             dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
-        return self._model_class(base=base, **self._get(self.config_init, "model"))
+        return self.main_class(base=base, **self._get(self.config_init, "model"))
 
     def _load_model(self) -> pl.LightningModule:
-        return load_module(self._model_class, self._get(self.config, "ckpt_path"))
+        return load_module(self.main_class, self._get(self.config, "ckpt_path"))
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
@@ -150,7 +150,7 @@ class StagedCLI(LightningCLI):
             raise UserError(f"`{self.subcommand}` needs --ckpt_path, the path of a checkpoint that `fit` has written")
         data = self._get(self.config, "data")
         if data.dataset == self._parser(self.subcommand).get_defaults()["data"].dataset:
-            data.dataset = read_checkpoint(path)["datamodule_hyper_parameters"]["dataset"]
+            data.dataset = read_checkpoint(path).get("datamodule_hyper_parameters", {}).get("dataset", data.dataset)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
@@ -160,7 +160,7 @@ class StagedCLI(LightningCLI):
             config["logger"] = config["logger"] or False
             return self._instantiate_trainer(config, callbacks)
         callbacks.append(RunSummary())
-        return self._instantiate_trainer(*self._stage(config, callbacks, self.folder, self._model_class.__name__))
+        return self._instantiate_trainer(*self._stage(config, callbacks, self.folder, self.main_class.__name__))
 
     def _stage(
         self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str

@@ -62,7 +62,7 @@ class OfflineDataModule(pl.LightningDataModule):
         """Fetch or collect the data set, if it is not on this machine."""
         self._opened()
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - Lightning's signature
+    def setup(self, stage: str | None = None) -> None:
         """Read the data once, and put them on the trainer's device; a test needs only their simulator."""
         if stage == "test":
             return
