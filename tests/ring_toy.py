@@ -3,7 +3,9 @@
 A state is an angle. The data's actions lie on an arc of a ring around that angle, with 3% noise in the radius, and the
 reward is linear in the action, along a direction that is no axis. The best action of the data's kind is therefore a
 point further along the ring, while the critic's gradient points off it. Four ways of improving on the same frozen base
-are compared by how far from the ring their actions end:
+are compared by how far from the ring their actions end. States keep away from the value's opposite: there both ways
+along the ring are as good, and a policy that is a continuous function of the state would have to cross from one to the
+other through the middle.
 
     python tests/ring_toy.py --figure ring.png
 """
@@ -36,6 +38,7 @@ RING = "ring"
 RADIUS, NOISE, ARC = 0.7, 0.03, 0.5  # noise relative to the radius, arc as a standard deviation in radians
 ANGLE = math.radians(40)
 DIRECTION = np.array([math.cos(ANGLE), math.sin(ANGLE)], dtype=np.float32)
+LARGEST_STATE = math.radians(130)  # away from the value's direction
 TRANSITIONS = 5_000
 
 BASE_UPDATES, WARMUP, IMPROVEMENT = 1_000, 1_500, 600  # updates
@@ -76,7 +79,7 @@ class Outcome(NamedTuple):
 def ring_dataset(seed: int = 0) -> OfflineDataset:
     """Episodes of one step that all terminate, so that returns are rewards."""
     random = np.random.default_rng(seed)
-    states = random.uniform(-math.pi, math.pi, TRANSITIONS)
+    states = ANGLE + LARGEST_STATE * random.uniform(-1, 1, TRANSITIONS)
     angles = states + ARC * random.normal(size=TRANSITIONS)
     radii = RADIUS * (1 + NOISE * random.normal(size=TRANSITIONS))
     observations = np.stack([np.cos(states), np.sin(states)], axis=1).astype(np.float32)
@@ -184,7 +187,7 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
 
     names = [*VARIANTS, ACTION_GRADIENT]
     colours = dict(zip(names, ["#0b6e4f", "#3a7ca5", "#b8860b", "#c1121f"], strict=True))
-    figure, panels = plt.subplots(1, len(names), figsize=(12, 3.9), sharex=True, sharey=True)
+    figure, panels = plt.subplots(1, len(names), figsize=(12, 3.7), sharex=True, sharey=True)
     shown = np.random.default_rng(0).permutation(TRANSITIONS)[:700]
     circle = RADIUS * np.exp(1j * np.linspace(0, 2 * np.pi, 200))
     for panel, name in zip(panels, names, strict=True):
@@ -209,7 +212,7 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
         )
     ]
     figure.legend(handles=handles, loc="upper center", ncols=2, frameon=False, fontsize=10.5)
-    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -32,8 +33,9 @@ class RolloutEvaluation(pl.Callback):
 
     Logs `rollout/return`, `rollout/length`, `rollout/normalized_score` where the data set defines one, the same for
     each reference policy as `rollout/<name>_return` and so on, and `rollout/improvement`: the mean difference to the
-    reference `base` over the same seeds. Writes `results.json` into the run's folder at the end. No random number of
-    the training changes. Where the simulator cannot be had, training goes on without scores.
+    reference `base` over the same seeds; at the end all of them as `final/...`. Writes `results.json` into the run's
+    folder. No random number of the training changes. Where the simulator cannot be had, training goes on without
+    scores.
 
     Args:
         num_episodes: episodes of an evaluation during training.
@@ -122,7 +124,9 @@ class RolloutEvaluation(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate the last policy on `final_episodes` seeds."""
         if self._evaluator is not None:
-            self.final = comparison_results(self._evaluate(trainer, pl_module, self.final_episodes))
+            comparison = self._evaluate(trainer, pl_module, self.final_episodes)
+            self.final = comparison_results(comparison)
+            _log_final(trainer, comparison)
         self.clock.stop()
 
     @override
@@ -178,6 +182,15 @@ class RolloutEvaluation(pl.Callback):
     def _close(self) -> None:
         if self._evaluator is not None:
             self._evaluator.close()
+
+
+def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
+    """Log the scores of the run's end, and the policy's as the one that TensorBoard sets beside hyper-parameters."""
+    metrics = {name.replace("rollout/", "final/"): value for name, value in rollout_metrics(comparison).items()}
+    score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
+    for logger in trainer.loggers:
+        extra = {"hp_metric": score} if isinstance(logger, TensorBoardLogger) else {}
+        logger.log_metrics(metrics | extra, step=trainer.global_step)
 
 
 @contextmanager

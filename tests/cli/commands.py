@@ -29,6 +29,7 @@ TINY = options(
     bc__trainer__enable_progress_bar="false",
     bc__trainer__max_steps=20,
     bc__trainer__val_check_interval=10,
+    bc__trainer__log_every_n_steps=10,
     model__hidden_dims=[16],
     model__warmup_steps=20,
     trainer__accelerator="cpu",

@@ -36,13 +36,6 @@ def test_a_checkpoint_is_evaluated(
     assert list(tmp_path.iterdir()) == [], "an evaluation is printed and leaves no files in the working folder"
 
 
-def test_an_evaluation_takes_the_checkpoints_architecture(
-    capsys: pytest.CaptureFixture[str], finished_run: Path
-) -> None:
-    main(["validate", "--data.dataset", HOPPER, "--ckpt_path", str(last(finished_run))])
-    assert "rollout/return" in table(capsys.readouterr().out)
-
-
 def test_the_saved_config_evaluates_its_checkpoint(capsys: pytest.CaptureFixture[str], finished_run: Path) -> None:
     main(["test", "--config", str(finished_run / "config.yaml"), "--ckpt_path", str(last(finished_run))])
     assert table(capsys.readouterr().out)["rollout/return"] == pytest.approx(results(finished_run)["return"], rel=1e-3)

@@ -29,7 +29,7 @@ def test_every_config_runs_and_leaves_a_complete_folder(job: str, tmp_path: Path
     assert document["checkpoints"] == {"best": "checkpoints/best.ckpt", "last": "checkpoints/last.ckpt"}
     for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "base/checkpoints/last.ckpt"):
         assert read_checkpoint(folder / name)["state_dict"]
-    for stage, last_step, metric in (("", "39", "rollout/normalized_score"), ("base", "19", "bc/validation_loss")):
+    for stage, last_step, metric in (("", "39", "rollout/normalized_score"), ("base", "19", "bc/loss")):
         assert len(list((folder / stage).glob("events.out.tfevents.*"))) == 1
         rows = list(csv.DictReader((folder / stage / "csv" / "metrics.csv").open()))
         assert rows[-1]["step"] == last_step

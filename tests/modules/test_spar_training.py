@@ -1,0 +1,360 @@
+"""The course of stage 2: what moves when, on which targets, at which rates."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_runs import HIDDEN, History, copy_state, differing, fit
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from spar_lightning.data import OfflineDataModule, Transitions
+from spar_lightning.functional import lambda_returns
+from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResidual
+
+MakeSPAR = Callable[..., SPARModule]
+MakeBase = Callable[[], BCModule]
+WARMUP = 6
+CRITIC = {"critic", "value", "average_critic"}
+
+
+@pytest.fixture
+def steps() -> Iterator[list[tuple[Optimizer, float, float]]]:
+    """Every optimizer step of the test: which, its learning rate, and the norm of its gradients as they were used."""
+    seen: list[tuple[Optimizer, float, float]] = []
+
+    def watch(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        squares = [parameter.grad.square().sum() for parameter in parameters if parameter.grad is not None]
+        seen.append((optimizer, optimizer.param_groups[0]["lr"], float(sum(squares)) ** 0.5))
+
+    handle = register_optimizer_step_post_hook(watch)
+    yield seen
+    handle.remove()
+
+
+# ------------------------------------------------------------------------------------------------------ what moves
+
+
+def test_each_update_changes_what_it_should(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history = History()
+    fit(make_spar(), datamodule, max_steps=14, callbacks=[history])
+    actor = {"policy.actor", "policy.average_actor"}
+    sweep = {"sweep_value", "num_sweeps"}
+    for update in range(14):
+        expected = CRITIC | ({"policy.manifold"} if update < WARMUP else set())
+        # Of the updates after the warm-up, every second moves the actor.
+        expected |= actor if update >= WARMUP and (update + 1) % 2 == 0 else set()
+        expected |= sweep if (update + 1) % 5 == 0 else set()
+        expected |= {"policy.is_fitted"} if update == WARMUP - 1 else set()
+        assert history.changes(update) == expected, update
+
+
+def test_the_base_stays_as_it_was(make_spar: MakeSPAR, make_base: MakeBase, datamodule: OfflineDataModule) -> None:
+    base = make_base()
+    before, observations = copy_state(base), torch.randn(50, 11)
+    actions = base.act(observations)
+    module = make_spar(base)
+    trainer = fit(module, datamodule, max_steps=14)
+    assert module.base is base
+    assert not differing(before, copy_state(base))
+    assert torch.equal(base.act(observations), actions)
+    module.train()
+    assert not any(part.training for part in base.modules())
+    assert module.critic.training
+    parameters = set(base.parameters())
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in parameters)
+    optimized = {p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
+    assert optimized.isdisjoint(parameters)
+    averaged = [module.average_critic, module.sweep_value, module.policy.average_actor]
+    assert optimized.isdisjoint(parameter for network in averaged for parameter in network.parameters())
+    learned = [module.critic, module.value, module.policy.actor, module.policy.manifold]
+    assert optimized == {parameter for network in learned for parameter in network.parameters()}
+
+
+def test_batch_norm_free_base_is_evaluated_once(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_spar()
+    rows: list[int] = []
+    module.base.register_forward_hook(lambda base, inputs, output: rows.append(len(inputs[0])))
+    fit(module, datamodule, max_steps=20)
+    # observations and next observations of the whole data set, in one chunk each; nothing in the loop
+    assert rows == [len(datamodule.transitions)] * 2
+
+
+def test_updates_are_critic_updates(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
+) -> None:
+    trainer = fit(make_spar(), datamodule, max_steps=15)
+    counts = [sum(optimizer is seen for seen, _, _ in steps) for optimizer in trainer.optimizers]
+    # critic, actor in the updates 7, 9, 11, 13 from 0, manifold in the warm-up
+    assert counts == [15, 4, WARMUP]
+    assert trainer.global_step == 15
+
+
+def test_a_frozen_critic_stops_after_the_warm_up(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history = History()
+    trainer = fit(make_spar(freeze_critic=True), datamodule, max_steps=12, callbacks=[history])
+    assert trainer.global_step == 12
+    assert history.changes(WARMUP - 1) >= CRITIC
+    after = set.union(*(history.changes(update) for update in range(WARMUP, 12)))
+    assert after == {"policy.actor", "policy.average_actor", "sweep_value", "num_sweeps"}
+
+
+def test_the_averages_follow_at_their_rates(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history, critic_tau, actor_tau = History(), 0.25, 0.125
+    fit(make_spar(critic_tau=critic_tau, actor_tau=actor_tau), datamodule, max_steps=8, callbacks=[history])
+    pairs = {"average_critic.": ("critic.", critic_tau), "policy.average_actor.": ("policy.actor.", actor_tau)}
+    for average, (source, tau) in pairs.items():
+        before, after = history.states[7], history.states[8]
+        names = [name for name in after if name.startswith(average)]
+        assert names
+        for name in names:
+            followed = after[name.replace(average, source, 1)]
+            assert torch.allclose(after[name], torch.lerp(before[name], followed, tau), atol=1e-7), name
+
+
+def test_references_and_protocols(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    module = make_spar()
+    assert isinstance(module, HasReferencePolicies)
+    assert isinstance(module, HasResidual)
+    assert list(module.reference_policies()) == ["base"]
+    fit(module, datamodule, max_steps=WARMUP)
+    references = module.reference_policies()
+    assert list(references) == ["base", "fitted"]
+    observations = datamodule.transitions.observations[:20]
+    # At the end of the warm-up the actor is still where it began, near the fitted policy.
+    assert torch.allclose(module.act(observations), references["fitted"].act(observations), atol=1e-2)
+    assert not torch.allclose(module.act(observations), references["base"].act(observations), atol=1e-2)
+
+
+def test_the_probe_agrees_with_the_policy(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    module = make_spar()
+    fit(module, datamodule, max_steps=12)
+    observations = datamodule.transitions.observations[:7]
+    probe = module.probe_residual(observations)
+    assert torch.allclose(probe.actions, module.act(observations), atol=1e-5)  # hopper's actions are in [-1, 1]
+    assert torch.allclose(probe.base_actions, module.base.act(observations), atol=1e-5)
+    assert torch.equal(probe.actions, probe.unclipped_actions.clamp(-1, 1))
+    assert probe.jacobians.shape == (7, 3, 6)
+    states, shift = module.policy.locate(observations), 1e-3 * torch.randn_like(probe.latents)
+    with torch.no_grad():
+        moved = module.policy.decode(states, probe.latents + shift) - module.policy.decode(
+            states, probe.latents - shift
+        )
+    assert torch.allclose(torch.einsum("bal,bl->ba", probe.jacobians, 2 * shift), moved, atol=1e-5)
+
+
+ABLATIONS = [
+    dict(zip(("critic_target", "improvement", "regression", "manifold", "residual"), values, strict=True))
+    for values in itertools.product(
+        ("returns", "in_sample", "policy"),
+        ("lsi", "value_gradient", "none"),
+        ("latent", "residual"),
+        ("cvae", "gaussian"),
+        (True, False),
+    )
+    if values[1] == "lsi" or values[2] == "latent"  # nothing else regresses
+]
+
+
+@pytest.mark.parametrize("settings", ABLATIONS, ids=lambda settings: "-".join(map(str, settings.values())))
+def test_every_ablation_trains(make_spar: MakeSPAR, datamodule: OfflineDataModule, settings: dict[str, Any]) -> None:
+    history, module = History(), make_spar(**settings)
+    fit(module, datamodule, max_steps=12, callbacks=[history])
+    assert len(history.losses) == 12
+    assert all(loss.isfinite() for losses in history.losses for loss in losses.values())
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+    assert all(np.isfinite(list(metrics.values())).all() for metrics in history.metrics)
+    changed = set.union(*(history.changes(update) for update in range(12)))
+    assert ("policy.actor" in changed) == (settings["improvement"] != "none")
+    assert ("policy.manifold" in changed) == (settings["manifold"] == "cvae")
+    assert ("target_critic" in changed) == (settings["critic_target"] != "returns")
+    assert "policy.base" not in changed
+    observations = datamodule.transitions.observations[:5]
+    assert module.act(observations).abs().max() <= 1
+    assert torch.equal(module.policy.locate(observations).base_actions == 0, torch.zeros(5, 3).bool()) or (
+        not settings["residual"]
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"conservative_deviations": 1.0}, {"num_critics": 5}, {"latent_dim": 3}, {"trace_decay": 0.5}], ids=str
+)
+def test_further_settings_train(make_spar: MakeSPAR, datamodule: OfflineDataModule, settings: dict[str, Any]) -> None:
+    module = make_spar(**settings)
+    fit(module, datamodule, max_steps=10)
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+
+
+def test_without_a_residual_no_trained_base_is_needed(dataset: str, datamodule: OfflineDataModule) -> None:
+    module = SPARModule(BCModule(11, 3, hidden_dims=HIDDEN), hidden_dims=HIDDEN, residual=False, warmup_steps=3)
+    fit(module, datamodule, max_steps=6)
+    assert module.base.normalizer.matches(datamodule.statistics)
+    assert module.act(datamodule.transitions.observations[:4]).shape == (4, 3)
+
+
+# ------------------------------------------------------------------------------------------------------ the returns
+
+
+def _returns(transitions: Transitions, next_values: np.ndarray, discount: float, trace_decay: float) -> np.ndarray:
+    terminations, ends = transitions.terminations.numpy() > 0.5, transitions.episode_ends.numpy()
+    rewards = transitions.rewards.double().numpy()
+    return lambda_returns(rewards, terminations, next_values, ends, discount, trace_decay)
+
+
+@pytest.mark.parametrize("trace_decay", [0.0, 0.9, 1.0])
+def test_the_column_of_returns(make_spar: MakeSPAR, datamodule: OfflineDataModule, trace_decay: float) -> None:
+    module, history = make_spar(trace_decay=trace_decay, discount=0.95), History()
+    fit(module, datamodule, max_steps=12, callbacks=[history])
+    transitions = datamodule.transitions
+    assert (transitions.episode_ends & (transitions.terminations < 0.5)).any(), "expected an episode that was cut off"
+    rewards = transitions.rewards.double().numpy()
+    raw = _returns(transitions, np.full(len(rewards), rewards.mean() / (1 - 0.95)), 0.95, trace_decay)
+    assert module.return_mean.item() == pytest.approx(raw.mean(), rel=1e-5)
+    assert module.return_std.item() == pytest.approx(raw.std(), rel=1e-3)
+    assert history.returns[0].mean().item() == pytest.approx(0.0, abs=1e-4)
+    for update in range(5):
+        assert history.returns[update].numpy() == pytest.approx((raw - raw.mean()) / raw.std(), abs=2e-3)
+    # Two refreshes later: by V as it was then, still on the scale of the first sweep.
+    assert module.num_sweeps == 2
+    assert not differing(copy_state(module.sweep_value), _part(history.states[10], "value."))
+    with torch.no_grad():
+        values = module.sweep_value(module.base.normalizer.normalize(transitions.next_observations)).double().numpy()
+    again = _returns(transitions, values * raw.std() + raw.mean(), 0.95, trace_decay)
+    assert transitions.column("returns").numpy() == pytest.approx((again - raw.mean()) / raw.std(), abs=2e-3)
+
+
+def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def test_returns_are_refreshed_when_it_is_time(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history = History()
+    fit(make_spar(refresh_every=4), datamodule, max_steps=13, callbacks=[history])
+    refreshed = [
+        update for update in range(13) if not torch.equal(history.returns[update], history.returns[update + 1])
+    ]
+    assert refreshed == [3, 7, 11]
+
+
+def test_by_default_returns_are_refreshed_every_2000_updates(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    module = make_spar(refresh_every=None)
+    fit(module, datamodule, max_steps=1)
+    assert module._refresh_every == 2000
+
+
+def test_residual_scale_is_the_spread_of_the_residuals_or_its_floor(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    for floor in (0.0, 100.0):
+        module = make_spar(min_residual_scale=floor)
+        fit(module, datamodule, max_steps=1)
+        actions = datamodule.transitions.actions.clamp(-1, 1)
+        residuals = actions - module.base.act(datamodule.transitions.observations)
+        expected = residuals.std(0, correction=0) if floor == 0 else 100 * actions.std(0, correction=0)
+        assert torch.allclose(module.policy.residual_scale, expected, rtol=1e-3)
+
+
+# ---------------------------------------------------------------------------------------- learning rates and clipping
+
+
+def _rates(steps: list[tuple[Optimizer, float, float]], optimizer: Optimizer) -> list[float]:
+    return [rate for seen, rate, _ in steps if seen is optimizer]
+
+
+def test_learning_rates_fall_to_zero(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
+) -> None:
+    module = make_spar(learning_rate=0.1, actor_learning_rate=0.01)
+    critic, actor, manifold = fit(module, datamodule, max_steps=40).optimizers
+    # A scheduler steps after its optimizer: at an update the rate is that of the one before, one of 40 behind.
+    remaining = 1 - np.arange(40) / 40
+    assert _rates(steps, critic) == pytest.approx(0.1 * remaining, abs=0.1 / 40 + 1e-9)
+    assert np.all(np.diff(_rates(steps, critic)) <= 0)
+    assert _rates(steps, actor) == pytest.approx(0.01 * np.sqrt(remaining[7::2]), abs=0.01 * 0.1)
+    assert _rates(steps, actor)[-1] < 0.01 * 0.3
+    assert set(_rates(steps, manifold)) == {0.1}
+
+
+def test_learning_rates_may_stay(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
+) -> None:
+    module = make_spar(critic_decay=False, actor_decay=False, learning_rate=0.1, actor_learning_rate=0.01)
+    critic, actor, _ = fit(module, datamodule, max_steps=12).optimizers
+    assert set(_rates(steps, critic)) == {0.1}
+    assert set(_rates(steps, actor)) == {0.01}
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped(
+    make_spar: MakeSPAR,
+    datamodule: OfflineDataModule,
+    steps: list[tuple[Optimizer, float, float]],
+    precision: str,
+) -> None:
+    limit = 1e-3
+    fit(make_spar(), datamodule, max_steps=10, precision=precision)
+    unclipped = [norm for _, _, norm in steps]
+    assert np.median(unclipped) > 10 * limit
+    steps.clear()
+    fit(make_spar(gradient_clip_norm=limit), datamodule, max_steps=10, precision=precision)
+    assert len(steps) == len(unclipped)
+    assert max(norm for _, _, norm in steps) <= limit * 1.001
+    assert np.median([norm for _, _, norm in steps]) == pytest.approx(limit, rel=1e-2)
+
+
+# ---------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_a_base_that_was_never_trained_is_refused(dataset: str, datamodule: OfflineDataModule) -> None:
+    module = SPARModule(BCModule(11, 3, hidden_dims=HIDDEN), hidden_dims=HIDDEN)
+    with pytest.raises(CheckpointError, match="holds no normalization statistics"):
+        fit(module, datamodule, max_steps=1)
+
+
+@pytest.mark.parametrize(
+    ("dims", "message"),
+    [
+        ((5, 3), "observations of data set 'spar/hopper/medium-v0' have 11 dimensions, the base policy expects 5"),
+        ((11, 2), "actions of data set 'spar/hopper/medium-v0' have 3 dimensions, the base policy expects 2"),
+    ],
+)
+def test_data_of_another_shape_are_refused(datamodule: OfflineDataModule, dims: tuple[int, int], message: str) -> None:
+    module = SPARModule(BCModule(*dims, hidden_dims=HIDDEN), hidden_dims=HIDDEN)
+    with pytest.raises(CheckpointError, match=message):
+        fit(module, datamodule, max_steps=1)
+
+
+def test_other_data_are_trained_on_with_a_warning(
+    make_spar: MakeSPAR, make_base: MakeBase, datamodule: OfflineDataModule
+) -> None:
+    base = make_base()
+    base.normalizer.observation_mean.add_(0.5)
+    module = make_spar(base)
+    before = copy_state(base)
+    with pytest.warns(UserWarning, match="was trained on other data than 'spar/hopper/medium-v0'"):
+        fit(module, datamodule, max_steps=1)
+    assert not differing(before, copy_state(module.base))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="the base policy was trained on other data")
+        fit(make_spar(), datamodule, max_steps=1)
+
+
+def test_both_ways_to_give_a_base_end_in_the_same_hyper_parameters(make_base: MakeBase, tmp_path: Path) -> None:
+    base = make_base()
+    by_module = SPARModule(base, hidden_dims=HIDDEN)
+    by_settings = SPARModule(dict(base.hparams), hidden_dims=HIDDEN)
+    assert dict(by_module.hparams) == dict(by_settings.hparams)
+    assert by_module.state_dict().keys() == by_settings.state_dict().keys()
