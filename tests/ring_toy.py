@@ -187,7 +187,7 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
 
     names = [*VARIANTS, ACTION_GRADIENT]
     colours = dict(zip(names, ["#0b6e4f", "#3a7ca5", "#b8860b", "#c1121f"], strict=True))
-    figure, panels = plt.subplots(1, len(names), figsize=(12, 3.7), sharex=True, sharey=True)
+    figure, panels = plt.subplots(1, len(names), figsize=(12, 3.8), sharex=True, sharey=True)
     shown = np.random.default_rng(0).permutation(TRANSITIONS)[:700]
     circle = RADIUS * np.exp(1j * np.linspace(0, 2 * np.pi, 200))
     for panel, name in zip(panels, names, strict=True):
@@ -212,9 +212,9 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
         )
     ]
     figure.legend(handles=handles, loc="upper center", ncols=2, frameon=False, fontsize=10.5)
-    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     try:
         if arguments and arguments[0] in COMMANDS:
             name, *rest = arguments
@@ -44,3 +46,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Lightning's tells the user something about this run."""
+    return not record.getMessage().startswith(("TPU available", "💡"))

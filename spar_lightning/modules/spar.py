@@ -23,7 +23,7 @@ from spar_lightning.modules.policy import ActsOnArrays
 from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy, States
 from spar_lightning.modules.returns import ReturnSweep
 from spar_lightning.networks import EnsembleCritic, GaussianManifold, LatentActor, ValueNetwork, VariationalManifold
-from spar_lightning.types import Policy, ResidualProbe, TransitionBatch
+from spar_lightning.types import Policy, ResidualProbe, TransitionBatch, UserError
 
 Metrics = dict[str, Tensor]
 
@@ -413,7 +413,13 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         return self
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Separate optimizers: critic (Q and V), actor and, where it has parameters, manifold."""
+        """Separate optimizers: critic (Q and V), actor and, where it has parameters, manifold.
+
+        Raises:
+            UserError: for a frozen critic in 16-bit floats, whose gradient scaler cannot skip a step.
+        """
+        if self.hparams["freeze_critic"] and self.trainer.precision == "16-mixed":
+            raise UserError("`freeze_critic` does not work with precision 16-mixed, expected bf16-mixed or 32-true")
         rate, actor_rate = self.hparams["learning_rate"], self.hparams["actor_learning_rate"]
         critic = self._adam([*self.critic.parameters(), *self.value.parameters()], rate)
         actor = self._adam(self.policy.actor.parameters(), actor_rate)

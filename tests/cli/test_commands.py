@@ -66,7 +66,7 @@ def test_collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_summarize(capsys: pytest.CaptureFixture[str], finished_run: Path) -> None:
-    main(["summarize", str(finished_run)])
+    main(["summarize", "--runs", str(finished_run)])
     assert HOPPER in capsys.readouterr().out
 
 

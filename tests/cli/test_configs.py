@@ -32,11 +32,11 @@ def test_every_config_runs_and_leaves_a_complete_folder(job: str, tmp_path: Path
     for stage, last_step, metric in (("", "39", "rollout/normalized_score"), ("base", "19", "bc/loss")):
         assert len(list((folder / stage).glob("events.out.tfevents.*"))) == 1
         rows = list(csv.DictReader((folder / stage / "csv" / "metrics.csv").open()))
-        assert rows[-1]["step"] == last_step
+        assert any(row["step"] == last_step for row in rows)
         assert any(row[metric] for row in rows)
 
 
-def test_the_debug_overlay_alone_changes_only_lengths() -> None:
+def test_the_debug_overlay_changes_only_lengths() -> None:
     overlay = (CONFIGS / "debug.yaml").read_text()
     for name in ("dataset", "kappa", "learning_rate", "seed"):
         assert f"{name}:" not in overlay

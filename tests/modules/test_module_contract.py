@@ -96,8 +96,21 @@ def test_act_takes_arrays_and_tensors_one_or_many(make_module: Make, datamodule:
     assert np.array_equal(arrays, actions.numpy())
     assert module.act(observations[2].numpy()).shape == (ACTION_DIM,)
     assert np.allclose(module.act(observations.numpy().astype(np.float64)), arrays)
-    assert np.allclose(module.act(observations.numpy()[::-1])[::-1], arrays, atol=1e-6)
-    assert module.act(observations[:0]).shape == (0, ACTION_DIM)
+    assert np.allclose(module.act(observations.numpy()[::2]), arrays[::2], atol=1e-6)
+
+
+def test_act_takes_no_observations_at_all(make_module: Make) -> None:
+    module = make_module()
+    assert module.act(torch.zeros(0, OBSERVATION_DIM)).shape == (0, ACTION_DIM)
+    assert module.act(np.zeros((0, OBSERVATION_DIM), dtype=np.float32)).shape == (0, ACTION_DIM)
+
+
+def test_act_takes_arrays_in_any_memory_order(make_module: Make) -> None:
+    module = make_module()
+    observations = np.random.default_rng(0).normal(size=(5, OBSERVATION_DIM)).astype(np.float32)
+    actions = module.act(observations)
+    assert np.allclose(module.act(np.asfortranarray(observations)), actions, atol=1e-6)
+    assert np.allclose(module.act(observations[::-1])[::-1], actions, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4, 12), (10,), (2, 4, 11), ()])

@@ -80,9 +80,7 @@ def test_the_base_stays_as_it_was(make_spar: MakeSPAR, make_base: MakeBase, data
     assert optimized == {parameter for network in learned for parameter in network.parameters()}
 
 
-def test_batch_norm_free_base_is_evaluated_once(
-    make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_base_is_evaluated_once(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
     module = make_spar()
     rows: list[int] = []
     module.base.register_forward_hook(lambda base, inputs, output: rows.append(len(inputs[0])))
@@ -182,9 +180,7 @@ def test_every_ablation_trains(make_spar: MakeSPAR, datamodule: OfflineDataModul
     assert "policy.base" not in changed
     observations = datamodule.transitions.observations[:5]
     assert module.act(observations).abs().max() <= 1
-    assert torch.equal(module.policy.locate(observations).base_actions == 0, torch.zeros(5, 3).bool()) or (
-        not settings["residual"]
-    )
+    assert module.policy.locate(observations).base_actions.any() == settings["residual"]
 
 
 @pytest.mark.parametrize(
@@ -224,14 +220,14 @@ def test_the_column_of_returns(make_spar: MakeSPAR, datamodule: OfflineDataModul
     assert module.return_std.item() == pytest.approx(raw.std(), rel=1e-3)
     assert history.returns[0].mean().item() == pytest.approx(0.0, abs=1e-4)
     for update in range(5):
-        assert history.returns[update].numpy() == pytest.approx((raw - raw.mean()) / raw.std(), abs=2e-3)
+        assert history.returns[update].numpy() == pytest.approx((raw - raw.mean()) / raw.std(), rel=1e-3, abs=1e-3)
     # Two refreshes later: by V as it was then, still on the scale of the first sweep.
     assert module.num_sweeps == 2
     assert not differing(copy_state(module.sweep_value), _part(history.states[10], "value."))
     with torch.no_grad():
         values = module.sweep_value(module.base.normalizer.normalize(transitions.next_observations)).double().numpy()
     again = _returns(transitions, values * raw.std() + raw.mean(), 0.95, trace_decay)
-    assert transitions.column("returns").numpy() == pytest.approx((again - raw.mean()) / raw.std(), abs=2e-3)
+    assert transitions.column("returns").numpy() == pytest.approx((again - raw.mean()) / raw.std(), rel=1e-3, abs=1e-3)
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -279,12 +275,16 @@ def test_learning_rates_fall_to_zero(
 ) -> None:
     module = make_spar(learning_rate=0.1, actor_learning_rate=0.01)
     critic, actor, manifold = fit(module, datamodule, max_steps=40).optimizers
-    # A scheduler steps after its optimizer: at an update the rate is that of the one before, one of 40 behind.
+    critic_rates, actor_rates = np.array(_rates(steps, critic)) / 0.1, np.array(_rates(steps, actor)) / 0.01
     remaining = 1 - np.arange(40) / 40
-    assert _rates(steps, critic) == pytest.approx(0.1 * remaining, abs=0.1 / 40 + 1e-9)
-    assert np.all(np.diff(_rates(steps, critic)) <= 0)
-    assert _rates(steps, actor) == pytest.approx(0.01 * np.sqrt(remaining[7::2]), abs=0.01 * 0.1)
-    assert _rates(steps, actor)[-1] < 0.01 * 0.3
+    # A scheduler steps after its optimizer, so a rate may be that of the optimizer's step before.
+    before = np.concatenate([[1.0], remaining[:-1]])
+    assert np.all(remaining - 1e-6 <= critic_rates)
+    assert np.all(critic_rates <= before + 1e-6)
+    acting = np.arange(7, 40, 2)
+    assert len(actor_rates) == len(acting)
+    assert np.all(np.sqrt(remaining[acting]) - 1e-6 <= actor_rates)
+    assert np.all(actor_rates[1:] <= np.sqrt(remaining[acting[:-1]]) + 1e-6)
     assert set(_rates(steps, manifold)) == {0.1}
 
 

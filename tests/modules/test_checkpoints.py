@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import HIDDEN, fit
+from torch import nn
+
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
+from spar_lightning.types import CheckpointError
+
+MakeSPAR = Callable[..., SPARModule]
+
+
+@pytest.fixture
+def path(make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path) -> Path:
+    """A checkpoint of a SPAR module."""
+    trainer = fit(make_spar(), datamodule, max_steps=1)
+    trainer.save_checkpoint(tmp_path / "spar.ckpt")
+    return tmp_path / "spar.ckpt"
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"there is no checkpoint .*nothing\.ckpt: give the path of a \.ckpt file"
+    ):
+        read_checkpoint(tmp_path / "nothing.ckpt")
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken", b"\x80\x02garbage"])
+def test_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint of weights"):
+        read_checkpoint(broken)
+
+
+def test_a_truncated_checkpoint(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(CheckpointError, match="is it whole, and written by this project"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"hyper_parameters": {}, "state_dict": {}, "code": nn.Linear(1, 1)}, tmp_path / "code.ckpt")
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint of weights"):
+        read_checkpoint(tmp_path / "code.ckpt")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, {"hyper_parameters": {}}, [1, 2], torch.zeros(2)], ids=type)
+def test_weights_without_hyper_parameters(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "weights.ckpt")
+    with pytest.raises(CheckpointError, match="holds no `hyper_parameters` and `state_dict`"):
+        read_checkpoint(tmp_path / "weights.ckpt")
+
+
+def test_a_checkpoint_holds_primitives_and_tensors_only(path: Path) -> None:
+    checkpoint = read_checkpoint(path)
+    assert checkpoint["hyper_parameters"]["base"] == {
+        "observation_dim": 11,
+        "action_dim": 3,
+        "hidden_dims": list(HIDDEN),
+        "learning_rate": 3e-4,
+    }
+
+
+def test_a_checkpoint_of_another_class(path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"does not hold a BCModule: its hyper-parameters are .*base"):
+        load_module(BCModule, path)
+
+
+def test_a_loaded_module_is_ready_to_act(path: Path) -> None:
+    module = load_module(SPARModule, path)
+    assert not module.training
+    assert module.base.normalizer.is_fitted
+    assert all(not parameter.requires_grad for parameter in module.base.parameters())
+
+
+def test_resuming_with_other_settings_names_them(make_spar: MakeSPAR, path: Path) -> None:
+    assert check_resumable(make_spar(), path) == {}
+    assert check_resumable(make_spar(kappa=1.0, sigma=0.25), path) == {"kappa": (2.0, 1.0), "sigma": (0.5, 0.25)}
+
+
+def test_resuming_with_other_shapes_is_refused(make_spar: MakeSPAR, path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"does not fit this model: weight .*num_critics: 2 in the checkpoint, 3 here"
+    ):
+        check_resumable(make_spar(num_critics=3), path)
+    with pytest.raises(CheckpointError, match="critic_target: 'returns' in the checkpoint, 'policy' here"):
+        check_resumable(make_spar(critic_target="policy"), path)

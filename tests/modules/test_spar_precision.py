@@ -1,0 +1,80 @@
+"""Under mixed precision candidates differ by less than bfloat16 holds: their ranking must survive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from small_runs import fit
+from torch import Tensor
+
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.functional import latent_candidates
+from spar_lightning.modules import SPARModule
+from spar_lightning.modules.residual_policy import States
+
+
+@pytest.fixture
+def module(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> SPARModule:
+    module = make_spar(hidden_dims=(64, 64), warmup_steps=100, critic_tau=0.05, learning_rate=1e-3)
+    fit(module, datamodule, max_steps=150)
+    return module
+
+
+def _rank_correlation(left: Tensor, right: Tensor) -> float:
+    """Spearman's, over the first dimension, mean over the second."""
+    ranks = [values.argsort(0).argsort(0).float() for values in (left, right)]
+    centred = [rank - rank.mean(0) for rank in ranks]
+    return (
+        ((centred[0] * centred[1]).mean(0) / (centred[0].std(0, correction=0) * centred[1].std(0, correction=0)))
+        .mean()
+        .item()
+    )
+
+
+@torch.no_grad()
+def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: OfflineDataModule) -> None:
+    states = module.policy.locate(datamodule.transitions.observations[::8])
+    latents = module.policy.actor(*states)
+    candidates = latent_candidates(latents, torch.randn(7, *latents.shape), sigma=0.5, bound=2.0)
+    _, exact = module._evaluate(states, candidates)
+    with torch.autocast("cpu", torch.bfloat16):
+        actions, mixed = module._evaluate(states, candidates)
+    assert actions.dtype == mixed.dtype == torch.float32
+    assert not torch.equal(exact, mixed)
+    assert _rank_correlation(exact, mixed) > 0.9
+    assert (exact.argmax(0) == mixed.argmax(0)).float().mean() > 0.8
+    # Values themselves rounded to bfloat16 would tie.
+    assert all(len(column.unique()) == 8 for column in mixed.T)
+
+
+def test_losses_are_float32_under_autocast(module: SPARModule, datamodule: OfflineDataModule) -> None:
+    batch = datamodule.transitions.batch(slice(0, 64))
+    states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    actions = module.base.normalizer.scale(batch.actions)
+    with torch.autocast("cpu", torch.bfloat16):
+        outcomes = [
+            module.critic_loss(batch, states, actions),
+            module.fit_loss(states, actions),
+            module.actor_loss(states),
+        ]
+        target_q, value_target, _ = module._critic_targets(batch, states, actions)
+        base_loss = module.base.imitation_loss(batch)
+    for loss, metrics in outcomes:
+        assert loss.dtype == torch.float32
+        assert {metric.dtype for metric in metrics.values()} == {torch.float32}
+    assert {value.dtype for value in (target_q, value_target, base_loss)} == {torch.float32}
+
+
+@pytest.mark.parametrize("critic_target", ["in_sample", "policy"])
+def test_bootstrapped_targets_are_float32_under_autocast(
+    make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule, critic_target: str
+) -> None:
+    module = make_spar(critic_target=critic_target)
+    fit(module, datamodule, max_steps=10)
+    batch = datamodule.transitions.batch(slice(0, 64))
+    states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    with torch.autocast("cpu", torch.bfloat16):
+        target_q, value_target, _ = module._critic_targets(batch, states, module.base.normalizer.scale(batch.actions))
+    assert target_q.dtype == value_target.dtype == torch.float32
