@@ -70,6 +70,7 @@ class StagedCLI(LightningCLI):
                 "description": DESCRIPTION,
                 "prog": "python -m spar_lightning",
                 "allow_abbrev": False,
+                **{name: {"usage": f"{name} [--config FILE ...] [--SETTING VALUE ...]"} for name in self.subcommands()},
             },
             save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,
@@ -100,14 +101,14 @@ class StagedCLI(LightningCLI):
         parser.add_lightning_class_args(self._datamodule_class, "data")
         parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
         parser.add_class_arguments(self.base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
-        parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
         parser.add_class_arguments(self.main_class, "model", skip={"base"}, instantiate=False)
-        parser.add_lightning_class_args(self.trainer_class, "trainer")
-        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-        parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
         parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
         parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
         parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint's hyper-parameters override the command line, as Lightning's own does."""

@@ -76,6 +76,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         actor_learning_rate: of Adam for the actor.
         critic_decay: let the critic's learning rate fall linearly to 0 over `max_steps`.
         actor_decay: let the actor's fall with `sqrt(1 - updates / max_steps)`.
+        manifold_decay: let the manifold's fall linearly to 0 over `warmup_steps`.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
     """
 
@@ -118,6 +119,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         actor_learning_rate: float = 1e-3,
         critic_decay: bool = True,
         actor_decay: bool = True,
+        manifold_decay: bool = True,
         gradient_clip_norm: float | None = None,
     ) -> None:
         super().__init__()
@@ -329,6 +331,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         loss, metrics = self.fit_loss(states, actions)
         self._latest |= metrics
         self._step(self._optimizer("manifold"), loss)
+        self._scheduler("manifold").step()
 
     def _update_actor(self, states: States) -> None:
         loss, metrics = self.actor_loss(states)
@@ -424,12 +427,17 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         critic = self._adam([*self.critic.parameters(), *self.value.parameters()], rate)
         actor = self._adam(self.policy.actor.parameters(), actor_rate)
         optimizers = {"critic": critic, "actor": actor}
-        if not isinstance(self.policy.manifold, GaussianManifold):
-            optimizers["manifold"] = self._adam(self.policy.manifold.parameters(), rate)
         schedulers = {
             "critic": LambdaLR(critic, lambda _: self._remaining() if self.hparams["critic_decay"] else 1.0),
             "actor": LambdaLR(actor, lambda _: self._remaining() ** 0.5 if self.hparams["actor_decay"] else 1.0),
         }
+        if not isinstance(self.policy.manifold, GaussianManifold):
+            optimizers["manifold"] = manifold = self._adam(self.policy.manifold.parameters(), rate)
+            warmup = max(1, self.hparams["warmup_steps"])
+            decay = self.hparams["manifold_decay"]
+            schedulers["manifold"] = LambdaLR(
+                manifold, lambda _: max(0.0, 1.0 - self._updates / warmup) if decay else 1.0
+            )
         self._optimizer_names, self._scheduler_names = list(optimizers), list(schedulers)
         return list(optimizers.values()), list(schedulers.values())
 
