@@ -97,7 +97,7 @@ class ResidualMonitor(pl.Callback):
 def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:
     residuals = (probe.actions - probe.base_actions).cpu()
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero and residuals.isfinite().all():
             for dimension, values in enumerate(residuals.T):
                 tag = f"residual/dimension_{dimension}"
                 logger.experiment.add_histogram(tag, values, trainer.fit_loop.total_batch_idx)

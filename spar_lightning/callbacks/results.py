@@ -21,8 +21,11 @@ BEST_NOTE = "chosen with the simulator: not an estimate of what offline training
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
-    """Where a run keeps its logs and results; all ranks must ask."""
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    """Where a run keeps its results: beside its checkpoints, else where its logger writes. All ranks must ask."""
+    log_dir = trainer.log_dir or trainer.default_root_dir
+    checkpoint = trainer.checkpoint_callback
+    folder = getattr(checkpoint, "dirpath", None)
+    return Path(log_dir) if folder is None else Path(folder).parent
 
 
 def rollout_metrics(comparison: Comparison) -> dict[str, float]:

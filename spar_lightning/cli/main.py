@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from jsonargparse import auto_cli
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
@@ -23,6 +24,8 @@ QUIET = (
     ".*isinstance\\(treespec, LeafSpec\\).*",
     # The frozen base is in eval mode on purpose.
     ".*module\\(s\\) in eval mode at the start of training.*",
+    # Tests and notebooks call `main` with arguments of their own.
+    ".*LightningCLI's args parameter is intended.*",
     # Loaders here slice tensors in memory: there is nothing for workers to do.
     ".*does not have many workers.*",
     # A run that is resumed, or has a base stage, writes where files are already.
@@ -43,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_cli(COMMANDS[name], args=rest, prog=f"python -m spar_lightning {name}", fail_untyped=False)
         else:
             StagedCLI(SPARModule, BCModule, OfflineDataModule, args)
-    except UserError as error:
+    except (UserError, MisconfigurationException) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -59,7 +59,13 @@ class RunFolder:
         return RunFolder(self.path / name)
 
     def loggers(self) -> list[Logger]:
-        """TensorBoard in this folder, and CSV in `csv/` beside it."""
+        """TensorBoard in this folder, and CSV in `csv/` beside it.
+
+        A run that goes on starts a new `metrics.csv`; the earlier one is kept as `metrics_<n>.csv`.
+        """
+        earlier = self.path / "csv" / "metrics.csv"
+        if earlier.exists():
+            earlier.rename(earlier.with_name(f"metrics_{len(list(earlier.parent.glob('metrics_*.csv')))}.csv"))
         return [TensorBoardLogger(self.path, name="", version=""), CSVLogger(self.path, name="", version="csv")]
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.callbacks import (
@@ -19,7 +19,9 @@ from spar_lightning.callbacks import (
     RunSummary,
     StageProgressBar,
 )
+from spar_lightning.callbacks.results import run_folder
 from spar_lightning.cli.run_folder import RunFolder
+from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.types import UserError
 
@@ -38,6 +40,15 @@ DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set.
 Further commands, each with its own --help: `collect` records a bundled data set, `summarize` tabulates finished runs.
 """
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Saves the configuration of a training into the run's folder, whatever logger there is."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write `config.yaml`, on rank zero."""
+        path = run_folder(trainer) / self.config_filename
+        self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
 
 
 class StagedCLI(LightningCLI):
@@ -70,9 +81,13 @@ class StagedCLI(LightningCLI):
                 "description": DESCRIPTION,
                 "prog": "python -m spar_lightning",
                 "allow_abbrev": False,
-                **{name: {"usage": f"{name} [--config FILE ...] [--SETTING VALUE ...]"} for name in self.subcommands()},
+                **{
+                    name: {"usage": f"python -m spar_lightning {name} [--config FILE ...] [--SETTING VALUE ...]"}
+                    for name in self.subcommands()
+                },
             },
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
@@ -102,9 +117,9 @@ class StagedCLI(LightningCLI):
         parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
         parser.add_class_arguments(self.base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
         parser.add_class_arguments(self.main_class, "model", skip={"base"}, instantiate=False)
+        parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")  # looks before the others use it
         parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
         parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
-        parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
         parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
@@ -124,25 +139,34 @@ class StagedCLI(LightningCLI):
         self.config_init = self.parser.instantiate_classes(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
-            self._ckpt_path = self._get(self.config, "ckpt_path")
-            run_dir = self._get(self.config, "run_dir")
-            self.folder = RunFolder.choose(run_dir, self.datamodule.name, self._ckpt_path).create()
             self.model = self._build_model()
+            self._check_stages()
+            ckpt_path = self._get(self.config, "ckpt_path")
+            folder = RunFolder.choose(self._get(self.config, "run_dir"), self.datamodule.name, ckpt_path)
+            self.folder = folder.create()  # after all that can be refused has been
         else:
-            self.model = self._load_model()
+            self.save_config_callback = None
+            self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
 
     def _build_model(self) -> pl.LightningModule:
         base_path = self._get(self.config, "bc.ckpt_path")
         if base_path is not None:
             base = load_module(self.base_class, base_path)
+            check_dimensions(base, self.datamodule)
         else:
             dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
         return self.main_class(base=base, **self._get(self.config_init, "model"))
 
-    def _load_model(self) -> pl.LightningModule:
-        return load_module(self.main_class, self._get(self.config, "ckpt_path"))
+    def _check_stages(self) -> None:
+        """Refuse what would fail later: a checkpoint that does not fit, a second stage without a first."""
+        ckpt_path, base_path = (self._get(self.config, key) for key in ("ckpt_path", "bc.ckpt_path"))
+        if ckpt_path is not None:
+            for key, (old, new) in check_resumable(self.model, ckpt_path).items():
+                rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
+        elif base_path is None and self._get(self.config, "stage") == "residual":
+            raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
@@ -157,11 +181,15 @@ class StagedCLI(LightningCLI):
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
         config = {**self._get(self.config_init, "trainer"), **kwargs}
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
-        if self.subcommand != "fit":
+        if self.subcommand == "fit":
+            callbacks.append(RunSummary())
+            config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
+        else:
             config["logger"] = config["logger"] or False
+        try:
             return self._instantiate_trainer(config, callbacks)
-        callbacks.append(RunSummary())
-        return self._instantiate_trainer(*self._stage(config, callbacks, self.folder, self.main_class.__name__))
+        except ValueError as error:
+            raise UserError(f"the trainer refuses its settings: {error}") from error
 
     def _stage(
         self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str
@@ -182,15 +210,9 @@ class StagedCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
-        stage = self._get(self.config, "stage")
-        if ckpt_path is not None:
-            for key, (old, new) in check_resumable(model, ckpt_path).items():
-                rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
-        elif self._get(self.config, "bc.ckpt_path") is None:
-            if stage == "residual":
-                raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
+        if ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
             self._fit_base(model)
-        if stage != "base":
+        if self._get(self.config, "stage") != "base":
             self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
 
     def _fit_base(self, model: Any) -> None:
@@ -200,7 +222,7 @@ class StagedCLI(LightningCLI):
         config["fast_dev_run"] = config["fast_dev_run"] or self._get(self.config, "trainer").fast_dev_run
         config, callbacks = self._stage(config, [FiniteLossGuard()], self.folder.stage("base"), base.__class__.__name__)
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        pl.Trainer(**config).fit(base, datamodule=self.datamodule)
+        self.trainer_class(**config).fit(base, datamodule=self.datamodule)
         model.base.load_state_dict(base.state_dict())
 
 
@@ -210,4 +232,9 @@ def _check_limits(key: str, trainer: Namespace) -> None:
         raise UserError(
             f"`{key}.max_steps` is {trainer.max_steps}, expected a positive number of updates"
             " (or -1 together with `max_time`)"
+        )
+    if key == "trainer" and trainer.gradient_clip_val is not None:
+        raise UserError(
+            "`trainer.gradient_clip_val` is set, but the main stage steps several optimizers itself: use"
+            " --model.gradient_clip_norm"
         )

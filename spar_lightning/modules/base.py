@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -16,7 +17,7 @@ CHUNK = 8192
 """Rows a forward pass; fixed, so that a resumed run computes the same bits."""
 
 
-def check_dimensions(base: BCModule, datamodule: OfflineDataModule) -> None:
+def check_dimensions(base: pl.LightningModule, datamodule: OfflineDataModule) -> None:
     """Refuse a data set of another shape.
 
     Raises:

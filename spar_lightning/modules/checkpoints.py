@@ -25,9 +25,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # Not the error's own words: torch's advice is to load the file without this protection.
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of weights ({reason}): is it whole, and written by this project?"
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}), expected a file of weights and plain "
+            "values: is it whole, and written by this project?"
         ) from error
     if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
         raise CheckpointError(

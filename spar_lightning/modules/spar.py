@@ -22,6 +22,7 @@ from spar_lightning.modules.bc import BCModule
 from spar_lightning.modules.policy import ActsOnArrays
 from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy, States
 from spar_lightning.modules.returns import ReturnSweep
+from spar_lightning.modules.settings import check_settings
 from spar_lightning.networks import EnsembleCritic, GaussianManifold, LatentActor, ValueNetwork, VariationalManifold
 from spar_lightning.types import Policy, ResidualProbe, TransitionBatch, UserError
 
@@ -123,6 +124,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         gradient_clip_norm: float | None = None,
     ) -> None:
         super().__init__()
+        check_settings(locals())
         if not isinstance(base, BCModule):
             base = BCModule(**base)
         hidden_dims = list(hidden_dims)

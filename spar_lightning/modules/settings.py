@@ -1,0 +1,53 @@
+"""Ranges of settings that would otherwise fail late, or silently train something else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from spar_lightning.types import UserError
+
+FRACTIONS = {"discount", "trace_decay", "expectile", "bootstrap_expectile", "target_tau", "critic_tau", "actor_tau"}
+"""Settings in [0, 1]."""
+
+POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm"}
+"""Settings greater than 0."""
+
+AT_LEAST = {
+    "num_critics": 1,
+    "num_candidates": 2,  # the policy's own latent and one to compare it with
+    "actor_every": 1,
+    "lsi_batch": 1,
+    "latent_dim": 1,
+    "refresh_every": 1,
+    "warmup_steps": 0,
+    "kappa": 0,
+    "beta": 0,
+    "min_residual_scale": 0,
+    "target_noise": 0,
+}
+"""Lower bounds of the others."""
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """See that numbers are in their ranges; None stands for a default and passes.
+
+    Raises:
+        UserError: naming the setting, what it is and what it may be.
+    """
+    for name, value in settings.items():
+        if name == "hidden_dims" and any(width < 1 for width in value):
+            _refuse(name, list(value), "widths of at least 1")
+        if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if name in FRACTIONS and not 0 <= value <= 1:
+            _refuse(name, value, "a number from 0 to 1")
+        if name in POSITIVE and not 0 < value < math.inf:
+            _refuse(name, value, "a positive number")
+        if name in AT_LEAST and not AT_LEAST[name] <= value < math.inf:
+            _refuse(name, value, f"at least {AT_LEAST[name]}")
+
+
+def _refuse(name: str, found: Any, expected: str) -> None:
+    raise UserError(f"`{name}` is {found}, expected {expected}")
