@@ -63,6 +63,8 @@ class ResidualMonitor(pl.Callback):
         assert isinstance(pl_module, HasResidual)
         with isolate_rng(), torch.no_grad():
             probe = pl_module.probe_residual(self._observations)
+        if not probe.jacobians.isfinite().all():
+            return  # a diverged policy has no directions; saying so is the loss guard's part
         self._log(trainer, pl_module, self._measure(probe))
         _log_histograms(trainer, probe)
         self._previous_actions = probe.actions.clone()
@@ -97,7 +99,7 @@ class ResidualMonitor(pl.Callback):
 def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:
     residuals = (probe.actions - probe.base_actions).cpu()
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero and residuals.isfinite().all():
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             for dimension, values in enumerate(residuals.T):
                 tag = f"residual/dimension_{dimension}"
                 logger.experiment.add_histogram(tag, values, trainer.fit_loop.total_batch_idx)

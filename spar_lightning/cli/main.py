@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from jsonargparse import auto_cli
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize

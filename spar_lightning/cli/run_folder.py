@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 
 from spar_lightning.types import UserError
+
+
+class ContinuedCSVLogger(CSVLogger):
+    """A CSVLogger that keeps the rows of the run that it goes on with, which Lightning's deletes."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer, which starts with what is in the file."""
+        if self._experiment is None:
+            path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+            earlier = _read_rows(path)
+            writer = super().experiment
+            writer.metrics.extend(earlier)
+            writer.save()
+        return super().experiment
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @dataclass(frozen=True)
@@ -59,16 +85,8 @@ class RunFolder:
         return RunFolder(self.path / name)
 
     def loggers(self) -> list[Logger]:
-        """TensorBoard in this folder, and CSV in `csv/` beside it.
-
-        A run that goes on starts a new `metrics.csv`; the earlier one is kept as `metrics_<n>.csv`.
-        """
-        earlier = self.path / "csv" / "metrics.csv"
-        if earlier.exists():
-            earlier.rename(earlier.with_name(f"metrics_{len(list(earlier.parent.glob('metrics_*.csv')))}.csv"))
-        return [TensorBoardLogger(self.path, name="", version=""), CSVLogger(self.path, name="", version="csv")]
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """The checkpoint of the last step."""
-        return self.path / "checkpoints" / "last.ckpt"
+        """TensorBoard in this folder, and CSV in `csv/` below it."""
+        return [
+            TensorBoardLogger(self.path, name="", version=""),
+            ContinuedCSVLogger(self.path, name="", version="csv"),
+        ]

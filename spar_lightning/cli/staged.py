@@ -45,7 +45,7 @@ Further commands, each with its own --help: `collect` records a bundled data set
 class SaveRunConfig(SaveConfigCallback):
     """Saves the configuration of a training into the run's folder, whatever logger there is."""
 
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Write `config.yaml`, on rank zero."""
         path = run_folder(trainer) / self.config_filename
         self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
