@@ -190,7 +190,7 @@ def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
     score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
     for logger in trainer.loggers:
         extra = {"hp_metric": score} if isinstance(logger, TensorBoardLogger) else {}
-        logger.log_metrics(metrics | extra, step=trainer.global_step)
+        logger.log_metrics(metrics | extra, step=trainer.fit_loop.total_batch_idx)
 
 
 @contextmanager

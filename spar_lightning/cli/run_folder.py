@@ -6,10 +6,11 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 
 from spar_lightning.types import UserError
 
@@ -27,7 +28,7 @@ class ContinuedCSVLogger(CSVLogger):
             writer = super().experiment
             writer.metrics.extend(earlier)
             writer.save()
-        return super().experiment
+        return cast(ExperimentWriter, super().experiment)
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

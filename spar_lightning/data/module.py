@@ -49,6 +49,7 @@ class OfflineDataModule(pl.LightningDataModule):
             raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
         if seed is not None and seed < 0:
             raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
+        self.save_hyperparameters()  # so that a checkpoint names its data
         self.name = self._name = dataset
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
