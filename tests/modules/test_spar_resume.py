@@ -80,5 +80,6 @@ def test_a_finished_run_can_be_made_longer(make_spar: MakeSPAR, dataset: str, tm
     assert trainer.global_step == END
     assert len(history.losses) == END - STOP
     assert not differing(history.states[0], copy_state(first))
+    assert not any(parameter.requires_grad for parameter in second.policy.manifold.parameters())
     assert {"critic", "policy.actor", "policy.average_actor"} <= history.changes(8)  # the update 21
     assert "policy.manifold" not in set.union(*(history.changes(update) for update in range(END - STOP)))

@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from spar_lightning.data import OfflineDataModule, Transitions
 from spar_lightning.functional import lambda_returns
 from spar_lightning.modules import BCModule, SPARModule
-from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResidual
+from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResidual, UserError
 
 MakeSPAR = Callable[..., SPARModule]
 MakeBase = Callable[[], BCModule]
@@ -285,15 +285,20 @@ def test_learning_rates_fall_to_zero(
     assert len(actor_rates) == len(acting)
     assert np.all(np.sqrt(remaining[acting]) - 1e-6 <= actor_rates)
     assert np.all(actor_rates[1:] <= np.sqrt(remaining[acting[:-1]]) + 1e-6)
-    assert set(_rates(steps, manifold)) == {0.1}
+    manifold_rates = np.array(_rates(steps, manifold)) / 0.1
+    assert len(manifold_rates) == WARMUP
+    assert np.all(1 - np.arange(WARMUP) / WARMUP - 1e-6 <= manifold_rates)
+    assert np.all(manifold_rates <= 1 - (np.arange(WARMUP) - 1) / WARMUP + 1e-6)
 
 
 def test_learning_rates_may_stay(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
 ) -> None:
-    module = make_spar(critic_decay=False, actor_decay=False, learning_rate=0.1, actor_learning_rate=0.01)
-    critic, actor, _ = fit(module, datamodule, max_steps=12).optimizers
+    constant = dict.fromkeys(("critic_decay", "actor_decay", "manifold_decay"), False)
+    module = make_spar(learning_rate=0.1, actor_learning_rate=0.01, **constant)
+    critic, actor, manifold = fit(module, datamodule, max_steps=12).optimizers
     assert set(_rates(steps, critic)) == {0.1}
+    assert set(_rates(steps, manifold)) == {0.1}
     assert set(_rates(steps, actor)) == {0.01}
 
 
@@ -350,6 +355,23 @@ def test_other_data_are_trained_on_with_a_warning(
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="the base policy was trained on other data")
         fit(make_spar(), datamodule, max_steps=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("discount", 1.5, "from 0 to 1"),
+        ("trace_decay", -0.1, "from 0 to 1"),
+        ("sigma", 0.0, "a positive number"),
+        ("learning_rate", float("nan"), "a positive number"),
+        ("num_candidates", 1, "at least 2"),
+        ("num_critics", 0, "at least 1"),
+        ("hidden_dims", (16, 0), "widths of at least 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make_spar: MakeSPAR, setting: str, value: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=f"`{setting}` is .*, expected .*{expected}"):
+        make_spar(**{setting: value})
 
 
 def test_both_ways_to_give_a_base_end_in_the_same_hyper_parameters(make_base: MakeBase, tmp_path: Path) -> None:
