@@ -48,7 +48,7 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Write `config.yaml`, on rank zero."""
         path = run_folder(trainer) / self.config_filename
-        self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
+        self.parser.save(self.config, str(path), overwrite=True)
 
 
 class StagedCLI(LightningCLI):
@@ -136,7 +136,7 @@ class StagedCLI(LightningCLI):
             _check_limits(key, self._get(self.config, key))
         if self.subcommand != "fit":
             self._use_data_of_checkpoint()
-        self.config_init = self.parser.instantiate_classes(self.config)
+        self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
             self.model = self._build_model()

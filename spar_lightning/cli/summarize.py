@@ -16,7 +16,7 @@ from spar_lightning.types import UserError
 COLUMNS = ("dataset", "seeds", "updates", "base", "fitted", "last", "improvement [95%]", "best seen", "minutes")
 
 
-def summarize(runs: str = "runs") -> None:
+def summarize(runs: str) -> None:
     """Print one line for each data set and number of updates, over all runs found.
 
     Scores are normalized ones of the last policy; `improvement` is over the base on the same episodes, averaged

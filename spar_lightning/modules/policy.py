@@ -39,7 +39,10 @@ class ActsOnArrays:
                 f"`observations` has shape {tuple(observations.shape)}, the policy expects (*, {self.observation_dim}):"
                 " was it trained on another environment?"
             )
-        batch = torch.as_tensor(np.atleast_2d(observations) if isinstance(observations, np.ndarray) else observations)
+        batch = torch.as_tensor(
+            np.ascontiguousarray(observations) if isinstance(observations, np.ndarray) else observations
+        )
         batch = batch.to(self._policy_device(), torch.float32).reshape(-1, self.observation_dim)
-        actions = self._select_actions(batch).reshape(*observations.shape[:-1], -1)
+        actions = self._select_actions(batch)
+        actions = actions.reshape(*observations.shape[:-1], actions.shape[-1])
         return actions.cpu().numpy() if isinstance(observations, np.ndarray) else actions

@@ -362,7 +362,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         if self.num_sweeps == 0:
             returns = self._sweep.constant()
             self.return_mean.copy_(returns.double().mean())
-            self.return_std.copy_(returns.double().std().clamp(min=SF.SCALE_EPSILON))
+            self.return_std.copy_(returns.double().std(correction=0).clamp(min=SF.SCALE_EPSILON))
         else:
             with torch.autocast(self.device.type, enabled=False):
                 returns = self._sweep.bootstrapped(self._sweep_values)
@@ -444,9 +444,9 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         return list(optimizers.values()), list(schedulers.values())
 
     def _adam(self, parameters: Iterable[Tensor], learning_rate: float) -> Adam:
-        # A fused optimizer unscales fp16 gradients in its step, too late for clipping.
-        clips_fp16 = self.hparams["gradient_clip_norm"] is not None and self.trainer.precision == "16-mixed"
-        return Adam(parameters, lr=learning_rate, fused=not clips_fp16)
+        # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
+        clips_mixed = self.hparams["gradient_clip_norm"] is not None and self.trainer.precision.endswith("-mixed")
+        return Adam(parameters, lr=learning_rate, fused=not clips_mixed)
 
     def _remaining(self) -> float:
         """The share of the run that is still to come; 1 if it has no end."""

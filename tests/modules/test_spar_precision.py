@@ -51,11 +51,17 @@ def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: O
         weighted_mean(self_imitation_weights(v, candidates, 0.5, 2.0), candidates) for v in (exact, mixed)
     )
     assert torch.cosine_similarity(target - latents, mixed_target - latents).mean() > 0.95
+
     # Values themselves rounded to bfloat16 would tie.
-    assert all(len(column.unique()) == 8 for column in mixed.T)
+    def ties(values: Tensor) -> int:
+        return sum(8 - len(state.unique()) for state in values.T)
+
+    assert ties(mixed) < 0.1 * ties(exact.bfloat16())
 
 
-def test_losses_are_float32_under_autocast(module: SPARModule, datamodule: OfflineDataModule) -> None:
+def test_losses_are_float32_under_autocast(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> None:
+    module = make_spar()
+    fit(module, datamodule, max_steps=10)
     batch = datamodule.transitions.batch(slice(0, 64))
     states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
     actions = module.base.normalizer.scale(batch.actions)

@@ -1,0 +1,103 @@
+"""Every command and every piece of Python in the README runs, the long ones with short settings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import TINY, WALKER, fit
+
+from spar_lightning.cli import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN = Path("runs/walker2d-medium-replay-v0/version_0")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [
+    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python -m spar_lightning")
+]
+LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
+"""The tests' short settings, without those that a checkpoint fixes."""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
+    """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    _link_datasets(tmp_path / "datasets", tiny_datasets)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    return tmp_path
+
+
+def _link_datasets(folder: Path, source: Path) -> None:
+    """The tests' data sets, in a folder that may be added to."""
+    for metadata in source.rglob("namespace_metadata.json"):
+        target = folder / metadata.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(metadata.read_bytes())
+    for data in source.rglob("data"):
+        target = folder / data.parent.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(data.parent)
+
+
+def own_dataset() -> None:
+    """Run the README's piece that writes a Minari data set."""
+    random = np.random.default_rng(0)
+    ends = np.arange(50) == 49
+    arrays: dict[str, Any] = {
+        "observations": random.normal(size=(51, 17)),
+        "actions": random.uniform(-1, 1, size=(50, 6)).astype(np.float32),
+        "rewards": random.normal(size=50),
+        "terminations": ends,
+        "truncations": np.zeros(50, dtype=bool),
+    }
+    exec(next(block for block in blocks("python") if "my/robot-v0" in block), arrays)
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 12
+    assert {"fit", "test", "collect", "summarize"} <= {command.split()[3] for command in COMMANDS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_command(workplace: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = shlex.split(command, comments=True)[3:]
+    if "--help" in arguments:
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 0
+        assert "--model.kappa" in capsys.readouterr().out
+        return
+    if "my/robot-v0" in arguments:
+        own_dataset()
+    if "runs" in command:
+        fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
+    short = {"fit": LIMITS, "collect": ["--progress", "false"]}.get(arguments[0], [])
+    if arguments[0] == "collect":
+        arguments[arguments.index("--steps") + 1] = "200"
+    main([*arguments, *short])
+    if arguments[0] == "fit":
+        assert list(workplace.glob("runs/*/version_*/results.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", [block for block in blocks("python") if "my/robot-v0" not in block])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python(workplace: Path, piece: str) -> None:
+    fit(RUN, dataset=WALKER)
+    for steps, few in (("10_000", "20"), ("30_000", "40"), ("2_000", "20")):
+        piece = piece.replace(steps, few)
+    exec(piece, {})
