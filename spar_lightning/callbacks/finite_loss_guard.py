@@ -25,7 +25,7 @@ class FiniteLossGuard(pl.Callback):
     before a checkpoint is written, so that the last checkpoint is a good one.
 
     Args:
-        every_n_updates: updates between two checks of the losses.
+        every_n_updates: updates between two checks of the losses; 0 leaves those before validations and checkpoints.
     """
 
     def __init__(self, every_n_updates: int = 100) -> None:

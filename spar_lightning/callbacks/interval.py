@@ -9,10 +9,10 @@ class Interval:
     """Is due once for every multiple of `every` that the update count reaches, also where it advances by several.
 
     Args:
-        every: updates.
+        every: updates; 0 is never due.
 
     Raises:
-        UserError: if `every` is less than one.
+        UserError: if `every` is negative.
 
     >>> interval = Interval(10)
     >>> [step for step in range(4, 40, 4) if interval.is_due(step)]
@@ -20,16 +20,19 @@ class Interval:
     """
 
     def __init__(self, every: int) -> None:
-        if every < 1:
-            raise UserError(f"an interval of {every} updates was given, expected at least 1: leave the callback out")
+        if every < 0:
+            raise UserError(f"an interval of {every} updates was given, expected 1 or more, or 0 to switch it off")
         self.every = every
         self._multiples = 0
 
     def start(self, step: int) -> None:
         """Begin at an update count, 0 or that of a checkpoint: multiples up to it are not due any more."""
-        self._multiples = step // self.every
+        self._multiples = self._count(step)
 
     def is_due(self, step: int) -> bool:
         """Whether a further multiple has been reached since the last call."""
-        passed, self._multiples = self._multiples, step // self.every
+        passed, self._multiples = self._multiples, self._count(step)
         return self._multiples > passed
+
+    def _count(self, step: int) -> int:
+        return step // self.every if self.every else 0

@@ -14,25 +14,26 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.interval import Interval
 from spar_lightning.evaluation import ResidualStatistics, normal_drift
-from spar_lightning.types import HasResidual, ResidualProbe, UserError
+from spar_lightning.types import HasReferencePolicies, HasResidual, ResidualProbe, UserError
 
 
 class ResidualMonitor(pl.Callback):
     """Probes the residual at fixed states of the data, at regular intervals.
 
-    Logs `residual/abs_mean`, `residual/latent_saturation`, `residual/action_saturation`, `actor/latent_norm`, from the
-    second probe on `support/normal_drift` of the change since the probe before, and for TensorBoard a histogram of the
-    residual for each action dimension. Does nothing for a policy without a residual. No random number of the training
-    changes.
+    Logs `residual/abs_mean`, `residual/latent_saturation`, `residual/action_saturation`, `residual/latent_norm`, and
+    for TensorBoard a histogram of the residual for each action dimension. Once the manifold is fitted, which is when
+    the module has a reference policy `fitted`, also `support/normal_drift`: the share of the change since the probe
+    before that leaves the manifold, near 0 for a policy that stays on it. Does nothing for a policy without a residual.
+    No random number of the training changes.
 
     Args:
-        every_n_updates: updates between two probes.
+        every_n_updates: updates between two probes; 0 switches the monitor off.
         num_states: states probed, evenly spaced over the training data.
     """
 
     def __init__(self, every_n_updates: int = 500, num_states: int = 256) -> None:
         if num_states < 1:
-            raise UserError(f"num_states is {num_states}, expected at least 1: leave the callback out")
+            raise UserError(f"num_states is {num_states}, expected at least 1: set every_n_updates to 0 for no probes")
         self.num_states = num_states
         self._interval = Interval(every_n_updates)
         self._observations: Tensor | None = None
@@ -67,11 +68,12 @@ class ResidualMonitor(pl.Callback):
             return  # a diverged policy has no directions; saying so is the loss guard's part
         self._log(trainer, pl_module, self._measure(probe))
         _log_histograms(trainer, probe)
-        self._previous_actions = probe.actions.clone()
+        # While the manifold is still being fitted, a change of the action is mostly the manifold's own.
+        self._previous_actions = probe.actions.clone() if _is_fitted(pl_module) else None
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """The actions of the last probe, from which the next change is counted."""
+        """The actions of the last probe of a fitted manifold, from which the next change is counted."""
         return {"previous_actions": self._previous_actions}
 
     @override
@@ -94,6 +96,10 @@ class ResidualMonitor(pl.Callback):
         # Through the module, Lightning would repeat a value at every log step until the next probe.
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.fit_loop.total_batch_idx)
+
+
+def _is_fitted(module: pl.LightningModule) -> bool:
+    return isinstance(module, HasReferencePolicies) and "fitted" in module.reference_policies()
 
 
 def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:

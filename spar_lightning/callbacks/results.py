@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
 from spar_lightning.evaluation import Comparison, Scores
 
-LIBRARIES = ("torch", "lightning", "torchmetrics", "gymnasium", "mujoco", "minari", "numpy", "scipy")
 BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
 
 
@@ -48,6 +46,7 @@ def history_row(step: int, comparison: Comparison) -> dict[str, Any]:
         "score": comparison.policy.score,
         "return": comparison.policy.mean_return,
         "improvement": None if comparison.improvement is None else comparison.improvement.mean,
+        "episodes": comparison.policy.episodes,
     }
 
 
@@ -58,7 +57,7 @@ def comparison_results(comparison: Comparison) -> dict[str, Any]:
     if comparison.improvement is not None:
         unit = "return" if comparison.policy.score is None else "score"
         results["improvement"] = comparison.improvement._asdict() | {"unit": unit}
-    return results
+    return {name: _finite(value) for name, value in results.items()}
 
 
 def results_document(
@@ -85,6 +84,8 @@ def results_document(
         "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,
         "wall_time_s": {"total": clock.total_s, "training": clock.training_s, "evaluation": clock.evaluation_s},
         "checkpoints": checkpoint_paths(trainer, run_folder(trainer)),
+        "settings": training_settings(trainer),
+        "machine": machine(trainer),
         "versions": library_versions(),
     }
     return {name: _finite(value) for name, value in document.items()}
@@ -95,7 +96,7 @@ def best_of(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     if not history:
         return None
     best = max(history, key=lambda row: row["return"] if row["score"] is None else row["score"])
-    return {name: best[name] for name in ("score", "return", "step")} | {"note": BEST_NOTE}
+    return {name: best[name] for name in ("score", "return", "step", "episodes")} | {"note": BEST_NOTE}
 
 
 def checkpoint_paths(trainer: pl.Trainer, folder: Path) -> dict[str, str | None]:
@@ -105,18 +106,6 @@ def checkpoint_paths(trainer: pl.Trainer, folder: Path) -> dict[str, str | None]
         return {"best": None, "last": None}
     paths = {"best": callback.best_model_path, "last": callback.last_model_path}
     return {name: os.path.relpath(path, folder) if Path(path).is_file() else None for name, path in paths.items()}
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what a result may depend on."""
-    package = __name__.partition(".")[0]
-    versions = {"python": platform.python_version()}
-    for name in (package, *LIBRARIES):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # such as a checkout on the path that was never installed
-            versions[name] = "unknown"
-    return versions
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

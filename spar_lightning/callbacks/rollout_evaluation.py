@@ -38,16 +38,17 @@ class RolloutEvaluation(pl.Callback):
     scores.
 
     Args:
-        num_episodes: episodes of an evaluation during training.
-        final_episodes: episodes of the evaluation after training, and of a test.
+        num_episodes: episodes of an evaluation during training, and of a validation outside of it;
+            0 switches evaluation off during training.
+        final_episodes: episodes of the evaluation after training, and of a test; 0 leaves both out.
         first_seed: seed of the first episode; the others count up from it, so that all policies meet the same starts.
     """
 
     def __init__(self, num_episodes: int = 10, final_episodes: int = 20, first_seed: int = 10_000) -> None:
-        if min(num_episodes, final_episodes) < 1:
+        if min(num_episodes, final_episodes) < 0:
             raise UserError(
-                f"num_episodes is {num_episodes} and final_episodes {final_episodes}, expected at least 1 of each: "
-                "leave the callback out to train without a simulator"
+                f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 or more of each, "
+                "or 0 for no evaluation"
             )
         self.num_episodes = num_episodes
         self.final_episodes = final_episodes
@@ -75,7 +76,8 @@ class RolloutEvaluation(pl.Callback):
             raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
         if stage == "fit":
             self._forget()
-        if stage == "predict":
+        self.final = {}
+        if stage == "predict" or not (self.num_episodes or self.final_episodes):
             return
         try:
             self._open(trainer)
@@ -108,22 +110,27 @@ class RolloutEvaluation(pl.Callback):
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `num_episodes` seeds, here so that checkpoints and early stopping see the result."""
-        if self._evaluator is None or trainer.sanity_checking:
+        if self._evaluator is None or not self.num_episodes or trainer.sanity_checking:
             return
         comparison = self._evaluate(trainer, pl_module, self.num_episodes)
         self._log(pl_module, comparison)
         if trainer.state.fn == TrainerFn.FITTING:
             self.history.append(history_row(trainer.global_step, comparison))
+        else:
+            self.final = comparison_results(comparison)
 
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `final_episodes` seeds."""
-        self._log(pl_module, self._evaluate(trainer, pl_module, self.final_episodes))
+        if self._evaluator is not None and self.final_episodes:
+            comparison = self._evaluate(trainer, pl_module, self.final_episodes)
+            self.final = comparison_results(comparison)
+            self._log(pl_module, comparison)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate the last policy on `final_episodes` seeds."""
-        if self._evaluator is not None:
+        if self._evaluator is not None and self.final_episodes:
             comparison = self._evaluate(trainer, pl_module, self.final_episodes)
             self.final = comparison_results(comparison)
             _log_final(trainer, comparison)

@@ -15,7 +15,7 @@ from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 
 
 class RunSummary(pl.Callback):
-    """Prints scores, speed, and where everything is, after training.
+    """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores.
 
     Args:
         test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in.
@@ -27,9 +27,14 @@ class RunSummary(pl.Callback):
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Print, after the results and the last checkpoint are written."""
-        if stage == "fit" and not getattr(trainer, "fast_dev_run", False):
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        evaluation = _evaluation(trainer)
+        if stage == "fit":
             folder = run_folder(trainer)  # on all ranks
-            _print("\n".join(["", *_scores(trainer), *self._places(trainer, folder), ""]))
+            _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder), ""]))
+        elif evaluation is not None and evaluation.final:
+            _print("\n".join(["", *score_table(evaluation.final), ""]))
 
     def _places(self, trainer: pl.Trainer, folder: Path) -> list[str]:
         folder = _short(folder)
@@ -43,29 +48,35 @@ class RunSummary(pl.Callback):
         return [f"  {name:<17}{place}" for name, place in places.items()]
 
 
-def _scores(trainer: pl.Trainer) -> list[str]:
-    evaluation = next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]
+def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:
+    return next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]
+
+
+def _scores(trainer: pl.Trainer, evaluation: RolloutEvaluation | None) -> list[str]:
     if evaluation is None or evaluation.document is None:
         return [f"  {trainer.global_step:,} updates", ""]
     lines = [_headline(evaluation.document), ""]
     if evaluation.final:
         return [*lines, *score_table(evaluation.document), ""]
-    return [*lines, f"  no scores: {evaluation.unavailable or 'training did not run'}", ""]
+    reason = "training did not run" if evaluation.final_episodes else "`final_episodes` is 0"
+    return [*lines, f"  no scores: {evaluation.unavailable or reason}", ""]
 
 
 def _headline(document: dict[str, Any]) -> str:
     parts = [document["dataset"], document["environment_id"]]
     parts.append(None if document["seed"] is None else f"seed {document['seed']}")
-    speed = document["updates_per_second"]
-    pace = "" if speed is None else f" ({speed:,.0f} updates/s)"
-    parts.append(f"{document['updates']:,} updates in {_duration(document['wall_time_s']['total'])}{pace}")
-    return "  " + ", ".join(str(part) for part in parts if part is not None)
+    seconds, speed = document["wall_time_s"], document["updates_per_second"]
+    parts.append(f"{document['updates']:,} updates in {_duration(seconds['total'])}")
+    parts.append(f"{_duration(seconds['evaluation'])} of it evaluation" if seconds["evaluation"] else None)
+    pace = "" if speed is None else f" ({speed:,.0f} updates/s in training)"
+    return "  " + ", ".join(str(part) for part in parts if part is not None) + pace
 
 
 def score_table(document: dict[str, Any]) -> list[str]:
     """Lines of the table of a results document: references, policy, improvement, best; the last policy is the result.
 
-    Spreads are standard deviations over episodes.
+    Spreads are standard deviations over episodes. The interval of the improvement is over start states of one
+    training; for one over trainings see `summarize`.
     """
     references = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
     header = f"  {'mean +- std':<14}{'normalized score':>18}{'return':>18}{'episodes':>10}"
@@ -83,17 +94,22 @@ def _improvement(document: dict[str, Any]) -> list[str]:
         return []
     interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}] at 95%,"
     value = _in_column(f"{found['mean']:+.1f}", found["unit"])
-    return [f"  {'improvement':<14}{value} {interval} on base, over the same {found['episodes']} seeds"]
+    return [
+        f"  {'improvement':<14}{value} {interval} on base, over the same {_count(found['episodes'], 'start state')}"
+    ]
 
 
 def _best(document: dict[str, Any]) -> list[str]:
-    best = document["best"]
+    best = document.get("best")
     if best is None:
         return []
     unit = "return" if best["score"] is None else "score"
-    return [
-        f"  {'best':<14}{_in_column(f'{best[unit]:.1f}', unit)}  at update {best['step']:,}, chosen with the simulator"
-    ]
+    value, episodes = _in_column(f"{best[unit]:.1f}", unit), _count(best["episodes"], "episode")
+    return [f"  {'best':<14}{value}  at update {best['step']:,}, over {episodes}, chosen with the simulator"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _in_column(value: str, unit: str) -> str:

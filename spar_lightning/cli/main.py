@@ -6,9 +6,11 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
@@ -28,6 +30,8 @@ QUIET = (
     ".*LightningCLI's args parameter is intended.*",
     # Loaders here slice tensors in memory: there is nothing for workers to do.
     ".*does not have many workers.*",
+    # An evaluation needs no checkpoint callback.
+    ".*Please add the following callbacks.*",
     # A run that is resumed, or has a base stage, writes where files are already.
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*Experiment logs directory .* exists and is not empty.*",
@@ -46,11 +50,23 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_cli(COMMANDS[name], args=rest, prog=f"python -m spar_lightning {name}", fail_untyped=False)
         else:
             StagedCLI(SPARModule, BCModule, OfflineDataModule, args)
-    except (UserError, MisconfigurationException) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
+        _fail(str(error))
+    except UnicodeDecodeError as error:
+        _fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
+    except OSError as error:
+        _fail(
+            f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
+        )
+    except KeyboardInterrupt:
+        _fail("interrupted; go on from the last checkpoint, if there is one, with --ckpt_path", status=130)
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
+    print(f"\nerror: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of Lightning's tells the user something about this run."""
-    return not record.getMessage().startswith(("TPU available", "💡"))
+    return not record.getMessage().startswith(("TPU available", "GPU available: False", "💡"))

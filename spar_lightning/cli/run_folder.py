@@ -63,12 +63,20 @@ class RunFolder:
         taken = [int(number) for number in numbers if number.isdigit()]
         return cls(parent / f"version_{max(taken, default=-1) + 1}")
 
-    def create(self) -> RunFolder:
+    def create(self, goes_on: bool) -> RunFolder:
         """Make the folder, and see that it can be written to.
 
+        Args:
+            goes_on: whether a run that is there already is to be continued.
+
         Raises:
-            UserError: if it cannot.
+            UserError: if it cannot be written to, or holds another run.
         """
+        if not goes_on and any((self.path / name).exists() for name in ("checkpoints", "results.json", "config.yaml")):
+            raise UserError(
+                f"the run folder {self.path} holds a run already, expected an empty one: name another --run_dir, or"
+                f" resume with --ckpt_path {self.path / 'checkpoints' / 'last.ckpt'}"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"

@@ -36,6 +36,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 10_000}
+UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set.
 Further commands, each with its own --help: `collect` records a bundled data set, `summarize` tabulates finished runs.
@@ -48,7 +49,7 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Write `config.yaml`, on rank zero."""
         path = run_folder(trainer) / self.config_filename
-        self.parser.save(self.config, str(path), overwrite=True)
+        self.parser.save(self.config, str(path), skip_unset=False, overwrite=True)
 
 
 class StagedCLI(LightningCLI):
@@ -100,8 +101,8 @@ class StagedCLI(LightningCLI):
         common = {"model", "datamodule", "weights_only"}
         return {
             "fit": common | {"train_dataloaders", "val_dataloaders"},
-            "validate": common | {"dataloaders"},
-            "test": common | {"dataloaders"},
+            "validate": common | {"dataloaders", "verbose"},
+            "test": common | {"dataloaders", "verbose"},
         }
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -132,6 +133,7 @@ class StagedCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data module, model and trainer; the model's base is not trained yet."""
+        _check_nulls(self._parser(self.subcommand).get_defaults(), self._get_config())
         for key in ("trainer", "bc.trainer"):
             _check_limits(key, self._get(self.config, key))
         if self.subcommand != "fit":
@@ -143,7 +145,7 @@ class StagedCLI(LightningCLI):
             self._check_stages()
             ckpt_path = self._get(self.config, "ckpt_path")
             folder = RunFolder.choose(self._get(self.config, "run_dir"), self.datamodule.name, ckpt_path)
-            self.folder = folder.create()  # after all that can be refused has been
+            self.folder = folder.create(goes_on=ckpt_path is not None)  # after all that can be refused has been
         else:
             self.save_config_callback = None
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
@@ -159,11 +161,16 @@ class StagedCLI(LightningCLI):
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
         return self.main_class(base=base, **self._get(self.config_init, "model"))
 
+    def _get_config(self) -> Namespace:
+        config: Namespace = self.config[self.subcommand]
+        return config
+
     def _check_stages(self) -> None:
         """Refuse what would fail later: a checkpoint that does not fit, a second stage without a first."""
         ckpt_path, base_path = (self._get(self.config, key) for key in ("ckpt_path", "bc.ckpt_path"))
         if ckpt_path is not None:
-            for key, (old, new) in check_resumable(self.model, ckpt_path).items():
+            _check_unfinished(read_checkpoint(ckpt_path)["global_step"], self._get(self.config, "trainer").max_steps)
+            for key, (old, new) in check_resumable(self.model, self.datamodule, ckpt_path).items():
                 rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
         elif base_path is None and self._get(self.config, "stage") == "residual":
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
@@ -181,8 +188,8 @@ class StagedCLI(LightningCLI):
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
         config = {**self._get(self.config_init, "trainer"), **kwargs}
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
+        callbacks.append(RunSummary())
         if self.subcommand == "fit":
-            callbacks.append(RunSummary())
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:
             config["logger"] = config["logger"] or False
@@ -213,17 +220,51 @@ class StagedCLI(LightningCLI):
         if ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
             self._fit_base(model)
         if self._get(self.config, "stage") != "base":
+            rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
             self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
+
+    def validate(self, model: pl.LightningModule, **_: Any) -> None:
+        """Evaluate as during training; the summary prints the table, and the weights are loaded already."""
+        self.trainer.validate(model, datamodule=self.datamodule, verbose=False)
+
+    def test(self, model: pl.LightningModule, **_: Any) -> None:
+        """Evaluate as at the end of training."""
+        self.trainer.test(model, datamodule=self.datamodule, verbose=False)
 
     def _fit_base(self, model: Any) -> None:
         """Train a base of the model's own kind, and put its weights into the frozen one."""
         base = self.base_class(**model.base.hparams)
         config = {**self._get(self.config_init, "bc.trainer")}
-        config["fast_dev_run"] = config["fast_dev_run"] or self._get(self.config, "trainer").fast_dev_run
-        config, callbacks = self._stage(config, [FiniteLossGuard()], self.folder.stage("base"), base.__class__.__name__)
+        main = self._get(self.config_init, "trainer")
+        config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
+        for key in ("accelerator", "devices", "strategy"):  # both stages run on the same machine, unless told otherwise
+            config[key] = main[key] if config[key] == "auto" else config[key]
+        folder = self.folder.stage("base")
+        config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        self.trainer_class(**config).fit(base, datamodule=self.datamodule)
+        rank_zero_info(f"base stage: {self.base_class.__name__}, in {folder.path}")
+        trainer = self.trainer_class(**config)
+        trainer.fit(base, datamodule=self.datamodule)
         model.base.load_state_dict(base.state_dict())
+        losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
+        rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
+        if self._get(self.config, "stage") == "base":
+            rank_zero_info(f"go on from it with --bc.ckpt_path {folder.path / 'checkpoints' / 'last.ckpt'}")
+
+
+def _check_nulls(defaults: Namespace, config: Namespace) -> None:
+    """Refuse a null where a value is needed: the parser takes it for any type."""
+    for key, default in defaults.items():
+        if default is not None and config.get(key) is None:
+            raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")
+
+
+def _check_unfinished(updates: int, max_steps: int) -> None:
+    if 0 < max_steps <= updates:
+        raise UserError(
+            f"the checkpoint is at update {updates}, `trainer.max_steps` is {max_steps}: nothing is left to train."
+            " Give a larger --trainer.max_steps, or evaluate it with `test`"
+        )
 
 
 def _check_limits(key: str, trainer: Namespace) -> None:
@@ -232,6 +273,14 @@ def _check_limits(key: str, trainer: Namespace) -> None:
         raise UserError(
             f"`{key}.max_steps` is {trainer.max_steps}, expected a positive number of updates"
             " (or -1 together with `max_time`)"
+        )
+    for name in ("val_check_interval", "log_every_n_steps"):
+        if getattr(trainer, name) is not None and getattr(trainer, name) <= 0:
+            raise UserError(f"`{key}.{name}` is {getattr(trainer, name)}, expected at least 1 update")
+    if str(trainer.precision) in UNSUPPORTED_PRECISIONS:
+        raise UserError(
+            f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"
+            " 32-bit floats"
         )
     if key == "trainer" and trainer.gradient_clip_val is not None:
         raise UserError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +14,111 @@ from scipy import stats
 
 from spar_lightning.types import UserError
 
-COLUMNS = ("dataset", "seeds", "updates", "base", "fitted", "last", "improvement [95%]", "best seen", "minutes")
+COLUMNS = (
+    "dataset",
+    "settings",
+    "seeds",
+    "updates",
+    "base",
+    "fitted",
+    "last",
+    "improvement [95%]",
+    "best seen",
+    "minutes (stage 2)",
+)
+
+Document = dict[str, Any]
+Group = tuple[str, int, str]
+"""What runs that are seeds of one experiment share: data set, number of updates, and settings as JSON."""
 
 
 def summarize(runs: str) -> None:
-    """Print one line for each data set and number of updates, over all runs found.
+    """Print one line for each data set, number of updates and settings, over all runs found.
 
     Scores are normalized ones of the last policy; `improvement` is over the base on the same episodes, averaged
-    within a run, with a Student-t interval across training seeds. `best seen` was chosen with the simulator.
+    within a run, with a Student-t interval across training seeds. `settings` are those that differ between lines of a
+    data set. `best seen` was chosen with the simulator.
 
     Args:
         runs: a run folder, or one that holds some at any depth.
     """
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in _result_files(Path(runs))]
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for document in documents:
-        if document.get("score") is not None and "base" in document:
-            groups[document["dataset"], document["updates"]].append(document)
+    files = _result_files(Path(runs))
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    scored = [document for document in documents if document.get("score") is not None and "base" in document]
+    groups = _grouped(scored)
+    kept = {key: _newest_of_each_seed(group) for key, group in groups.items()}
     print(f"| {' | '.join(COLUMNS)} |")
     print(f"|{'---|' * len(COLUMNS)}")
-    for (dataset, updates), group in sorted(groups.items()):
-        print(f"| {' | '.join(_row(dataset, updates, group))} |")
+    for key in sorted(kept):
+        print(f"| {' | '.join(_row(key, _differences(key, kept), kept[key]))} |")
+    repeated = len(scored) - sum(len(group) for group in kept.values())
+    if repeated:
+        print(f"\nLeft out: {repeated} older of several runs with the same seed and settings.")
+    if len(documents) > len(scored):
+        print(f"\nLeft out: {len(documents) - len(scored)} without normalized scores, or without a base.")
 
 
 def _result_files(folder: Path) -> list[Path]:
-    files = sorted(folder.rglob("results.json"))
+    """All of them, the oldest first."""
+    files = sorted(folder.rglob("results.json"), key=lambda path: (path.stat().st_mtime_ns, path))
     if not files:
         raise UserError(f"found no results.json below {folder}, expected a folder of finished runs")
     return files
 
 
-def _row(dataset: str, updates: int, group: list[dict[str, Any]]) -> list[str]:
-    improvement = mean_interval([document["improvement"]["mean"] for document in group])
+def _grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
+    groups: dict[Group, list[Document]] = defaultdict(list)
+    for document in documents:
+        settings = json.dumps(document.get("settings"), sort_keys=True)
+        groups[document["dataset"], document["updates"], settings].append(document)
+    return groups
+
+
+def _newest_of_each_seed(group: Sequence[Document]) -> list[Document]:
+    """Sorted by seed, from documents sorted by age; runs without a seed are all different."""
+    seeded = {document["seed"]: document for document in group if document["seed"] is not None}
+    return [seeded[seed] for seed in sorted(seeded)] + [document for document in group if document["seed"] is None]
+
+
+def _differences(key: Group, groups: Mapping[Group, object]) -> str:
+    """The settings of a group that are not those of every group of its data set."""
+    dataset, _, settings = key
+    own = json.loads(settings)
+    if own is None:
+        return "not recorded"  # by an earlier version
+    others = [_flat(json.loads(other)) for name, _, other in groups if name == dataset and other != "null"]
+    different = {
+        name: value
+        for name, value in _flat(own).items()
+        if any(name not in other or other[name] != value for other in others)
+    }
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in different.items())
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names.
+
+    >>> _flat({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
+    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _row(key: Group, settings: str, group: Sequence[Document]) -> list[str]:
+    dataset, updates, _ = key
     fitted = [document["fitted"]["score"] for document in group if "fitted" in document]
     return [
         dataset,
-        " ".join(str(seed) for seed in sorted(document["seed"] for document in group)),
+        settings,
+        " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
         f"{updates:,}",
         _mean([document["base"]["score"] for document in group]),
         _mean(fitted),
         _mean([document["score"] for document in group]),
-        "{:+.1f} [{:+.1f}, {:+.1f}]".format(*improvement),
+        _interval([document["improvement"]["mean"] for document in group]),
         _mean([document["best"]["score"] for document in group if document["best"]]),
         f"{np.mean([document['wall_time_s']['total'] for document in group]) / 60:.1f}",
     ]
@@ -64,6 +129,17 @@ def _mean(values: Sequence[float]) -> str:
     if not values:
         return "-"
     return f"{np.mean(values):.1f} ({', '.join(f'{value:.0f}' for value in values)})"
+
+
+def _interval(values: Sequence[float]) -> str:
+    """Mean and bounds, which a single run does not have.
+
+    >>> _interval([1.0, 2.0, 3.0]), _interval([1.0])
+    ('+2.0 [-0.5, +4.5]', '+1.0 [-, -]')
+    """
+    mean, *bounds = mean_interval(values)
+    low, high = ("-" if math.isnan(bound) else f"{bound:+.1f}" for bound in bounds)
+    return f"{mean:+.1f} [{low}, {high}]"
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from spar_lightning.data.behavior import Behavior, BehaviorPolicy, load_behavior
 from spar_lightning.data.collect import collect
 from spar_lightning.data.environments import make_environment
 from spar_lightning.data.loader import SequentialLoader, TransitionLoader
-from spar_lightning.data.module import OfflineDataModule
+from spar_lightning.data.module import OfflineDataModule, offline_data
 from spar_lightning.data.recipes import BUNDLED_DATASETS
 from spar_lightning.data.reference_scores import REFERENCE_SCORES
 from spar_lightning.data.sources import Episode, OfflineDataset, open_dataset
@@ -26,5 +26,6 @@ __all__ = [
     "compute_statistics",
     "load_behavior",
     "make_environment",
+    "offline_data",
     "open_dataset",
 ]

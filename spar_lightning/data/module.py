@@ -178,6 +178,21 @@ class OfflineDataModule(pl.LightningDataModule):
             )
 
 
+def offline_data(trainer: pl.Trainer) -> OfflineDataModule:
+    """The data module of a trainer.
+
+    Raises:
+        DataError: if it was given none, or one of another kind.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, OfflineDataModule):
+        raise DataError(
+            f"the trainer's data module is {type(datamodule).__name__}, expected an OfflineDataModule: call"
+            " `trainer.fit(module, datamodule=OfflineDataModule(...))`"
+        )
+    return datamodule
+
+
 def _ready(value: T | None) -> T:
     if value is None:
         raise DataError("The data are not read yet: call `setup()` first, or let the Trainer do it.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spar_lightning.data.transitions import Transitions
-from spar_lightning.types import DatasetStatistics
+from spar_lightning.types import DataError, DatasetStatistics
 
 STD_FLOOR = 1e-3
 _CHUNK = 65_536  # rows; bounds the float64 copy
@@ -29,16 +29,32 @@ def compute_statistics(
     Returns:
         float32 tensors on the CPU; `observation_std` is at least `STD_FLOOR`, so that a constant observation is not
         blown up.
+
+    Raises:
+        DataError: a lower bound is not below the upper one, as in an action that is constant and has no bounds.
     """
     mean, std = _moments(transitions.observations)
     actions = transitions.actions
     low, high = torch.from_numpy(action_low.copy()), torch.from_numpy(action_high.copy())
+    low = torch.where(low.isfinite(), low, actions.amin(0).cpu())
+    high = torch.where(high.isfinite(), high, actions.amax(0).cpu())
+    _check_bounds(low, high)
     return DatasetStatistics(
         observation_mean=mean.float().cpu(),
         observation_std=std.float().clamp_min(STD_FLOOR).cpu(),
-        action_low=torch.where(low.isfinite(), low, actions.amin(0).cpu()),
-        action_high=torch.where(high.isfinite(), high, actions.amax(0).cpu()),
+        action_low=low,
+        action_high=high,
     )
+
+
+def _check_bounds(low: Tensor, high: Tensor) -> None:
+    for dimension, (lowest, highest) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if lowest >= highest:
+            raise DataError(
+                f"Action dimension {dimension} has the bounds {lowest} and {highest}, expected the first below the "
+                "second. Without bounds of the environment they are the data's: is the dimension constant? State the "
+                "action space's bounds when the data set is made."
+            )
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:

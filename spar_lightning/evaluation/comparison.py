@@ -30,7 +30,10 @@ class Scores(NamedTuple):
 
 
 class Improvement(NamedTuple):
-    """Policy minus base, paired by seed, with a 95% interval; in scores, or in returns where there are no scores."""
+    """Policy minus base, paired by seed, with a 95% interval; in scores, or in returns where there are no scores.
+
+    The interval is over start states of one training: it says nothing of another training seed.
+    """
 
     mean: float
     low: float

@@ -105,7 +105,8 @@ class ResidualStatistics(Metric):
 
     `compute` gives `residual/abs_mean` (scalar) and `residual/abs_mean_per_dimension` (A,), of action minus base
     action on the scale [-1, 1]; `residual/latent_saturation`, the share of latents at 0.99 of their bound or beyond;
-    `residual/action_saturation`, the share of action dimensions that clipping changed; `actor/latent_norm`.
+    `residual/action_saturation`, the share of action dimensions that clipping changed; `residual/latent_norm`, the
+    Euclidean norm of the policy's latent, 0 for the fitted policy.
 
     Args:
         action_dim: A, size of an action.
@@ -141,5 +142,5 @@ class ResidualStatistics(Metric):
             "residual/abs_mean_per_dimension": per_dimension,
             "residual/latent_saturation": self.saturated / self.states,
             "residual/action_saturation": self.clipped / self.states,
-            "actor/latent_norm": self.norm / self.states,
+            "residual/latent_norm": self.norm / self.states,
         }

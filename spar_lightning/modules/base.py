@@ -13,6 +13,9 @@ from spar_lightning.data import OfflineDataModule, Transitions
 from spar_lightning.modules.bc import BCModule
 from spar_lightning.types import CheckpointError
 
+MIN_SPREAD = 1e-3
+"""Floor of the residuals' spread where the actions themselves do not vary."""
+
 CHUNK = 8192
 """Rows a forward pass; fixed, so that a resumed run computes the same bits."""
 
@@ -51,18 +54,19 @@ def check_statistics(base: BCModule, datamodule: OfflineDataModule) -> None:
 
 
 @torch.no_grad()
-def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], Tensor]) -> None:
-    """Add columns `base_actions` and `next_base_actions`, so that no forward pass of the base is left in the loop.
+def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], Tensor], bootstrap: bool) -> None:
+    """Add the column `base_actions`, so that no forward pass of the base is left in the loop.
 
     Args:
         transitions: the training data.
         base_actions: maps raw observations (B, O) to scaled base actions (B, A).
+        bootstrap: add `next_base_actions` too, for targets that act at the next state.
     """
-    for column, observations in (
-        ("base_actions", transitions.observations),
-        ("next_base_actions", transitions.next_observations),
-    ):
-        transitions.set_column(column, torch.cat([base_actions(chunk) for chunk in torch.split(observations, CHUNK)]))
+    columns = {"base_actions": transitions.observations}
+    if bootstrap:
+        columns["next_base_actions"] = transitions.next_observations
+    for name, observations in columns.items():
+        transitions.set_column(name, torch.cat([base_actions(chunk) for chunk in torch.split(observations, CHUNK)]))
 
 
 def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> Tensor:
@@ -73,4 +77,5 @@ def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> T
     """
     actions = base.normalizer.scale(transitions.actions).double()
     residuals = actions - transitions.column("base_actions").double()
-    return torch.maximum(residuals.std(dim=0, correction=0), floor * actions.std(dim=0, correction=0)).float()
+    spread = torch.maximum(residuals.std(dim=0, correction=0), floor * actions.std(dim=0, correction=0))
+    return spread.clamp(min=MIN_SPREAD).float()  # an action dimension may be constant

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.data import offline_data
 from spar_lightning.functional import imitation_loss
 from spar_lightning.modules.policy import ActsOnArrays
+from spar_lightning.modules.settings import check_settings
 from spar_lightning.networks import MLP, Normalizer
 from spar_lightning.types import TransitionBatch
 
@@ -40,6 +40,7 @@ class BCModule(ActsOnArrays, pl.LightningModule):
         learning_rate: float = 3e-4,
     ) -> None:
         super().__init__()
+        check_settings(locals())
         self.save_hyperparameters(
             {
                 "observation_dim": observation_dim,
@@ -72,7 +73,7 @@ class BCModule(ActsOnArrays, pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Take the normalization from the training data."""
         if stage == "fit":
-            self.normalizer.fit(cast(OfflineDataModule, self.trainer.datamodule).statistics)  # type: ignore[attr-defined]
+            self.normalizer.fit(offline_data(self.trainer).statistics)
 
     def training_step(self, batch: TransitionBatch, batch_idx: int) -> dict[str, Tensor]:
         """One update of the actor."""

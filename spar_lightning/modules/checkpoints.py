@@ -11,6 +11,12 @@ import torch
 
 from spar_lightning.types import CheckpointError
 
+PARTS = ("hyper_parameters", "state_dict")
+"""What a module is rebuilt from."""
+
+RESUMABLE = {"optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step"}
+"""What a run goes on from, besides."""
+
 Module = TypeVar("Module", bound=pl.LightningModule)
 
 
@@ -30,7 +36,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint ({type(error).__name__}), expected a file of weights and plain "
             "values: is it whole, and written by this project?"
         ) from error
-    if not isinstance(checkpoint, dict) or not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
+    parts = [checkpoint.get(key) for key in PARTS] if isinstance(checkpoint, dict) else []
+    if not parts or not all(isinstance(part, dict) for part in parts):
         raise CheckpointError(
             f"{path} holds no `hyper_parameters` and `state_dict`, expected a Lightning checkpoint of this project"
         )
@@ -47,24 +54,36 @@ def load_module(module_class: type[Module], path: str | Path) -> Module:
     try:
         module = module_class(**checkpoint["hyper_parameters"])
         module.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not hold a {module_class.__name__}: its hyper-parameters are "
-            f"{', '.join(checkpoint['hyper_parameters'])} ({str(error).splitlines()[0]})"
+            f"{', '.join(map(str, checkpoint['hyper_parameters']))} ({str(error).splitlines()[0]})"
         ) from error
     return module.eval()
 
 
-def check_resumable(module: pl.LightningModule, path: str | Path) -> dict[str, tuple[Any, Any]]:
-    """See that a module can take a checkpoint's weights.
+def check_resumable(
+    module: pl.LightningModule, datamodule: pl.LightningDataModule, path: str | Path
+) -> dict[str, tuple[Any, Any]]:
+    """See that a run can go on from a checkpoint.
 
     Returns:
-        Hyper-parameters that differ without changing a shape, as (checkpoint's, module's).
+        Settings of module and data that differ without changing a shape, as (checkpoint's, this run's).
 
     Raises:
-        CheckpointError: if a weight has another shape; it names the hyper-parameters that differ.
+        CheckpointError: if a weight has another shape, with the settings that differ, or the data set is another one.
     """
     checkpoint = read_checkpoint(path)
+    if missing := RESUMABLE - checkpoint.keys():
+        raise CheckpointError(
+            f"{path} has no {', '.join(sorted(missing))}: it can be tested, but no run can go on from it"
+        )
+    data = checkpoint.get("datamodule_hyper_parameters", {})
+    if data.get("dataset", datamodule.hparams["dataset"]) != datamodule.hparams["dataset"]:
+        raise CheckpointError(
+            f"{path} was trained on {data['dataset']}, not on {datamodule.hparams['dataset']}: resume it with"
+            f" --data.dataset {data['dataset']}, or start a new run from its base with --bc.ckpt_path"
+        )
     theirs, ours = checkpoint["hyper_parameters"], dict(module.hparams)
     differing = {key: (theirs.get(key), ours.get(key)) for key in ours if theirs.get(key) != ours.get(key)}
     shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
@@ -76,4 +95,6 @@ def check_resumable(module: pl.LightningModule, path: str | Path) -> dict[str, t
             f"{path} does not fit this model: weight {name} has shape {shapes.get(name)} in the checkpoint, "
             f"{expected.get(name)} here. Settings that differ: {settings or 'none'}. Resume with the checkpoint's."
         )
-    return differing
+    return differing | {
+        key: (value, datamodule.hparams.get(key)) for key, value in data.items() if datamodule.hparams.get(key) != value
+    }

@@ -34,15 +34,22 @@ class ActsOnArrays:
         Raises:
             UserError: if the last dimension is not the one that the policy was built for.
         """
+        if isinstance(observations, np.ndarray):
+            observations = _as_floats(observations)
         if observations.ndim not in (1, 2) or observations.shape[-1] != self.observation_dim:
             raise UserError(
                 f"`observations` has shape {tuple(observations.shape)}, the policy expects (*, {self.observation_dim}):"
                 " was it trained on another environment?"
             )
-        batch = torch.as_tensor(
-            np.ascontiguousarray(observations) if isinstance(observations, np.ndarray) else observations
-        )
+        batch = torch.as_tensor(observations)
         batch = batch.to(self._policy_device(), torch.float32).reshape(-1, self.observation_dim)
         actions = self._select_actions(batch)
         actions = actions.reshape(*observations.shape[:-1], actions.shape[-1])
         return actions.cpu().numpy() if isinstance(observations, np.ndarray) else actions
+
+
+def _as_floats(observations: np.ndarray) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(observations, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"`observations` has dtype {observations.dtype}, expected numbers") from error

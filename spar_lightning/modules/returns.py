@@ -10,9 +10,7 @@ from torch import Tensor
 
 from spar_lightning.data import Transitions
 from spar_lightning.functional import lambda_returns
-
-CHUNK = 8192
-"""Rows a forward pass of the sweep; fixed, so that a resumed run computes the same bits."""
+from spar_lightning.modules.base import CHUNK
 
 
 class ReturnSweep:

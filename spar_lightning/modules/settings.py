@@ -8,8 +8,14 @@ from typing import Any
 
 from spar_lightning.types import UserError
 
-FRACTIONS = {"discount", "trace_decay", "expectile", "bootstrap_expectile", "target_tau", "critic_tau", "actor_tau"}
+FRACTIONS = {"discount", "trace_decay"}
 """Settings in [0, 1]."""
+
+RATES = {"target_tau", "critic_tau", "actor_tau"}
+"""Settings in (0, 1]: an average that never moves would be the initial network."""
+
+QUANTILES = {"expectile", "bootstrap_expectile"}
+"""Settings in (0, 1)."""
 
 POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm"}
 """Settings greater than 0."""
@@ -36,6 +42,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the setting, what it is and what it may be.
     """
+    if settings.get("freeze_critic") and settings["critic_target"] != "returns":
+        _refuse("freeze_critic", True, f"False with critic_target {settings['critic_target']}, which would never start")
     for name, value in settings.items():
         if name == "hidden_dims" and any(width < 1 for width in value):
             _refuse(name, list(value), "widths of at least 1")
@@ -43,6 +51,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             continue
         if name in FRACTIONS and not 0 <= value <= 1:
             _refuse(name, value, "a number from 0 to 1")
+        if name in RATES and not 0 < value <= 1:
+            _refuse(name, value, "a number greater than 0, up to 1")
+        if name in QUANTILES and not 0 < value < 1:
+            _refuse(name, value, "a number between 0 and 1")
         if name in POSITIVE and not 0 < value < math.inf:
             _refuse(name, value, "a positive number")
         if name in AT_LEAST and not AT_LEAST[name] <= value < math.inf:

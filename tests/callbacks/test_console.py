@@ -46,14 +46,14 @@ def test_the_summary_shows_scores_and_places(tmp_path, capsys, monkeypatch):
     train(tmp_path / "run", ToyResidualModule(), callbacks)
     printed = capsys.readouterr().out
     for part in (
-        "toy/replay-v0, Toy-v0, seed 3, 20 updates in ",
-        "updates/s",
+        "toy/replay-v0, Toy-v0, seed 3, 20 updates in 0 s, 0 s of it evaluation (",
+        " updates/s in training)",
         "base ",
         "fitted ",
         "policy ",
         "+10.0",  # the improvement: 10 points a unit of return, 5 steps, 0.2 more a step
-        "at 95%, on base, over the same 3 seeds",
-        "at update 20, chosen with the simulator",
+        "at 95%, on base, over the same 3 start states",
+        "at update 20, over 2 episodes, chosen with the simulator",
         "run/results.json",
         "run/checkpoints/best.ckpt",
         "tensorboard --logdir run",
@@ -72,6 +72,30 @@ def test_the_summary_says_why_there_are_no_scores(tmp_path, capsys):
 def test_the_summary_works_alone(tmp_path, capsys):
     train(tmp_path, ToyModule(), [RunSummary()])
     assert "20 updates" in capsys.readouterr().out
+
+
+def test_the_summary_says_that_evaluation_was_switched_off(tmp_path, capsys):
+    train(tmp_path, ToyModule(), [RunSummary(), RolloutEvaluation(0, 0)])
+    printed = capsys.readouterr().out
+    assert "no scores: `final_episodes` is 0" in printed
+    assert "of it evaluation" not in printed
+
+
+@pytest.mark.parametrize(("command", "episodes"), [("test", 3), ("validate", 1)])
+def test_an_evaluation_prints_the_scores_that_training_ends_with(tmp_path, capsys, command, episodes):
+    module = ToyResidualModule()
+    evaluation = RolloutEvaluation(num_episodes=1, final_episodes=3)
+    trainer = train(tmp_path, module, [RunSummary(), evaluation])
+    table = score_table(evaluation.final)
+    capsys.readouterr()
+    getattr(trainer, command)(module, datamodule=ToyData(), verbose=False)
+    printed = capsys.readouterr().out.splitlines()
+    for name in ("base", "fitted", "policy", "improvement"):
+        assert len([line for line in printed if line.strip().startswith(name)]) == 1
+    assert f"{episodes} start state{'s' if episodes > 1 else ''}" in "\n".join(printed)
+    assert "nan" not in "".join(printed)
+    if command == "test":
+        assert [line for line in printed if line] == table
 
 
 def test_undefined_numbers_are_dashes():

@@ -71,5 +71,11 @@ def test_an_interval_goes_on_from_a_checkpoint():
     interval = Interval(10)
     interval.start(25)
     assert [step for step in range(26, 45) if interval.is_due(step)] == [30, 40]
-    with pytest.raises(UserError, match="at least 1"):
-        Interval(0)
+
+
+def test_an_interval_of_zero_is_never_due():
+    interval = Interval(0)
+    interval.start(25)
+    assert not any(interval.is_due(step) for step in range(26, 45))
+    with pytest.raises(UserError, match="interval of -1"):
+        Interval(-1)

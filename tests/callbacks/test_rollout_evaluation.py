@@ -63,9 +63,10 @@ def test_results_are_those_of_the_last_policy(tmp_path, monkeypatch):
     assert results["improvement"]["mean"] == pytest.approx(10 * STEPS * 0.22, rel=1e-5)
     assert results["improvement"]["low"] <= results["improvement"]["mean"] <= results["improvement"]["high"]
     assert (results["improvement"]["episodes"], results["improvement"]["unit"]) == (3, "score")
-    assert results["best"]["step"] == 20
+    assert (results["best"]["step"], results["best"]["episodes"]) == (20, 2)
     assert "simulator" in results["best"]["note"]
     assert [row["step"] for row in results["history"]] == [5, 10, 15, 20]
+    assert [row["episodes"] for row in results["history"]] == [2] * 4
     assert results["history"][1]["improvement"] == pytest.approx(10 * STEPS * 0.1, rel=1e-5)
     assert results["updates_per_second"] > 0
     seconds = results["wall_time_s"]
@@ -75,6 +76,9 @@ def test_results_are_those_of_the_last_policy(tmp_path, monkeypatch):
     assert torch.load(tmp_path / results["checkpoints"]["last"], weights_only=True)["global_step"] == 22
     assert torch.load(tmp_path / results["checkpoints"]["best"], weights_only=True)["global_step"] == 20
     assert results["versions"]["torch"]
+    assert results["machine"]["processor"]
+    assert results["machine"]["cpu_threads"] == torch.get_num_threads()
+    assert results["machine"]["accelerator"] is None
     assert list(tmp_path.glob("*.tmp")) == []
 
 
@@ -187,9 +191,43 @@ def test_a_callback_may_serve_two_runs(tmp_path):
     assert sum(module.base.calls) == 2 * STEPS
 
 
-def test_too_few_episodes_are_an_error():
-    with pytest.raises(UserError, match="num_episodes is 0"):
-        RolloutEvaluation(num_episodes=0)
+def test_settings_are_primitives_and_leave_the_seed_out(tmp_path):
+    module, data = ToyModule(), ToyData()
+    module._set_hparams({"dims": (4, 4), "base": {"dropout": 0.1}, "folder": tmp_path})
+    data._set_hparams({"batch_size": 8, "seed": 3})
+    train(tmp_path, module, [RolloutEvaluation(1, 1)], data=data)
+    assert json.loads((tmp_path / "results.json").read_text())["settings"] == {
+        "model": {"dims": [4, 4], "base": {"dropout": 0.1}, "folder": str(tmp_path)},
+        "data": {"batch_size": 8},
+    }
+
+
+def test_no_episodes_during_training_leave_those_at_its_end(tmp_path):
+    recorder = Recorder()
+    train(tmp_path, ToyResidualModule(), [RolloutEvaluation(0, 3), ResumableCheckpoint(), recorder])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert recorder.metrics == [{}] * 4
+    assert (results["episodes"], results["history"], results["best"]) == (3, [], None)
+    assert results["checkpoints"] == {"best": None, "last": "checkpoints/last.ckpt"}
+
+
+def test_no_episodes_at_the_end_leave_those_during_training(tmp_path):
+    evaluation = RolloutEvaluation(2, 0)
+    trainer = train(tmp_path, ToyResidualModule(), [evaluation])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert "score" not in results
+    assert len(results["history"]) == 4
+    assert trainer.test(ToyModule(), datamodule=ToyData(), verbose=False) == [{}]
+
+
+def test_no_episodes_at_all_need_no_simulator(tmp_path, recwarn):
+    train(tmp_path, ToyModule(), [RolloutEvaluation(0, 0)], data=ToyData(unavailable="no such simulator"))
+    assert not any("simulator" in str(warning.message) for warning in recwarn)
+
+
+def test_negative_episodes_are_an_error():
+    with pytest.raises(UserError, match=r"num_episodes is -1 .* 0 for no evaluation"):
+        RolloutEvaluation(num_episodes=-1)
 
 
 def test_a_nan_policy_is_named(tmp_path):

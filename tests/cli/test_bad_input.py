@@ -42,8 +42,12 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
         ({"trainer__max_steps": 0}, "`trainer.max_steps` is 0"),
         ({"trainer__max_steps": -1}, "`trainer.max_steps` is -1"),
         ({"bc__trainer__max_steps": 0}, "`bc.trainer.max_steps` is 0"),
-        ({"callbacks__rollout__num_episodes": 0}, "num_episodes is 0"),
-        ({"callbacks__residual__every_n_updates": 0}, "interval of 0"),
+        ({"callbacks__rollout__num_episodes": -1}, "num_episodes is -1"),
+        ({"callbacks__residual__every_n_updates": -1}, "interval of -1"),
+        ({"trainer__val_check_interval": 0}, "`trainer.val_check_interval` is 0"),
+        ({"bc__trainer__log_every_n_steps": 0}, "`bc.trainer.log_every_n_steps` is 0"),
+        ({"trainer__precision": "64-true"}, "`trainer.precision` is 64-true"),
+        ({"data__batch_size": "null"}, "data.batch_size"),
         ({"model__kappa": "much"}, "model.kappa"),
         ({"model__critic_target": "montecarlo"}, "critic_target"),
         ({"stage": "both"}, "stage"),
@@ -58,6 +62,12 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
     assert expected in refused(capsys, *arguments)
 
 
+@pytest.mark.parametrize("text", ["data: {batch_size: null}", "model: {warmup_steps: null}", "bc: {trainer: null}"])
+def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
+    (tmp_path / "null.yaml").write_text(text)
+    assert "null" in refused(capsys, "fit", "--config", str(tmp_path / "null.yaml"), "--data.dataset", HOPPER)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -69,6 +79,9 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
         ({"model__latent_bound": 0}, "latent_bound"),
         ({"model__hidden_dims": [-4]}, "hidden_dims"),
         ({"model__expectile": 2}, "expectile"),
+        ({"model__actor_tau": 0}, "actor_tau"),
+        ({"model__freeze_critic": "true", "model__critic_target": "policy"}, "freeze_critic"),
+        ({"bc__model__learning_rate": -1}, "learning_rate"),
         ({"trainer__accelerator": "abacus"}, "abacus"),
         ({"trainer__gradient_clip_val": 1}, "gradient_clip"),
     ],

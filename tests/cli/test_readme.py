@@ -88,6 +88,8 @@ def test_command(workplace: Path, command: str, capsys: pytest.CaptureFixture[st
     short = {"fit": LIMITS, "collect": ["--progress", "false"]}.get(arguments[0], [])
     if arguments[0] == "collect":
         arguments[arguments.index("--steps") + 1] = "200"
+    if arguments[0] == "fit" and "--ckpt_path" in arguments:
+        short = [*short, "--trainer.max_steps", "60"]
     main([*arguments, *short])
     if arguments[0] == "fit":
         assert list(workplace.glob("runs/*/version_*/results.json"))

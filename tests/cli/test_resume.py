@@ -57,11 +57,23 @@ def test_the_saved_config_resumes_its_run(run: Path) -> None:
     assert results(run)["updates"] == 60
 
 
-def test_a_finished_run_that_is_not_extended_stays_as_it_is(run: Path) -> None:
-    before = weights(last(run))
-    resume(run)
+def test_a_finished_run_that_is_not_extended_stays_as_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, document = weights(last(run)), results(run)
+    with pytest.raises(SystemExit) as exit_:
+        resume(run)
+    assert exit_.value.code == 2
+    assert "nothing is left to train" in capsys.readouterr().err
     assert same(weights(last(run)), before)
-    assert results(run)["updates"] == 40
+    assert results(run) == document
+
+
+def test_a_new_run_does_not_write_over_another(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = weights(last(run))
+    with pytest.raises(SystemExit) as exit_:
+        fit(run)
+    assert exit_.value.code == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert same(weights(last(run)), before)
 
 
 def test_a_setting_of_the_command_line_holds_after_resuming(run: Path, capfd: pytest.CaptureFixture[str]) -> None:

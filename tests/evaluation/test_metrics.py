@@ -82,7 +82,7 @@ def test_residual_statistics_by_hand():
     assert float(values["residual/abs_mean"]) == pytest.approx(0.275)
     assert float(values["residual/latent_saturation"]) == 0.5  # 4.0 and -3.97, of four
     assert float(values["residual/action_saturation"]) == 0.25
-    assert float(values["actor/latent_norm"]) == pytest.approx((5.0 + 3.97) / 2)
+    assert float(values["residual/latent_norm"]) == pytest.approx((5.0 + 3.97) / 2)
 
 
 class TestNormalDrift:

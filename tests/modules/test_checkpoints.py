@@ -86,15 +86,30 @@ def test_a_loaded_module_is_ready_to_act(path: Path) -> None:
     assert all(not parameter.requires_grad for parameter in module.base.parameters())
 
 
-def test_resuming_with_other_settings_names_them(make_spar: MakeSPAR, path: Path) -> None:
-    assert check_resumable(make_spar(), path) == {}
-    assert check_resumable(make_spar(kappa=1.0, sigma=0.25), path) == {"kappa": (2.0, 1.0), "sigma": (0.5, 0.25)}
+def test_resuming_with_other_settings_names_them(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path
+) -> None:
+    assert check_resumable(make_spar(), datamodule, path) == {}
+    assert check_resumable(make_spar(kappa=1.0, sigma=0.25), datamodule, path) == {
+        "kappa": (2.0, 1.0),
+        "sigma": (0.5, 0.25),
+    }
 
 
-def test_resuming_with_other_shapes_is_refused(make_spar: MakeSPAR, path: Path) -> None:
+def test_resuming_with_other_shapes_is_refused(make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"does not fit this model: weight .*num_critics: 2 in the checkpoint, 3 here"
     ):
-        check_resumable(make_spar(num_critics=3), path)
+        check_resumable(make_spar(num_critics=3), datamodule, path)
     with pytest.raises(CheckpointError, match="critic_target: 'returns' in the checkpoint, 'policy' here"):
-        check_resumable(make_spar(critic_target="policy"), path)
+        check_resumable(make_spar(critic_target="policy"), datamodule, path)
+
+
+def test_resuming_on_other_data_is_refused(make_spar: MakeSPAR, path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"was trained on .*, not on spar/hopper/expert-v0: resume it with"):
+        check_resumable(make_spar(), OfflineDataModule("spar/hopper/expert-v0"), path)
+
+
+def test_another_batch_size_is_named(make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path) -> None:
+    other = OfflineDataModule(**{**datamodule.hparams, "batch_size": 7})
+    assert check_resumable(make_spar(), other, path) == {"batch_size": (datamodule.batch_size, 7)}

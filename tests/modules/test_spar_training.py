@@ -85,8 +85,8 @@ def test_the_base_is_evaluated_once(make_spar: MakeSPAR, datamodule: OfflineData
     rows: list[int] = []
     module.base.register_forward_hook(lambda base, inputs, output: rows.append(len(inputs[0])))
     fit(module, datamodule, max_steps=20)
-    # observations and next observations of the whole data set, in one chunk each; nothing in the loop
-    assert rows == [len(datamodule.transitions)] * 2
+    # observations of the whole data set, in one chunk; nothing in the loop
+    assert rows == [len(datamodule.transitions)]
 
 
 def test_updates_are_critic_updates(
@@ -380,3 +380,31 @@ def test_both_ways_to_give_a_base_end_in_the_same_hyper_parameters(make_base: Ma
     by_settings = SPARModule(dict(base.hparams), hidden_dims=HIDDEN)
     assert dict(by_module.hparams) == dict(by_settings.hparams)
     assert by_module.state_dict().keys() == by_settings.state_dict().keys()
+
+
+def test_a_run_within_its_warm_up_is_pointed_out(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    with pytest.warns(UserWarning, match="`max_steps` is 3, within the warm-up of 3 updates: the actor will not move"):
+        fit(make_spar(warmup_steps=3), datamodule, max_steps=3)
+
+
+def test_without_a_warm_up_the_manifold_is_frozen_from_the_start(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    module = make_spar(warmup_steps=0)
+    before = copy_state(module.policy.manifold)
+    fit(module, datamodule, max_steps=4)
+    assert not differing(copy_state(module.policy.manifold), before)
+    assert "fitted" in module.reference_policies()
+
+
+def test_a_longer_warm_up_is_refused_once_it_is_over(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path
+) -> None:
+    fit(make_spar(), datamodule, max_steps=WARMUP + 2).save_checkpoint(tmp_path / "late.ckpt")
+    with pytest.raises(UserError, match=r"the warm-up of this checkpoint at update .* is over"):
+        fit(
+            make_spar(warmup_steps=WARMUP + 5),
+            datamodule,
+            max_steps=WARMUP + 9,
+            ckpt_path=tmp_path / "late.ckpt",
+        )
