@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from minari.storage.datasets_root_dir import get_dataset_path
-
 from spar_lightning.data.collect import collect
 from spar_lightning.data.dataset import OfflineDataset
+from spar_lightning.data.minari_folder import datasets_folder
 from spar_lightning.data.minari_source import open_minari
 from spar_lightning.data.recipes import parse_bundled_id
 
@@ -18,6 +17,6 @@ def open_bundled(name: str) -> OfflineDataset:
         EnvironmentUnavailableError: it has to be collected, and its simulator is missing.
     """
     parse_bundled_id(name)
-    if not (get_dataset_path(name) / "data").exists():
+    if not (datasets_folder() / name / "data").exists():
         collect(name)
     return open_minari(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import warnings
 from functools import partial
 from importlib import metadata
@@ -13,16 +14,24 @@ import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
-from minari.storage.datasets_root_dir import get_dataset_path
+from minari.dataset.minari_storage import MinariStorage
 from tqdm.auto import tqdm
 
 from spar_lightning.data.behavior import load_behavior
 from spar_lightning.data.environments import make_environment
-from spar_lightning.data.minari_folder import minari_root, move_into_place, register_namespace, scratch_folder
+from spar_lightning.data.minari_folder import (
+    datasets_folder,
+    minari_root,
+    move_into_place,
+    register_namespace,
+    scratch_folder,
+)
 from spar_lightning.data.recipes import Recipe, parse_bundled_id
 from spar_lightning.data.reference_scores import REFERENCE_SCORES
 from spar_lightning.data.rollout import RecordedEpisode, roll_out
 from spar_lightning.types import DataError
+
+_SPARE_BYTES = 50_000_000
 
 
 def collect(
@@ -54,14 +63,17 @@ def collect(
         The id, for `minari.load_dataset` and `open_dataset`.
 
     Raises:
-        DataError: an unknown id, an argument out of range, or a data set of that id with other settings is there.
+        DataError: an unknown id, an argument out of range, a data set of that id with other settings is there, or the
+            folder cannot be written to or is too full.
         EnvironmentUnavailableError: the simulator is missing.
     """
     recipe = parse_bundled_id(dataset_id)
-    _check_positive(steps=steps, num_envs=num_envs)
-    with minari_root(Path(root) if root is not None else get_dataset_path()) as folder:
+    _check_at_least(1, steps=steps, num_envs=num_envs)
+    _check_at_least(0, seed=seed)
+    with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
         if _is_collected(recipe, folder, steps, seed, overwrite):
             return dataset_id
+        _check_space(recipe, folder, steps)
         episodes, spec = _record(recipe, steps, seed, num_envs, progress)
         with scratch_folder(folder) as scratch:
             _store(recipe, scratch, episodes, spec, {"steps": steps, "seed": seed})
@@ -71,10 +83,21 @@ def collect(
     return dataset_id
 
 
-def _check_positive(**arguments: int) -> None:
+def _check_at_least(least: int, **arguments: int) -> None:
     for name, value in arguments.items():
-        if value < 1:
-            raise DataError(f"`{name}` is {value}, expected at least 1.")
+        if value < least:
+            raise DataError(f"`{name}` is {value}, expected at least {least}.")
+
+
+def _check_space(recipe: Recipe, folder: Path, steps: int) -> None:
+    policy, _ = recipe.segments(1)[0]
+    row = 8 * (len(policy.observation_mean) + policy.action_dim + 2)
+    needed, free = 2 * steps * row + _SPARE_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"{folder} has {free / 1e6:,.0f} MB left, expected about {needed / 1e6:,.0f} MB for {steps:,} steps of "
+            f"`{recipe.dataset_id}`: collect fewer `steps`, or pass another `root`."
+        )
 
 
 def _is_collected(recipe: Recipe, root: Path, steps: int, seed: int, overwrite: bool) -> bool:
@@ -82,14 +105,14 @@ def _is_collected(recipe: Recipe, root: Path, steps: int, seed: int, overwrite: 
         return False
     wanted = {"steps": steps, "seed": seed}
     try:
-        found = minari.load_dataset(recipe.dataset_id).storage.metadata.get("collection")
-    except (OSError, ValueError, KeyError, AssertionError) as error:
+        found = MinariStorage.read_raw_metadata(root / recipe.dataset_id / "data").get("collection")
+    except (OSError, ValueError, AttributeError) as error:
         found = f"settings that cannot be read ({error})"
     if found == wanted:
         return True
     raise DataError(
         f"`{recipe.dataset_id}` is already in {root}, collected with {found}; expected {wanted}. "
-        f"Pass `overwrite=True`, or delete it first: `minari delete {recipe.dataset_id}`."
+        f"Pass `overwrite=True`: `python -m spar_lightning collect {recipe.dataset_id} --overwrite true`."
     )
 
 

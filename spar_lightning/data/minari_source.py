@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import minari
 import numpy as np
-from minari.dataset.minari_dataset import EpisodeData, MinariDataset
+from minari.dataset.minari_dataset import DATASET_ID_RE, EpisodeData, MinariDataset
+from minari.dataset.minari_storage import MinariStorage
 
 from spar_lightning.data.dataset import Episode, OfflineDataset
+from spar_lightning.data.minari_folder import datasets_folder
 from spar_lightning.data.recipes import BUNDLED_DATASETS, did_you_mean
 from spar_lightning.data.reference_scores import reference_scores_for
 from spar_lightning.types import DataError
@@ -23,51 +26,89 @@ def open_minari(name: str) -> OfflineDataset:
     """Open a local Minari data set with flat continuous observations and actions, reading metadata only.
 
     Raises:
-        DataError: it is not on this machine, its metadata cannot be read, or its spaces are of another kind.
+        DataError: the name is no id of Minari's, the data set is not on this machine, its metadata cannot be read or
+            make no sense, or its spaces are of another kind.
     """
+    _check_id(name)
     stored = _load(name)
     observations, actions = _vector_space(name, stored, "observation"), _vector_space(name, stored, "action")
     return OfflineDataset(
         name=name,
         observation_dim=observations.shape[0],
         action_dim=actions.shape[0],
-        action_low=actions.low.astype(np.float32),
-        action_high=actions.high.astype(np.float32),
+        action_low=_float32(actions.low),
+        action_high=_float32(actions.high),
         num_episodes=int(stored.total_episodes),
         num_transitions=int(stored.total_steps),
         environment_spec=stored.env_spec,
-        reference_scores=_reference_scores(stored),
+        reference_scores=_reference_scores(name, stored),
         read=partial(_read, name, stored, observations.shape[0], actions.shape[0]),
     )
 
 
+def _check_id(name: str) -> None:
+    if DATASET_ID_RE.fullmatch(name) is None or "//" in name:
+        raise DataError(
+            f"`{name}` is no id of a Minari data set, expected `<namespace>/<name>-v<number>` of letters, digits, `-` "
+            "and `_`, such as `mujoco/hopper/expert-v0`."
+        )
+
+
 def _load(name: str) -> MinariDataset:
+    folder = datasets_folder() / name
+    if not (folder / "data").exists():
+        raise DataError(_unknown(name))
     try:
+        _check_spaces_are_stated(folder / "data")
         return minari.load_dataset(name)
-    except FileNotFoundError:
-        raise DataError(_unknown(name)) from None
     except ImportError as error:
         raise DataError(f"Reading the Minari data set `{name}` needs another package: {error}") from error
-    except (OSError, ValueError, KeyError, AssertionError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise DataError(
-            f"The metadata of the Minari data set `{name}` cannot be read: {error}. Delete it (`minari delete {name}`) "
-            "and fetch or collect it again."
+            f"The metadata of the Minari data set `{name}` cannot be read: {_reason(error)}. {_remedy(name, folder)}"
         ) from error
 
 
+def _check_spaces_are_stated(data: Path) -> None:
+    """Without its spaces Minari makes the environment that the metadata name, whatever code that runs."""
+    metadata = MinariStorage.read_raw_metadata(data)
+    missing = [name for name in ("observation_space", "action_space") if name not in metadata]
+    if missing:
+        raise ValueError(f"they state no {' and no '.join(missing)}")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _remedy(name: str, folder: Path) -> str:
+    if name in BUNDLED_DATASETS:
+        return f"Collect it again: `python -m spar_lightning collect {name} --overwrite true`."
+    return f"Delete it (`rm -r {folder}`) and fetch it again."
+
+
 def _unknown(name: str) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari warns of each misconfigured folder it meets
-        known = [*minari.list_local_datasets(), *BUNDLED_DATASETS]
+    known = [*_local_datasets(), *BUNDLED_DATASETS]
     return (
         f"The data set `{name}` is not on this machine, and it is no bundled one; {did_you_mean(name, known)} "
         f"`minari list local` shows what is here, `minari download {name}` fetches a published one."
     )
 
 
+def _local_datasets() -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Minari warns of each misconfigured folder it meets
+        try:
+            return list(minari.list_local_datasets())
+        except (OSError, ValueError, TypeError):  # a folder whose name is no id
+            return []
+
+
 def _vector_space(name: str, stored: MinariDataset, role: str) -> gym.spaces.Box:
     space = stored.observation_space if role == "observation" else stored.action_space
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating):
+        if space.shape[0] == 0:
+            raise DataError(f"`{name}` has the {role} space {space}, expected at least one dimension.")
         return space
     raise DataError(
         f"`{name}` has the {role} space {space}; expected a one-dimensional Box of floats, since the policies here "
@@ -75,11 +116,25 @@ def _vector_space(name: str, stored: MinariDataset, role: str) -> gym.spaces.Box
     )
 
 
-def _reference_scores(stored: MinariDataset) -> tuple[float, float] | None:
+def _float32(bounds: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    with np.errstate(over="ignore"):  # a float64 that is too large becomes infinite, that is unbounded
+        return bounds.astype(np.float32)
+
+
+def _reference_scores(name: str, stored: MinariDataset) -> tuple[float, float] | None:
     metadata = stored.storage.metadata
-    low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
-    if low is not None and high is not None:
-        return float(low), float(high)
+    stated = metadata.get("ref_min_score"), metadata.get("ref_max_score")
+    if None not in stated:
+        try:
+            low, high = map(float, stated)
+        except (TypeError, ValueError, OverflowError):
+            low = high = math.nan
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise DataError(
+                f"`{name}` has the reference scores {stated[0]!r} and {stated[1]!r} in its metadata, expected finite "
+                "numbers, the first below the second: correct or remove `ref_min_score` and `ref_max_score`."
+            )
+        return low, high
     return reference_scores_for(stored.env_spec.id if stored.env_spec is not None else None)
 
 
@@ -87,32 +142,40 @@ def _read(name: str, stored: MinariDataset, observation_dim: int, action_dim: in
     try:
         for episode in stored.iterate_episodes():
             yield _episode(name, episode, observation_dim, action_dim)
-    except (OSError, KeyError, RuntimeError, AssertionError) as error:
+    except DataError:
+        raise
+    except (OSError, KeyError, RuntimeError, AssertionError, ValueError, TypeError) as error:
         folder = stored.storage.data_path
         file = next(folder.glob("*.hdf5"), folder)
         raise DataError(
-            f"The data of `{name}` cannot be read from {file}: {error}. The file may be truncated: "
-            f"delete it (`minari delete {name}`) and fetch or collect it again."
+            f"The data of `{name}` cannot be read from {file}: {_reason(error)}. The file may be truncated. "
+            f"{_remedy(name, folder.parent)}"
         ) from error
 
 
 def _episode(name: str, episode: EpisodeData, observation_dim: int, action_dim: int) -> Episode:
-    steps = len(episode.rewards)
+    steps = len(episode.actions)
     where = f"episode {episode.id} of `{name}`"
     observations = _checked(episode.observations, (steps + 1, observation_dim), "observations", where)
-    terminations = np.asarray(episode.terminations, dtype=bool)
-    if terminations[:-1].any():
-        raise DataError(
-            f"`terminations` of {where} is set at step {int(terminations.argmax())} of {steps}; expected it at the "
-            "last step only: split the recording there."
-        )
+    _ends(episode.truncations, steps, "truncations", where)
     return Episode(
         observations=observations[:-1],
         actions=_checked(episode.actions, (steps, action_dim), "actions", where),
         rewards=_checked(episode.rewards, (steps,), "rewards", where),
         next_observations=observations[1:],
-        termination=bool(terminations[-1]) if steps else False,
+        termination=_ends(episode.terminations, steps, "terminations", where),
     )
+
+
+def _ends(flags: Any, steps: int, array: str, where: str) -> bool:
+    """Whether the flag is set at the last step; it must not be at any other."""
+    found = _checked(flags, (steps,), array, where) != 0
+    if found[:-1].any():
+        raise DataError(
+            f"`{array}` of {where} is set at step {int(found.argmax())} of {steps}; expected it at the last step only: "
+            "split the recording there."
+        )
+    return bool(found[-1]) if steps else False
 
 
 def _checked(values: Any, shape: tuple[int, ...], array: str, where: str) -> np.ndarray[Any, np.dtype[np.float32]]:

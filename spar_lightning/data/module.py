@@ -21,6 +21,7 @@ from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavai
 
 T = TypeVar("T")
 
+_LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
 _SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
 
 
@@ -30,7 +31,7 @@ class OfflineDataModule(pl.LightningDataModule):
     Args:
         dataset: `spar/<env>/<kind>-v0` with env in walker2d, hopper, halfcheetah and kind in medium, medium-replay,
             medium-expert, expert (collected on first use, in about a minute), or the id of a local Minari data set.
-        batch_size: transitions a batch, for each process.
+        batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.
     """
@@ -43,8 +44,8 @@ class OfflineDataModule(pl.LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise DataError(f"`batch_size` is {batch_size}, expected at least 1 transition.")
+        if not 1 <= batch_size <= _LARGEST_BATCH:
+            raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
         if not 0 <= validation_fraction < 1:
             raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
         if seed is not None and seed < 0:

@@ -11,6 +11,7 @@ from spar_lightning.data.transitions import Transitions
 from spar_lightning.types import DataError, DatasetStatistics
 
 STD_FLOOR = 1e-3
+_BOUNDS_APART = 1e-6  # least distance of an action's bounds, relative to the larger one
 _CHUNK = 65_536  # rows; bounds the float64 copy
 
 
@@ -23,7 +24,8 @@ def compute_statistics(
 
     Args:
         transitions: the training part of the data.
-        action_low: (A,) bounds of the environment; where infinite, the smallest action in the data is taken.
+        action_low: (A,) bounds of the environment; where infinite, or too far from the upper one for a float32, the
+            smallest action in the data is taken.
         action_high: (A,) likewise, the largest.
 
     Returns:
@@ -31,13 +33,15 @@ def compute_statistics(
         blown up.
 
     Raises:
-        DataError: a lower bound is not below the upper one, as in an action that is constant and has no bounds.
+        DataError: a lower bound is not clearly below the upper one, as in an action that is constant and has no
+            bounds, or their distance is no float32.
     """
     mean, std = _moments(transitions.observations)
     actions = transitions.actions
     low, high = torch.from_numpy(action_low.copy()), torch.from_numpy(action_high.copy())
-    low = torch.where(low.isfinite(), low, actions.amin(0).cpu())
-    high = torch.where(high.isfinite(), high, actions.amax(0).cpu())
+    too_far = low.isfinite() & high.isfinite() & ~(high - low).isfinite()  # as ±3e38, another way to say unbounded
+    low = torch.where(low.isfinite() & ~too_far, low, actions.amin(0).cpu())
+    high = torch.where(high.isfinite() & ~too_far, high, actions.amax(0).cpu())
     _check_bounds(low, high)
     return DatasetStatistics(
         observation_mean=mean.float().cpu(),
@@ -49,11 +53,12 @@ def compute_statistics(
 
 def _check_bounds(low: Tensor, high: Tensor) -> None:
     for dimension, (lowest, highest) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-        if lowest >= highest:
+        least = _BOUNDS_APART * max(abs(lowest), abs(highest))
+        if not least < highest - lowest <= torch.finfo(torch.float32).max:
             raise DataError(
-                f"Action dimension {dimension} has the bounds {lowest} and {highest}, expected the first below the "
-                "second. Without bounds of the environment they are the data's: is the dimension constant? State the "
-                "action space's bounds when the data set is made."
+                f"Action dimension {dimension} has the bounds {lowest} and {highest}, expected the first clearly below "
+                "the second, at a finite distance. Without bounds of the environment they are the data's: is the "
+                "dimension constant? State the action space's bounds when the data set is made."
             )
 
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -103,7 +107,9 @@ def test_same_settings_are_not_collected_twice(hopper: str, monkeypatch: pytest.
 
 def test_other_settings_are_refused_unless_overwritten(tmp_path: Path) -> None:
     collect(HOPPER, steps=60, root=tmp_path, progress=False)
-    with pytest.raises(DataError, match=r"'steps': 60, 'seed': 0.*expected.*'seed': 5.*minari delete spar/hopper"):
+    with pytest.raises(
+        DataError, match=r"'steps': 60, 'seed': 0.*expected.*'seed': 5.*collect spar/hopper.*--overwrite true"
+    ):
         collect(HOPPER, steps=60, seed=5, root=tmp_path, progress=False)
     before = arrays(tmp_path, HOPPER)
     collect(HOPPER, steps=60, seed=5, root=tmp_path, progress=False, overwrite=True)
@@ -159,9 +165,10 @@ def test_unknown_bundled_names_are_answered_with_near_ones(name: str, near: str)
             function(name)
 
 
-@pytest.mark.parametrize("arguments", [{"steps": 0}, {"num_envs": 0}])
+@pytest.mark.parametrize("arguments", [{"steps": 0}, {"num_envs": 0}, {"seed": -1}])
 def test_arguments_out_of_range_are_refused(arguments: dict[str, int]) -> None:
-    with pytest.raises(DataError, match="is 0, expected at least 1"):
+    ((name, value),) = arguments.items()
+    with pytest.raises(DataError, match=f"`{name}` is {value}, expected at least {value + 1}"):
         collect("spar/hopper/expert-v0", **arguments)
 
 
@@ -183,3 +190,26 @@ def test_collecting_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[
     collect("spar/halfcheetah/expert-v0", steps=20, root=tmp_path, progress=False)
     assert capfd.readouterr() == ("", "")
     assert not Path("MUJOCO_LOG.TXT").exists()
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=f"{tmp_path / 'file'} cannot be used.*`--root`"):
+        collect(HOPPER, steps=60, root=tmp_path / "file", progress=False)
+
+
+def test_a_disk_that_is_too_full_is_told_before_collecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COLLECT, "roll_out", lambda *_, **__: pytest.fail("collected"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=60_000_000))
+    with pytest.raises(DataError, match=f"{tmp_path} has 60 MB left, expected about 101 MB for 200,000 steps"):
+        collect(HOPPER, root=tmp_path, progress=False)
+
+
+def test_what_a_killed_collection_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    old, new = tmp_path / ".collecting-old", tmp_path / ".collecting-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - 100_000,) * 2)
+    collect(HOPPER, steps=20, root=tmp_path, progress=False)
+    assert not old.exists()
+    assert new.exists()

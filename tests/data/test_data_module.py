@@ -131,7 +131,13 @@ def test_the_seed_is_the_argument_else_the_global_one(hopper: str, monkeypatch: 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"batch_size": 0}, {"validation_fraction": 1.0}, {"validation_fraction": -0.1}, {"seed": -1}],
+    [
+        {"batch_size": 0},
+        {"batch_size": 2**20 + 1},
+        {"validation_fraction": 1.0},
+        {"validation_fraction": -0.1},
+        {"seed": -1},
+    ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any]) -> None:
     (name,) = arguments

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from spar_lightning.data import Episode, Transitions, compute_statistics
 from spar_lightning.data import statistics as statistics_module
+from spar_lightning.types import DataError
 
 
 def make(rows: int) -> tuple[Transitions, np.ndarray]:
@@ -38,3 +40,17 @@ def test_bounds_are_the_environments_and_where_it_has_none_the_datas() -> None:
     assert found.action_low.tolist() == [-1, transitions.actions[:, 1].min().item()]
     assert found.action_high.tolist() == [transitions.actions[:, 0].max().item(), 1]
     assert {tensor.dtype for tensor in vars(found).values()} == {torch.float32}
+
+
+def test_bounds_whose_distance_overflows_are_none() -> None:
+    transitions, _ = make(50)
+    found = compute_statistics(transitions, np.array([-3e38, -1], np.float32), np.array([3e38, 1], np.float32))
+    assert found.action_low.tolist() == [transitions.actions[:, 0].min().item(), -1]
+    assert found.action_high.tolist() == [transitions.actions[:, 0].max().item(), 1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (1, -1), (0, 0), (1, 1 + 5e-7), (1e6, 1e6 + 0.5)])
+def test_bounds_too_close_are_refused(low: float, high: float) -> None:
+    transitions, _ = make(50)
+    with pytest.raises(DataError, match=r"Action dimension 1 has the bounds .*clearly below"):
+        compute_statistics(transitions, np.array([-1, low], np.float32), np.array([1, high], np.float32))

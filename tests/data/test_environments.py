@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from spar_lightning.data import make_environment
 from spar_lightning.types import EnvironmentUnavailableError
@@ -49,8 +51,81 @@ def test_without_the_silencer_mujoco_is_not_silent(tmp_path: Path) -> None:
 
 
 def test_the_time_limit_is_the_specs() -> None:
-    spec = gym.spec("Hopper-v5")
-    spec.max_episode_steps = 5
+    spec = dataclasses.replace(gym.spec("Hopper-v5"), max_episode_steps=5)
     environment = make_environment(spec)
     assert environment.spec is not None
     assert environment.spec.max_episode_steps == 5
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that exists as soon as the module `trap_module` is imported or called."""
+    file = tmp_path / "executed"
+    (tmp_path / "trap_module.py").write_text(
+        f"from pathlib import Path\nPath({str(file)!r}).touch()\n"
+        f"def spring(*_, **__):\n    Path({str(file)!r}).touch()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return file
+
+
+HOPPER = "gymnasium.envs.mujoco.hopper_v5:HopperEnv"
+FOREIGN = {
+    "entry point": EnvSpec("Hopper-v5", entry_point="trap_module:spring"),
+    "entry point of an unknown id": EnvSpec("Trap-v0", entry_point="trap_module:spring"),
+    "function of the library": EnvSpec("Hopper-v5", entry_point="os:system", kwargs={"command": "true"}),
+    "module in the id": EnvSpec("trap_module:Hopper-v5", entry_point=HOPPER),
+    "wrapper": EnvSpec(
+        "Hopper-v5", entry_point=HOPPER, additional_wrappers=(WrapperSpec("trap", "trap_module:spring", {}),)
+    ),
+    "wrapper that writes": EnvSpec(
+        "Hopper-v5",
+        entry_point=HOPPER,
+        additional_wrappers=(WrapperSpec("RecordVideo", "gymnasium.wrappers.rendering:RecordVideo", {}),),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_spec_cannot_run_code_of_its_choice(kind: str, trap: Path) -> None:
+    with pytest.raises(EnvironmentUnavailableError, match=r"is not made: its spec has|cannot be made here"):
+        make_environment(FOREIGN[kind])
+    assert not trap.exists()
+
+
+def test_an_id_imports_nothing(trap: Path) -> None:
+    with pytest.raises(EnvironmentUnavailableError, match="a `:` in its id"):
+        make_environment("trap_module:Hopper-v5")
+    assert not trap.exists()
+
+
+def test_pip_is_advised_for_known_packages_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gym.registry, "Odd-v0", EnvSpec("Odd-v0", entry_point="no_such_module:Env"))
+    with pytest.raises(EnvironmentUnavailableError, match="`no_such_module` is missing") as caught:
+        make_environment("Odd-v0")
+    assert "pip" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kwargs": {"no_such_argument": 1}},
+        {"kwargs": {"frame_skip": "many"}},
+        {"kwargs": {"xml_file": "/no/such/file.xml"}},
+        {"max_episode_steps": -1},
+        {"max_episode_steps": "long"},
+    ],
+)
+def test_settings_that_do_not_fit_are_an_error_of_ours(changes: dict[str, Any]) -> None:
+    with pytest.raises(EnvironmentUnavailableError, match="`Hopper-v5`"):
+        make_environment(EnvSpec("Hopper-v5", entry_point=HOPPER, **changes))
+
+
+def test_arguments_and_harmless_wrappers_are_the_specs() -> None:
+    wrapper = WrapperSpec("ClipAction", "gymnasium.wrappers.transform_action:ClipAction", {})
+    spec = EnvSpec("Hopper-v5", entry_point=HOPPER, kwargs={"frame_skip": 2}, additional_wrappers=(wrapper,))
+    environment = make_environment(spec)
+    assert isinstance(environment, gym.wrappers.ClipAction)
+    assert environment.unwrapped.frame_skip == 2  # type: ignore[attr-defined]
+    assert environment.spec is not None
+    assert environment.spec.max_episode_steps == 1000  # the registry's, where the data set states none

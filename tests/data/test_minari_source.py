@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.data import REFERENCE_SCORES, Transitions, open_dataset
@@ -53,7 +57,7 @@ def test_a_truncated_file_is_named(make_minari: MakeMinari, datasets_root: Path,
     name = make_minari()
     file = datasets_root / name / "data" / "main_data.hdf5"
     os.truncate(file, kept)
-    with pytest.raises(DataError, match=rf"{file}.*truncated.*minari delete {name}"):
+    with pytest.raises(DataError, match=rf"{file}.*truncated.*rm -r {datasets_root / name}"):
         list(open_dataset(name).episodes())
 
 
@@ -81,13 +85,14 @@ def test_kinds_to_come_are_refused_clearly(name: str) -> None:
         open_dataset(name)
 
 
-def buffer(observations: Any, actions: Any, length: int = 3, terminations: list[bool] | None = None) -> EpisodeBuffer:
+def buffer(observations: Any, actions: Any, length: int = 3, **changes: Any) -> EpisodeBuffer:
     arrays: dict[str, Any] = {
         "observations": observations,
         "actions": actions,
         "rewards": np.zeros(length),
-        "terminations": np.array(terminations or [False] * length),
+        "terminations": np.array([False] * length),
         "truncations": np.array([False] * (length - 1) + [True]),
+        **changes,
     }
     return EpisodeBuffer(**arrays)
 
@@ -124,9 +129,20 @@ def test_arrays_must_have_the_shapes_of_the_spaces(make_minari: MakeMinari) -> N
         list(open_dataset(name).episodes())
 
 
-def test_a_termination_inside_an_episode_is_refused(make_minari: MakeMinari) -> None:
-    name = make_minari([buffer(np.zeros((4, 5)), np.zeros((3, 2)), terminations=[False, True, False])])
-    with pytest.raises(DataError, match="is set at step 1 of 3"):
+@pytest.mark.parametrize("array", ["terminations", "truncations"])
+def test_an_end_inside_an_episode_is_refused(make_minari: MakeMinari, array: str) -> None:
+    name = make_minari([buffer(np.zeros((4, 5)), np.zeros((3, 2)), **{array: np.array([False, True, False])})])
+    with pytest.raises(DataError, match=f"`{array}` of episode 0 of .* is set at step 1 of 3"):
+        list(open_dataset(name).episodes())
+
+
+@pytest.mark.parametrize("array", ["rewards", "terminations", "truncations"])
+def test_the_array_of_another_length_is_named(make_minari: MakeMinari, datasets_root: Path, array: str) -> None:
+    name = make_minari([buffer(np.zeros((4, 5)), np.zeros((3, 2)))])
+    with h5py.File(datasets_root / name / "data" / "main_data.hdf5", "a") as file:
+        del file[f"episode_0/{array}"]
+        file[f"episode_0/{array}"] = np.zeros(2)
+    with pytest.raises(DataError, match=rf"`{array}` of episode 0 .* has shape \(2,\), expected \(3,\)"):
         list(open_dataset(name).episodes())
 
 
@@ -141,3 +157,77 @@ def test_reference_scores_go_by_the_environments_name(environment_id: str, task:
 def test_no_reference_scores_where_none_are_defined() -> None:
     assert reference_scores_for("CartPole-v1") is None
     assert reference_scores_for(None) is None
+
+
+def edit_metadata(folder: Path, **changes: Any) -> None:
+    """Set entries of the metadata, or remove those that are None."""
+    file = folder / "data" / "metadata.json"
+    metadata = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({key: value for key, value in metadata.items() if value is not None}))
+
+
+@pytest.mark.parametrize("space", ["observation_space", "action_space"])
+def test_metadata_without_spaces_run_no_code(
+    make_minari: MakeMinari, datasets_root: Path, tmp_path: Path, space: str
+) -> None:
+    """Minari itself would make the environment to learn its spaces."""
+    name, file = make_minari(), tmp_path / "executed"
+    spec = EnvSpec("Trap-v0", entry_point="os:system", kwargs={"command": f"touch {file}"})
+    edit_metadata(datasets_root / name, env_spec=spec.to_json(), **{space: None})
+    with pytest.raises(DataError, match=f"they state no {space}"):
+        open_dataset(name)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("scores", [("low", 1.0), (2.0, 1.0), (1.0, 1.0), (0.0, float("inf")), ([0.0], 1.0)])
+def test_reference_scores_that_make_no_sense_are_refused(
+    make_minari: MakeMinari, datasets_root: Path, scores: tuple[Any, Any]
+) -> None:
+    name = make_minari()
+    edit_metadata(datasets_root / name, ref_min_score=scores[0], ref_max_score=scores[1])
+    with pytest.raises(DataError, match=f"`{name}` has the reference scores {re.escape(repr(scores[0]))} and"):
+        open_dataset(name)
+
+
+@pytest.mark.parametrize("role", ["observation", "action"])
+def test_a_space_without_dimensions_is_refused(make_minari: MakeMinari, role: str) -> None:
+    dims = {"observation": 5, "action": 2, role: 0}
+    spaces = [gym.spaces.Box(-1, 1, (dims[key],), np.float32) for key in ("observation", "action")]
+    name = make_minari([buffer(np.zeros((4, dims["observation"])), np.zeros((3, dims["action"])))], *spaces)
+    with pytest.raises(DataError, match=f"has the {role} space .*expected at least one dimension"):
+        open_dataset(name)
+
+
+def test_the_remedy_for_metadata_works_and_a_reason_is_given(
+    make_minari: MakeMinari, datasets_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise AssertionError
+
+    name = make_minari()
+    monkeypatch.setattr(minari, "load_dataset", fail)
+    with pytest.raises(DataError, match=rf"cannot be read: AssertionError\. .*`rm -r {datasets_root / name}`"):
+        open_dataset(name)
+
+
+def test_a_bundled_data_set_is_repaired_by_collecting_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    name = "spar/hopper/expert-v0"
+    (tmp_path / name / "data").mkdir(parents=True)
+    with pytest.raises(DataError, match=f"`python -m spar_lightning collect {name} --overwrite true`"):
+        open_dataset(name)
+
+
+@pytest.mark.parametrize("name", ["a/../b-v0", "a//b-v0", "../a-v0", "/a-v0", "a b-v0", ""])
+def test_names_that_are_no_ids_are_refused(name: str) -> None:
+    with pytest.raises(DataError, match="is no id of a Minari data set"):
+        open_dataset(name)
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(file))
+    for name in ("user/data-v0", "spar/hopper/expert-v0"):
+        with pytest.raises(DataError, match=f"{file} cannot be used.*`MINARI_DATASETS_PATH`.*`--root`"):
+            open_dataset(name)
