@@ -412,7 +412,10 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
             weights = metrics.pop("actor/weights")
             metrics["actor/weight_entropy"] = torch.special.entr(weights).sum(dim=0).mean()
             metrics["actor/effective_candidates"] = (1.0 / weights.square().sum(dim=0)).mean()
-        self.log_dict(metrics)
+        self.log_dict(metrics, logger=False)
+        # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
+        for logger in self.loggers:
+            logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=self._updates - 1)
         for name in ("critic/loss", "actor/lsi_loss"):
             if name in metrics:
                 self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)

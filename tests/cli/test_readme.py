@@ -70,6 +70,12 @@ def test_the_readme_has_commands() -> None:
     assert {"fit", "test", "collect", "summarize"} <= {command.split()[3] for command in COMMANDS}
 
 
+def test_every_picture_and_file_of_the_readme_is_there() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(pictures) >= 2
+    assert all((ROOT / picture).is_file() for picture in pictures)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
