@@ -30,7 +30,7 @@ LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != 
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
     """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
@@ -79,7 +79,7 @@ def test_every_picture_and_file_of_the_readme_is_there() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_command(workplace: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = shlex.split(command, comments=True)[3:]
     if "--help" in arguments:
         with pytest.raises(SystemExit) as exit_:
@@ -98,13 +98,13 @@ def test_command(workplace: Path, command: str, capsys: pytest.CaptureFixture[st
         short = [*short, "--trainer.max_steps", "60"]
     main([*arguments, *short])
     if arguments[0] == "fit":
-        assert list(workplace.glob("runs/*/version_*/results.json"))
+        assert list(surroundings.glob("runs/*/version_*/results.json"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", [block for block in blocks("python") if "my/robot-v0" not in block])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_python(workplace: Path, piece: str) -> None:
+def test_python(surroundings: Path, piece: str) -> None:
     fit(RUN, dataset=WALKER)
     for steps, few in (("10_000", "20"), ("30_000", "40"), ("2_000", "20")):
         piece = piece.replace(steps, few)
