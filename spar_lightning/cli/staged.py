@@ -193,6 +193,7 @@ class StagedCLI(LightningCLI):
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:
             config["logger"] = config["logger"] or False
+            config["enable_progress_bar"] = config["enable_progress_bar"] or False  # one item: nothing to watch
         try:
             return self._instantiate_trainer(config, callbacks)
         except ValueError as error:
