@@ -69,7 +69,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         critic_tau: rate of the averaged critic that values candidates; 1 values them with the raw one.
         actor_tau: rate of the averaged actor, which is the result.
         warmup_steps: updates before the actor moves.
-        freeze_critic: stop the critic at the end of the warm-up (1.6 times as fast; on some data clearly worse).
+        freeze_critic: stop the critic at the end of the warm-up (faster; on some data clearly worse).
         residual: False leaves the base out: the manifold then models the actions themselves.
         manifold: `cvae`, or `gaussian` (no decoder: the latent scales the residuals' spread directly).
         latent_dim: L; None is twice the action's size.
