@@ -175,6 +175,42 @@ def imitation_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction.float() - target.float()).square().sum(dim=-1).mean()
 
 
+def smoothed_actions(actions: Tensor, noise: Tensor, bound: float) -> Tensor:
+    r"""Target policy smoothing :math:`\mathrm{clip}(a + \mathrm{clip}(\epsilon, -c, c), -1, 1)`.
+
+    Source: TD3 (Fujimoto et al., 2018), equation 14.
+
+    Args:
+        actions: (B, A), scaled to [-1, 1].
+        noise: (B, A).
+        bound: largest size of the noise, `c`.
+
+    >>> smoothed_actions(torch.tensor([[0.0, 0.9]]), torch.tensor([[-2.0, 0.3]]), bound=0.5)
+    tensor([[-0.5000,  1.0000]])
+    """
+    return (actions + noise.clamp(-bound, bound)).clamp(-1.0, 1.0)
+
+
+def value_and_cloning_loss(q_values: Tensor, policy_actions: Tensor, actions: Tensor, alpha: float) -> Tensor:
+    r"""Loss of an actor that climbs values and stays near data: :math:`|\pi - a|^2 / A - \lambda Q` in the mean.
+
+    :math:`\lambda = \alpha / \overline{|Q|}` is a constant for the gradient: the scale of the reward falls out.
+    Source: TD3+BC (Fujimoto & Gu, 2021), equation 5.
+
+    Args:
+        q_values: (B,), of the policy's actions.
+        policy_actions: (B, A), scaled to [-1, 1].
+        actions: (B, A), the data's, likewise.
+        alpha: weight of the value.
+
+    >>> value_and_cloning_loss(torch.tensor([10.0, 30.0]), torch.zeros(2, 1), torch.ones(2, 1), alpha=2.5)
+    tensor(-1.5000)
+    """
+    q_values = q_values.float()
+    weight = alpha / (q_values.detach().abs().mean() + SCALE_EPSILON)
+    return (policy_actions.float() - actions.float()).square().mean() - weight * q_values.mean()
+
+
 @torch.no_grad()
 def update_average(averages: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move averages towards sources in place, `average += tau * (source - average)`: target networks, slow policies."""

@@ -95,7 +95,7 @@ class ResidualMonitor(pl.Callback):
         pl_module.log_dict(metrics, logger=False)
         # Through the module, Lightning would repeat a value at every log step until the next probe.
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.fit_loop.total_batch_idx)
+            logger.log_metrics(metrics, step=trainer.global_step - 1)
 
 
 def _is_fitted(module: pl.LightningModule) -> bool:
@@ -108,4 +108,4 @@ def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             for dimension, values in enumerate(residuals.T):
                 tag = f"residual/dimension_{dimension}"
-                logger.experiment.add_histogram(tag, values, trainer.fit_loop.total_batch_idx)
+                logger.experiment.add_histogram(tag, values, trainer.global_step - 1)

@@ -77,6 +77,7 @@ def results_document(
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),
         "seed": None if seed is None else int(seed),
+        "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,
         "best": best_of(history),

@@ -8,18 +8,31 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+import lightning.pytorch as pl
 from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
+from spar_lightning.benchmark import bench
+from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect
-from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
 from spar_lightning.types import UserError
 
-COMMANDS: dict[str, Callable[..., object]] = {"collect": collect, "summarize": summarize}
+COMMANDS: dict[str, Callable[..., object]] = {
+    "bench": bench,
+    "collect": collect,
+    "summarize": summarize,
+}
 """Commands that train nothing, beside those of `StagedCLI`."""
+
+ALGORITHMS: dict[str, tuple[type[pl.LightningModule], type[pl.LightningModule] | None]] = {
+    "spar": (SPARModule, BCModule),
+    "td3_bc": (TD3BCModule, None),
+}
+"""The module that each algorithm trains, and that of its base stage, if it has one; the first is the default."""
 
 QUIET = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -49,7 +62,8 @@ def main(args: Sequence[str] | None = None) -> None:
             name, *rest = arguments
             auto_cli(COMMANDS[name], args=rest, prog=f"python -m spar_lightning {name}", fail_untyped=False)
         else:
-            StagedCLI(SPARModule, BCModule, OfflineDataModule, args)
+            name = choose_algorithm(arguments, {name: main.__name__ for name, (main, _) in ALGORITHMS.items()})
+            StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
     except UnicodeDecodeError as error:

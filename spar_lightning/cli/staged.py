@@ -38,7 +38,8 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 10_000}
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 DESCRIPTION = """
-Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set.
+Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
+`--algorithm td3_bc` a baseline in one stage, which has settings of its own: `fit --algorithm td3_bc --help`.
 Further commands, each with its own --help: `collect` records a bundled data set, `summarize` tabulates finished runs.
 """
 
@@ -56,20 +57,23 @@ class StagedCLI(LightningCLI):
     """Trains a base, freezes it, and passes it to the main module; one configuration holds both stages.
 
     Args:
-        model_class: the main stage; its constructor takes the base, or the base's hyper-parameters, as `base`.
-        base_class: the base stage; its constructor takes `observation_dim` and `action_dim`.
+        model_class: the main stage; its constructor takes the base, or the base's hyper-parameters, as `base`. Without
+            a base stage it takes `observation_dim` and `action_dim`.
+        base_class: the base stage, if there is one; its constructor takes `observation_dim` and `action_dim`.
         datamodule_class: knows `observation_dim`, `action_dim` and `name` before it reads its data.
         args: the command line, without the program's name; None takes the process's own.
+        algorithm: the name under which these stages are chosen.
     """
 
     def __init__(
         self,
         model_class: type[pl.LightningModule],
-        base_class: type[pl.LightningModule],
+        base_class: type[pl.LightningModule] | None,
         datamodule_class: type[pl.LightningDataModule],
         args: Sequence[str] | None = None,
+        algorithm: str = "spar",
     ) -> None:
-        self.main_class, self.base_class = model_class, base_class
+        self.main_class, self.base_class, self.algorithm = model_class, base_class, algorithm
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
             model_class,
@@ -107,7 +111,7 @@ class StagedCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `data`, the base stage, `model`, `trainer` and `callbacks`."""
-        parser.add_argument("--stage", type=Literal["all", "base", "residual"], default="all", help="What to train.")
+        parser.add_argument("--algorithm", type=str, default=self.algorithm, help="How to train: spar or td3_bc.")
         parser.add_argument(
             "--run_dir",
             type=str | None,
@@ -115,15 +119,20 @@ class StagedCLI(LightningCLI):
             help="Folder of this run; by default runs/<dataset>/version_<n>, or that of a resumed checkpoint.",
         )
         parser.add_lightning_class_args(self._datamodule_class, "data")
-        parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
-        parser.add_class_arguments(self.base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
-        parser.add_class_arguments(self.main_class, "model", skip={"base"}, instantiate=False)
+        parser.add_class_arguments(self.main_class, "model", skip={"base", *DIMENSIONS}, instantiate=False)
         parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")  # looks before the others use it
         parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
         parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
         parser.add_lightning_class_args(self.trainer_class, "trainer")
-        parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
         parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        if self.base_class is not None:
+            self._add_base_arguments(parser, self.base_class)
+
+    def _add_base_arguments(self, parser: LightningArgumentParser, base_class: type[pl.LightningModule]) -> None:
+        parser.add_argument("--stage", type=Literal["all", "base", "residual"], default="all", help="What to train.")
+        parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
+        parser.add_class_arguments(base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
+        parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
         parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
 
     def _parse_ckpt_path(self) -> None:
@@ -134,13 +143,14 @@ class StagedCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build data module, model and trainer; the model's base is not trained yet."""
         _check_nulls(self._parser(self.subcommand).get_defaults(), self._get_config())
-        for key in ("trainer", "bc.trainer"):
+        for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
             _check_limits(key, self._get(self.config, key))
         if self.subcommand != "fit":
             self._use_data_of_checkpoint()
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
+            _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
             self._check_stages()
             ckpt_path = self._get(self.config, "ckpt_path")
@@ -152,12 +162,14 @@ class StagedCLI(LightningCLI):
         self.trainer = self.instantiate_trainer()
 
     def _build_model(self) -> pl.LightningModule:
+        dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
+        if self.base_class is None:
+            return self.main_class(**dims, **self._get(self.config_init, "model"))
         base_path = self._get(self.config, "bc.ckpt_path")
         if base_path is not None:
             base = load_module(self.base_class, base_path)
-            check_dimensions(base, self.datamodule)
+            check_dimensions(base, self.datamodule, "the base policy")
         else:
-            dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
         return self.main_class(base=base, **self._get(self.config_init, "model"))
 
@@ -190,6 +202,8 @@ class StagedCLI(LightningCLI):
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
         callbacks.append(RunSummary())
         if self.subcommand == "fit":
+            if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
+                config["val_check_interval"] //= self.datamodule.updates_per_batch
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:
             config["logger"] = config["logger"] or False
@@ -218,8 +232,8 @@ class StagedCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
-        if ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
-            self._fit_base(model)
+        if self.base_class is not None and ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
+            self._fit_base(model, self.base_class)
         if self._get(self.config, "stage") != "base":
             rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
             self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
@@ -232,9 +246,9 @@ class StagedCLI(LightningCLI):
         """Evaluate as at the end of training."""
         self.trainer.test(model, datamodule=self.datamodule, verbose=False)
 
-    def _fit_base(self, model: Any) -> None:
+    def _fit_base(self, model: Any, base_class: type[pl.LightningModule]) -> None:
         """Train a base of the model's own kind, and put its weights into the frozen one."""
-        base = self.base_class(**model.base.hparams)
+        base = base_class(**model.base.hparams)
         config = {**self._get(self.config_init, "bc.trainer")}
         main = self._get(self.config_init, "trainer")
         config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
@@ -243,7 +257,7 @@ class StagedCLI(LightningCLI):
         folder = self.folder.stage("base")
         config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        rank_zero_info(f"base stage: {self.base_class.__name__}, in {folder.path}")
+        rank_zero_info(f"base stage: {base_class.__name__}, in {folder.path}")
         trainer = self.trainer_class(**config)
         trainer.fit(base, datamodule=self.datamodule)
         model.base.load_state_dict(base.state_dict())
@@ -266,6 +280,17 @@ def _check_unfinished(updates: int, max_steps: int) -> None:
             f"the checkpoint is at update {updates}, `trainer.max_steps` is {max_steps}: nothing is left to train."
             " Give a larger --trainer.max_steps, or evaluate it with `test`"
         )
+
+
+def _check_intervals(trainer: Namespace, updates_per_batch: int) -> None:
+    """Refuse training steps of several updates that would pass by the end, or by a validation."""
+    for name in ("max_steps", "val_check_interval"):
+        value = getattr(trainer, name)
+        if isinstance(value, int) and value > 0 and value % updates_per_batch and not trainer.fast_dev_run:
+            raise UserError(
+                f"`trainer.{name}` is {value}, expected a multiple of `data.updates_per_batch`, {updates_per_batch}:"
+                " change either"
+            )
 
 
 def _check_limits(key: str, trainer: Namespace) -> None:

@@ -28,23 +28,23 @@ COLUMNS = (
 )
 
 Document = dict[str, Any]
-Group = tuple[str, int, str]
-"""What runs that are seeds of one experiment share: data set, number of updates, and settings as JSON."""
+Group = tuple[str, int, str, str]
+"""What runs that are seeds of one experiment share: data set, number of updates, module, and settings as JSON."""
 
 
 def summarize(runs: str) -> None:
-    """Print one line for each data set, number of updates and settings, over all runs found.
+    """Print one line for each data set, number of updates, module and settings, over all runs found.
 
     Scores are normalized ones of the last policy; `improvement` is over the base on the same episodes, averaged
-    within a run, with a Student-t interval across training seeds. `settings` are those that differ between lines of a
-    data set. `best seen` was chosen with the simulator.
+    within a run, with a Student-t interval across training seeds; a module of one stage has none. `settings` name the
+    module where a data set has several, and what differs between its lines there. `best seen` was chosen with the simulator.
 
     Args:
         runs: a run folder, or one that holds some at any depth.
     """
     files = _result_files(Path(runs))
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    scored = [document for document in documents if document.get("score") is not None and "base" in document]
+    scored = [document for document in documents if document.get("score") is not None]
     groups = _grouped(scored)
     kept = {key: _newest_of_each_seed(group) for key, group in groups.items()}
     print(f"| {' | '.join(COLUMNS)} |")
@@ -55,7 +55,7 @@ def summarize(runs: str) -> None:
     if repeated:
         print(f"\nLeft out: {repeated} older of several runs with the same seed and settings.")
     if len(documents) > len(scored):
-        print(f"\nLeft out: {len(documents) - len(scored)} without normalized scores, or without a base.")
+        print(f"\nLeft out: {len(documents) - len(scored)} without normalized scores.")
 
 
 def _result_files(folder: Path) -> list[Path]:
@@ -70,7 +70,8 @@ def _grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
     groups: dict[Group, list[Document]] = defaultdict(list)
     for document in documents:
         settings = json.dumps(document.get("settings"), sort_keys=True)
-        groups[document["dataset"], document["updates"], settings].append(document)
+        module = document.get("module", "")  # earlier versions had but one
+        groups[document["dataset"], document["updates"], module, settings].append(document)
     return groups
 
 
@@ -81,18 +82,20 @@ def _newest_of_each_seed(group: Sequence[Document]) -> list[Document]:
 
 
 def _differences(key: Group, groups: Mapping[Group, object]) -> str:
-    """The settings of a group that are not those of every group of its data set."""
-    dataset, _, settings = key
+    """The settings of a group that are not those of every group of its data set and module."""
+    dataset, _, module, settings = key
     own = json.loads(settings)
     if own is None:
         return "not recorded"  # by an earlier version
-    others = [_flat(json.loads(other)) for name, _, other in groups if name == dataset and other != "null"]
+    beside = [group for group in groups if group[0] == dataset]
+    others = [_flat(json.loads(other)) for _, _, name, other in beside if name == module and other != "null"]
     different = {
         name: value
         for name, value in _flat(own).items()
         if any(name not in other or other[name] != value for other in others)
     }
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in different.items())
+    named = [module] if any(name != module for _, _, name, _ in beside) and module else []
+    return ", ".join(named + [f"{name}={json.dumps(value)}" for name, value in different.items()])
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -108,17 +111,20 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _row(key: Group, settings: str, group: Sequence[Document]) -> list[str]:
-    dataset, updates, _ = key
-    fitted = [document["fitted"]["score"] for document in group if "fitted" in document]
+    dataset, updates, *_ = key
+    references = {
+        name: [document[name]["score"] for document in group if name in document] for name in ("base", "fitted")
+    }
+    improvements = [document["improvement"]["mean"] for document in group if "improvement" in document]
     return [
         dataset,
         settings,
         " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
         f"{updates:,}",
-        _mean([document["base"]["score"] for document in group]),
-        _mean(fitted),
+        _mean(references["base"]),
+        _mean(references["fitted"]),
         _mean([document["score"] for document in group]),
-        _interval([document["improvement"]["mean"] for document in group]),
+        _interval(improvements) if improvements else "-",
         _mean([document["best"]["score"] for document in group if document["best"]]),
         f"{np.mean([document['wall_time_s']['total'] for document in group]) / 60:.1f}",
     ]

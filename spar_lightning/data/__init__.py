@@ -3,7 +3,7 @@
 from spar_lightning.data.behavior import Behavior, BehaviorPolicy, load_behavior
 from spar_lightning.data.collect import collect
 from spar_lightning.data.environments import make_environment
-from spar_lightning.data.loader import SequentialLoader, TransitionLoader
+from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.module import OfflineDataModule, offline_data
 from spar_lightning.data.recipes import BUNDLED_DATASETS
 from spar_lightning.data.reference_scores import REFERENCE_SCORES
@@ -17,6 +17,7 @@ __all__ = [
     "Behavior",
     "BehaviorPolicy",
     "Episode",
+    "Minibatches",
     "OfflineDataModule",
     "OfflineDataset",
     "SequentialLoader",

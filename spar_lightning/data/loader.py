@@ -26,6 +26,38 @@ def batch_indices(seed: int, rank: int, block: int, num_transitions: int, batch_
     return torch.randint(num_transitions, (_BLOCK, batch_size), generator=generator)
 
 
+class Minibatches:
+    """The minibatches of one training step, views of one gather of their rows, made when they are iterated over.
+
+    Where a column is written between two of them, the rest is gathered anew: each is what it would be by itself.
+
+    Args:
+        transitions: where the rows are.
+        indices: (K, B) int64, those of K minibatches.
+    """
+
+    def __init__(self, transitions: Transitions, indices: Tensor) -> None:
+        self._transitions = transitions
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[TransitionBatch]:
+        remaining: Iterator[TransitionBatch] = iter(())
+        version = -1
+        for number in range(len(self)):
+            if version != self._transitions.version:
+                version = self._transitions.version
+                remaining = iter(self._transitions.batches(self._indices[number:]))
+            yield next(remaining)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self._transitions.device
+
+
 class TransitionLoader:
     """Uniformly sampled batches, without end and without workers.
 
@@ -39,34 +71,48 @@ class TransitionLoader:
         batch_size: transitions a batch.
         seed: of the run.
         rank: of this process, so that processes draw different batches.
+        per_step: minibatches handed out together, as one item; the rows and their order are the same for any number.
     """
 
-    def __init__(self, transitions: Transitions, batch_size: int, seed: int, rank: int = 0) -> None:
+    def __init__(self, transitions: Transitions, batch_size: int, seed: int, rank: int = 0, per_step: int = 1) -> None:
         self._transitions = transitions
         self.batch_size = batch_size
         self._seed = seed
         self._rank = rank
+        self._per_step = per_step
         self._position = 0
+        self._block: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         return _ENDLESS
 
-    def __iter__(self) -> Iterator[TransitionBatch]:
+    def __iter__(self) -> Iterator[TransitionBatch | Minibatches]:
         # A generator: nothing is drawn before the first batch is asked for, since Lightning calls `iter` twice.
-        block, rows = -1, tuple[Tensor, ...]()
         while True:
+            indices = self._next_indices()  # counted before the batch is out, by a state that is saved meanwhile too
+            if self._per_step == 1:
+                yield self._transitions.batch(indices[0])
+            else:
+                yield Minibatches(self._transitions, indices)
+
+    def _next_indices(self) -> Tensor:
+        """The indices (K, B) of the next minibatches, which may lie in two blocks or more."""
+        parts, missing = [], self._per_step
+        while missing:
             number, row = divmod(self._position, _BLOCK)
-            if number != block:
-                block, rows = number, self._draw(number).unbind()
-            self._position += 1  # before the batch is out, so that a state saved meanwhile counts it
-            yield self._transitions.batch(rows[row])
+            if self._block is None or self._block[0] != number:
+                self._block = number, self._draw(number)
+            parts.append(self._block[1][row : row + missing])
+            missing -= len(parts[-1])
+            self._position += len(parts[-1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def state_dict(self) -> dict[str, int]:
-        """The number of batches handed out."""
+        """The number of minibatches handed out."""
         return {"position": self._position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were handed out when the state was saved."""
+        """Go on after the minibatches that were handed out when the state was saved."""
         self._position = state["position"]
 
     def _draw(self, block: int) -> Tensor:

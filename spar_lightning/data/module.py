@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -13,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.data.environments import make_environment
-from spar_lightning.data.loader import SequentialLoader, TransitionLoader
+from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.sources import OfflineDataset, open_dataset
 from spar_lightning.data.statistics import compute_statistics
 from spar_lightning.data.transitions import Transitions
@@ -22,6 +24,7 @@ from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavai
 T = TypeVar("T")
 
 _LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
+_MOST_UPDATES = 512  # a training step; more make it no faster
 _SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
 
 
@@ -34,6 +37,10 @@ class OfflineDataModule(pl.LightningDataModule):
         batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.
+        updates_per_batch: updates that one training step makes from one gather, at most 512: results are the same
+            bits, the loop costs less. It must divide `max_steps` and the updates between validations. Lightning's own
+            `val_check_interval` counts training steps; the command line takes updates. A module that leaves its
+            optimizer to Lightning makes one.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class OfflineDataModule(pl.LightningDataModule):
         batch_size: int = 256,
         validation_fraction: float = 0.05,
         seed: int | None = None,
+        updates_per_batch: int = 1,
     ) -> None:
         super().__init__()
         if not 1 <= batch_size <= _LARGEST_BATCH:
@@ -50,10 +58,14 @@ class OfflineDataModule(pl.LightningDataModule):
             raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
         if seed is not None and seed < 0:
             raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
-        self.save_hyperparameters()  # so that a checkpoint names its data
+        if not 1 <= updates_per_batch <= _MOST_UPDATES:
+            raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
+        # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
+        self.save_hyperparameters(ignore=["updates_per_batch"])
         self.name = self._name = dataset
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
+        self.updates_per_batch = updates_per_batch
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
@@ -116,18 +128,29 @@ class OfflineDataModule(pl.LightningDataModule):
         Raises:
             EnvironmentUnavailableError: the data set names no environment, or it cannot be made here.
         """
+        return self.environment_maker()()
+
+    def environment_maker(self) -> Callable[[], gym.Env[Any, Any]]:
+        """What makes such environments, small enough to be sent to another process.
+
+        Raises:
+            EnvironmentUnavailableError: the data set names no environment.
+        """
         spec = self._opened().environment_spec
         if spec is None:
             raise EnvironmentUnavailableError(
                 f"`{self.name}` does not say which environment it came from; expected a Gymnasium spec in its "
                 "metadata. Policies can be trained on it, but not rolled out: turn the rollouts off."
             )
-        return make_environment(spec)
+        return functools.partial(make_environment, spec)
 
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
         rank = 0 if self.trainer is None else self.trainer.global_rank
-        return TransitionLoader(self.transitions, self.batch_size, self.seed, rank)
+        per_step = self.updates_per_batch
+        if per_step > 1 and self.trainer is not None and self.trainer.lightning_module.automatic_optimization:
+            per_step = 1  # Lightning itself steps, once a batch
+        return TransitionLoader(self.transitions, self.batch_size, self.seed, rank, per_step)
 
     def val_dataloader(self) -> SequentialLoader | list[Tensor]:
         """The held-out transitions in chunks; one dummy item if there are none, so that rollouts still happen."""
@@ -142,6 +165,10 @@ class OfflineDataModule(pl.LightningDataModule):
         """Nothing, for batches that were drawn on the device: this runs in every step."""
         if isinstance(batch, TransitionBatch) and batch.observations.device == device:
             return batch
+        if isinstance(batch, Minibatches):
+            if batch.device == device:
+                return batch
+            batch = list(batch)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _opened(self) -> OfflineDataset:
@@ -151,13 +178,14 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _load(self) -> None:
         dataset = self._opened()
-        everything = Transitions.from_episodes(dataset.episodes())
-        held_out = _held_out_episodes(everything.num_episodes, self.validation_fraction)
-        training = np.setdiff1d(np.arange(everything.num_episodes), held_out)
-        self._transitions = everything.select_episodes(training.tolist()) if held_out else everything
-        self._validation_transitions = everything.select_episodes(held_out) if held_out else None
+        transitions = Transitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+        episodes = transitions.num_episodes
+        held_out = _held_out_episodes(episodes, self.validation_fraction)
+        self._validation_transitions = transitions.select_episodes(held_out) if held_out else None
+        transitions.remove_episodes(held_out)
+        self._transitions = transitions
         self._statistics = compute_statistics(self._transitions, dataset.action_low, dataset.action_high)
-        self._report(everything.num_episodes, len(held_out))
+        self._report(episodes, len(held_out))
 
     def _move(self, device: torch.device) -> None:
         self._transitions = self.transitions.to(device)

@@ -2,5 +2,6 @@
 
 from spar_lightning.modules.bc import BCModule
 from spar_lightning.modules.spar import SPARModule
+from spar_lightning.modules.td3_bc import TD3BCModule
 
-__all__ = ["BCModule", "SPARModule"]
+__all__ = ["BCModule", "SPARModule", "TD3BCModule"]

@@ -17,6 +17,9 @@ PARTS = ("hyper_parameters", "state_dict")
 RESUMABLE = {"optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step"}
 """What a run goes on from, besides."""
 
+MODULE_KEY = "module"
+"""Where a checkpoint says which class of module it holds."""
+
 Module = TypeVar("Module", bound=pl.LightningModule)
 
 
@@ -42,6 +45,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} holds no `hyper_parameters` and `state_dict`, expected a Lightning checkpoint of this project"
         )
     return cast(dict[str, Any], checkpoint)
+
+
+def module_name(checkpoint: dict[str, Any]) -> str:
+    """The class of module that a checkpoint holds; the first versions wrote none, and had one to write."""
+    return str(checkpoint.get(MODULE_KEY, "SPARModule"))
 
 
 def load_module(module_class: type[Module], path: str | Path) -> Module:
@@ -82,7 +90,8 @@ def check_resumable(
     if data.get("dataset", datamodule.hparams["dataset"]) != datamodule.hparams["dataset"]:
         raise CheckpointError(
             f"{path} was trained on {data['dataset']}, not on {datamodule.hparams['dataset']}: resume it with"
-            f" --data.dataset {data['dataset']}, or start a new run from its base with --bc.ckpt_path"
+            f" --data.dataset {data['dataset']}, or start a new run"
+            + (" from its base with --bc.ckpt_path" if hasattr(module, "base") else "")
         )
     theirs, ours = checkpoint["hyper_parameters"], dict(module.hparams)
     differing = {key: (theirs.get(key), ours.get(key)) for key in ours if theirs.get(key) != ours.get(key)}

@@ -32,6 +32,8 @@ AT_LEAST = {
     "beta": 0,
     "min_residual_scale": 0,
     "target_noise": 0,
+    "target_noise_bound": 0,
+    "alpha": 0,
 }
 """Lower bounds of the others."""
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
-import lightning.pytorch as pl
 import torch
 from einops import rearrange
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from spar_lightning import functional as SF
 from spar_lightning.data import offline_data
@@ -25,6 +21,7 @@ from spar_lightning.modules.base import (
     residual_spread,
 )
 from spar_lightning.modules.bc import BCModule
+from spar_lightning.modules.manual import ManualUpdates, Metrics
 from spar_lightning.modules.policy import ActsOnArrays
 from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy, States
 from spar_lightning.modules.returns import ReturnSweep
@@ -32,10 +29,8 @@ from spar_lightning.modules.settings import check_settings
 from spar_lightning.networks import EnsembleCritic, GaussianManifold, LatentActor, ValueNetwork, VariationalManifold
 from spar_lightning.types import Policy, ResidualProbe, TransitionBatch, UserError
 
-Metrics = dict[str, Tensor]
 
-
-class SPARModule(ActsOnArrays, pl.LightningModule):
+class SPARModule(ActsOnArrays, ManualUpdates):
     r"""Support-Preserving Action Rectification: `action = base(s) + residual(s, base(s))`.
 
     .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
@@ -89,11 +84,15 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         actor_decay: let the actor's fall with `sqrt(1 - updates / max_steps)`.
         manifold_decay: let the manifold's fall linearly to 0 over `warmup_steps`.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+        compile: compile the losses, which takes half a minute and a C++ compiler: pays for long runs.
     """
 
     return_mean: Tensor
     return_std: Tensor
     num_sweeps: Tensor
+
+    _shown = ("critic/loss", "actor/lsi_loss")
+    _pure_losses = ("_evidence_loss", "_regression_loss", "_in_sample_targets", "_self_imitation_loss")
 
     def __init__(
         self,
@@ -132,15 +131,15 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         actor_decay: bool = True,
         manifold_decay: bool = True,
         gradient_clip_norm: float | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(gradient_clip_norm, compile)
         check_settings(locals())
         if not isinstance(base, BCModule):
             base = BCModule(**base)
         hidden_dims = list(hidden_dims)
         self.save_hyperparameters(ignore=["base"])
         self.save_hyperparameters({"base": dict(base.hparams), "hidden_dims": hidden_dims})
-        self.automatic_optimization = False
 
         base.freeze()
         self.observation_dim, self.action_dim = base.observation_dim, base.action_dim
@@ -160,8 +159,6 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         self.register_buffer("return_mean", torch.zeros(()))
         self.register_buffer("return_std", torch.ones(()))
         self.register_buffer("num_sweeps", torch.tensor(0))
-        self._updates = 0
-        self._latest: Metrics = {}
 
     @property
     def base(self) -> BCModule:
@@ -189,16 +186,23 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
 
     def fit_loss(self, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
         """Evidence bound of the data's standardized residuals; actions (B, A) scaled."""
+        noise = torch.randn(len(actions), self.policy.manifold.latent_dim, device=actions.device)
+        return self._evidence_loss(states, actions, noise)
+
+    def _evidence_loss(self, states: States, actions: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
         manifold = cast(VariationalManifold, self.policy.manifold)
         residuals = (actions - states.base_actions) / self.policy.residual_scale
         mean, log_std = manifold.encode(*states, residuals)
-        latents = mean + log_std.exp() * torch.randn_like(mean)
-        decoded = manifold.decode(*states, latents)
+        decoded = manifold.decode(*states, mean + log_std.exp() * noise)
         return SF.manifold_loss(decoded, residuals, mean, log_std, self.hparams["beta"])
 
     def critic_loss(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
         """Regression of Q(s, a) and V(s) on standardized targets; actions (B, A) scaled."""
-        target_q, value_target, expectile = self._critic_targets(batch, states, actions)
+        return self._regression_loss(states, actions, *self._critic_targets(batch, states, actions))
+
+    def _regression_loss(
+        self, states: States, actions: Tensor, target_q: Tensor, value_target: Tensor, expectile: float
+    ) -> tuple[Tensor, Metrics]:
         q_values = self.critic(states.observations, actions)
         critic_loss = SF.critic_loss(q_values, target_q)
         value_loss = SF.expectile_loss(self.value(states.observations), value_target, expectile)
@@ -219,9 +223,14 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         if self.hparams["critic_target"] == "policy":
             target_q = self._bootstrap(batch, self._next_policy_value(batch))
             return target_q, target_q, self.hparams["expectile"]
+        target_q, value_target = self._in_sample_targets(batch, states, actions)
+        return target_q, value_target, self.hparams["bootstrap_expectile"]
+
+    def _in_sample_targets(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.target_critic is not None
         next_values = self.value(self.base.normalizer.normalize(batch.next_observations))
         value_target = self._conservative(self.target_critic, states.observations, actions)
-        return self._bootstrap(batch, next_values), value_target, self.hparams["bootstrap_expectile"]
+        return self._bootstrap(batch, next_values), value_target
 
     def _bootstrap(self, batch: TransitionBatch, next_values: Tensor) -> Tensor:
         """One-step target from standardized next values (B,), standardized again."""
@@ -245,9 +254,13 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         """Latent self-imitation: regress the policy on its own candidates, weighted by value."""
         if self.hparams["improvement"] == "value_gradient":
             return self._value_gradient_loss(states)
+        count, (observations, _) = self.hparams["num_candidates"] - 1, states
+        noise = torch.randn(count, len(observations), self.policy.manifold.latent_dim, device=observations.device)
+        return self._self_imitation_loss(states, noise)
+
+    def _self_imitation_loss(self, states: States, noise: Tensor) -> tuple[Tensor, Metrics]:
         latents = self.policy.actor(*states)
         with torch.no_grad():
-            noise = torch.randn(self.hparams["num_candidates"] - 1, *latents.shape, device=latents.device)
             candidates = SF.latent_candidates(latents, noise, self.hparams["sigma"], self.policy.actor.bound)
             actions, values = self._evaluate(states, candidates)
             weights = SF.self_imitation_weights(values, candidates, self.hparams["sigma"], self.hparams["kappa"])
@@ -285,12 +298,13 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Refuse data of another shape; take over their statistics where there is no base to own them."""
         datamodule = offline_data(self.trainer)
-        check_dimensions(self.base, datamodule)
+        check_dimensions(self.base, datamodule, "the base policy")
         if stage == "fit" and not self.hparams["residual"] and not self.base.normalizer.is_fitted:
             self.base.normalizer.fit(datamodule.statistics)
 
     def on_fit_start(self) -> None:
         """Compute what does not change in stage 2, base actions and residual scale, and the first returns."""
+        super().on_fit_start()
         transitions = offline_data(self.trainer).transitions
         check_statistics(self.base, offline_data(self.trainer))
         self._check_budget()
@@ -309,9 +323,8 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         self._actor_average = MovingAverage(self.policy.average_actor, self.policy.actor, self.hparams["actor_tau"])
 
     def on_train_start(self) -> None:
-        """Pick up the count of updates where a resumed run left it."""
-        self._updates = self.trainer.global_step
-        self._latest = {}
+        """Pick up the count of updates where a resumed run left it, and the manifold's state with it."""
+        super().on_train_start()
         if self._updates >= self.hparams["warmup_steps"]:
             self.policy.freeze_manifold()
         elif self.policy.is_fitted:
@@ -320,9 +333,9 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
                 f" {self._updates} is over, expected at most {self._updates}: resume with the checkpoint's setting"
             )
 
-    def training_step(self, batch: TransitionBatch, batch_idx: int) -> Metrics:
+    def _update(self, batch: TransitionBatch) -> None:
         """One critic update, and one of the manifold (warm-up) or every `actor_every` of the actor (after it)."""
-        states = States(self.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+        states = self._states(batch)
         actions = self.base.normalizer.scale(batch.actions)
         warming_up = self._updates < self.hparams["warmup_steps"]
         if self._updates == self.hparams["warmup_steps"]:
@@ -332,48 +345,34 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
             self._update_manifold(states, actions)
         elif (self._updates + 1) % self.hparams["actor_every"] == 0 and self.hparams["improvement"] != "none":
             self._update_actor(states.first(self.hparams["lsi_batch"]))
-        self._finish_update()
-        if self._updates % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._log(states)
-        return {name: value for name, value in self._latest.items() if name.endswith(("loss", "reconstruction", "kl"))}
+
+    def _states(self, batch: TransitionBatch) -> States:
+        return States(self.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
 
     def _update_critic(self, batch: TransitionBatch, states: States, actions: Tensor, frozen: bool) -> None:
-        optimizer = self._optimizer("critic")
-        optimizer.zero_grad()
-        if not frozen:
-            loss, metrics = self.critic_loss(batch, states, actions)
-            self._latest |= metrics
-            self.manual_backward(loss)
-        # The one step that Lightning counts: `global_step` is the number of critic updates.
-        optimizer.step()
-        self._scheduler("critic").step()
-        if not frozen:
-            for average in self._averages:
-                average.update()
+        if frozen:
+            self._step("critic", None, counted=True)
+            return
+        loss, metrics = self.critic_loss(batch, states, actions)
+        self._latest |= metrics
+        self._step("critic", loss, counted=True)
+        for average in self._averages:
+            average.update()
 
     def _update_manifold(self, states: States, actions: Tensor) -> None:
         if isinstance(self.policy.manifold, GaussianManifold):
             return
         loss, metrics = self.fit_loss(states, actions)
         self._latest |= metrics
-        self._step(self._optimizer("manifold"), loss)
-        self._scheduler("manifold").step()
+        self._step("manifold", loss)
 
     def _update_actor(self, states: States) -> None:
         loss, metrics = self.actor_loss(states)
         self._latest |= metrics
-        self._step(self._optimizer("actor"), loss)
-        self._scheduler("actor").step()
+        self._step("actor", loss)
         self._actor_average.update()
 
-    def _step(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
-        """Step an optimizer with the precision plugin's help, but without counting in `global_step`."""
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
-
     def _finish_update(self) -> None:
-        self._updates += 1
         if self._updates == self.hparams["warmup_steps"]:
             self.policy.freeze_manifold()
         if self._updates % self._refresh_every == 0:
@@ -398,9 +397,9 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         return standardized * self.return_std + self.return_mean
 
     @torch.no_grad()
-    def _log(self, states: States) -> None:
-        """Log what the last updates left behind, values in the reward's own scale."""
-        metrics = dict(self._latest)
+    def _metrics(self, batch: TransitionBatch) -> Metrics:
+        """What the last updates left behind, values in the reward's own scale."""
+        metrics, states = dict(self._latest), self._states(batch)
         policy_actions = self.policy(states, self.policy.average_actor(*states))
         metrics["critic/q_policy"] = self.average_critic(states.observations, policy_actions)
         for name in ("critic/q_data", "critic/target_q", "critic/q_policy"):
@@ -412,13 +411,7 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
             weights = metrics.pop("actor/weights")
             metrics["actor/weight_entropy"] = torch.special.entr(weights).sum(dim=0).mean()
             metrics["actor/effective_candidates"] = (1.0 / weights.square().sum(dim=0)).mean()
-        self.log_dict(metrics, logger=False)
-        # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
-        for logger in self.loggers:
-            logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=self._updates - 1)
-        for name in ("critic/loss", "actor/lsi_loss"):
-            if name in metrics:
-                self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
+        return metrics
 
     def validation_step(self, batch: TransitionBatch | Tensor, batch_idx: int) -> None:
         """How well the manifold reconstructs residuals of held-out episodes, per state, from the encoder's mean."""
@@ -435,11 +428,6 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         """Nothing to do: rollouts are the test."""
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip unscaled gradients, if asked to."""
-        if self.hparams["gradient_clip_norm"] is not None:
-            self.clip_gradients(optimizer, self.hparams["gradient_clip_norm"], "norm")
-
     def train(self, mode: bool = True) -> SPARModule:
         """Train all but the base, which stays in eval mode for ever."""
         super().train(mode)
@@ -455,38 +443,20 @@ class SPARModule(ActsOnArrays, pl.LightningModule):
         if self.hparams["freeze_critic"] and self.trainer.precision == "16-mixed":
             raise UserError("`freeze_critic` does not work with precision 16-mixed, expected bf16-mixed or 32-true")
         rate, actor_rate = self.hparams["learning_rate"], self.hparams["actor_learning_rate"]
-        critic = self._adam([*self.critic.parameters(), *self.value.parameters()], rate)
-        actor = self._adam(self.policy.actor.parameters(), actor_rate)
-        optimizers = {"critic": critic, "actor": actor}
-        schedulers = {
-            "critic": LambdaLR(critic, lambda _: self._remaining() if self.hparams["critic_decay"] else 1.0),
-            "actor": LambdaLR(actor, lambda _: self._remaining() ** 0.5 if self.hparams["actor_decay"] else 1.0),
+        remaining, decays = self._remaining, self.hparams
+        optimizers = {
+            "critic": self._adam([*self.critic.parameters(), *self.value.parameters()], rate),
+            "actor": self._adam(self.policy.actor.parameters(), actor_rate),
+        }
+        factors: dict[str, Callable[[int], float]] = {
+            "critic": lambda _: remaining() if decays["critic_decay"] else 1.0,
+            "actor": lambda _: remaining() ** 0.5 if decays["actor_decay"] else 1.0,
         }
         if not isinstance(self.policy.manifold, GaussianManifold):
-            optimizers["manifold"] = manifold = self._adam(self.policy.manifold.parameters(), rate)
+            optimizers["manifold"] = self._adam(self.policy.manifold.parameters(), rate)
             warmup = max(1, self.hparams["warmup_steps"])
-            decay = self.hparams["manifold_decay"]
-            schedulers["manifold"] = LambdaLR(
-                manifold, lambda _: max(0.0, 1.0 - self._updates / warmup) if decay else 1.0
-            )
-        self._optimizer_names, self._scheduler_names = list(optimizers), list(schedulers)
-        return list(optimizers.values()), list(schedulers.values())
-
-    def _adam(self, parameters: Iterable[Tensor], learning_rate: float) -> Adam:
-        # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
-        clips_mixed = self.hparams["gradient_clip_norm"] is not None and self.trainer.precision.endswith("-mixed")
-        return Adam(parameters, lr=learning_rate, fused=not clips_mixed)
-
-    def _remaining(self) -> float:
-        """The share of the run that is still to come; 1 if it has no end."""
-        max_steps = self.trainer.max_steps
-        return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
-
-    def _optimizer(self, name: str) -> LightningOptimizer:
-        return cast(list[LightningOptimizer], self.optimizers())[self._optimizer_names.index(name)]
-
-    def _scheduler(self, name: str) -> LambdaLR:
-        return cast(list[LambdaLR], self.lr_schedulers())[self._scheduler_names.index(name)]
+            factors["manifold"] = lambda _: max(0.0, 1.0 - self._updates / warmup) if decays["manifold_decay"] else 1.0
+        return self._by_name(optimizers, factors)
 
     def _check_budget(self) -> None:
         warmup, max_steps = self.hparams["warmup_steps"], self.trainer.max_steps

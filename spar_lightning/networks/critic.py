@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spar_lightning.networks.mlp import MLP
+from spar_lightning.networks.mlp import MLP, weigh
 
 
 class EnsembleLinear(nn.Module):
@@ -30,33 +30,50 @@ class EnsembleLinear(nn.Module):
 class EnsembleLayerNorm(nn.Module):
     """Layer normalization with scale and shift of its own for each member."""
 
+    ones: Tensor
+    zeros: Tensor
+
     def __init__(self, num_members: int, dim: int) -> None:
         super().__init__()
         self.dim = dim
+        self.register_buffer("ones", torch.ones(dim), persistent=False)
+        self.register_buffer("zeros", torch.zeros(dim), persistent=False)
         self.weight = nn.Parameter(torch.ones(num_members, 1, dim))
         self.bias = nn.Parameter(torch.zeros(num_members, 1, dim))
 
     def forward(self, features: Tensor) -> Tensor:
         """(C, B, dim) -> (C, B, dim)."""
-        return torch.addcmul(self.bias, F.layer_norm(features, (self.dim,)), self.weight)
+        # torch's kernel is slower without a scale and a shift than with them; its own are shared by all members.
+        normalized = F.layer_norm(features, (self.dim,), self.ones, self.zeros)
+        return torch.addcmul(self.bias.to(normalized), normalized, self.weight.to(normalized))
 
 
 class EnsembleCritic(nn.Module):
-    """C independent Q-networks with LayerNorm, evaluated together; the last layer is always float32.
+    """C independent Q-networks, evaluated together; the last layer is always float32.
 
     Args:
         observation_dim: O.
         action_dim: A.
         hidden_dims: widths of the hidden layers.
         num_critics: C.
+        layer_norm: normalize the features of every hidden layer.
     """
 
-    def __init__(self, observation_dim: int, action_dim: int, hidden_dims: Sequence[int], num_critics: int) -> None:
+    def __init__(
+        self,
+        observation_dim: int,
+        action_dim: int,
+        hidden_dims: Sequence[int],
+        num_critics: int,
+        layer_norm: bool = True,
+    ) -> None:
         super().__init__()
         self.num_critics = num_critics
         widths = [observation_dim + action_dim, *hidden_dims]
         self.hidden = nn.ModuleList(EnsembleLinear(num_critics, *pair) for pair in pairwise(widths))
-        self.norms = nn.ModuleList(EnsembleLayerNorm(num_critics, width) for width in widths[1:])
+        self.norms = nn.ModuleList(
+            EnsembleLayerNorm(num_critics, width) if layer_norm else nn.Identity() for width in widths[1:]
+        )
         self.head = EnsembleLinear(num_critics, widths[-1], 1)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -64,9 +81,7 @@ class EnsembleCritic(nn.Module):
         features = torch.cat([observations, actions], dim=-1).expand(self.num_critics, -1, -1)
         for linear, norm in zip(self.hidden, self.norms, strict=True):
             features = torch.relu_(norm(linear(features)))
-        with torch.autocast(features.device.type, enabled=False):
-            values: Tensor = self.head(features.float())
-        return values.squeeze(-1)
+        return weigh(features, self.head.weight.mT) + self.head.bias.squeeze(-1)
 
 
 class ValueNetwork(nn.Module):
@@ -78,5 +93,4 @@ class ValueNetwork(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Values of normalized observations (B, O): (B,) float32."""
-        values: Tensor = self.mlp(observations)
-        return values.squeeze(-1)
+        return weigh(self.mlp.features(observations), self.mlp.head.weight) + self.mlp.head.bias

@@ -44,6 +44,13 @@ TINY = options(
 """Settings with which a run takes a second."""
 
 
+def one_stage(arguments: list[str]) -> list[str]:
+    """The options that an algorithm without a base stage has as well."""
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    kept = [pair for pair in pairs if not pair[0].startswith("--bc.") and pair[0] != "--model.warmup_steps"]
+    return [part for pair in kept for part in pair]
+
+
 def fit(folder: Path, *extra: str, dataset: str = HOPPER) -> Path:
     """A tiny run in `folder`."""
     main(["fit", "--run_dir", str(folder), "--data.dataset", dataset, *TINY, *extra])

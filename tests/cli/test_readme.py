@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import TINY, WALKER, fit
+from commands import TINY, WALKER, fit, one_stage
 
 from spar_lightning.cli import main
 
@@ -91,7 +91,8 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
         own_dataset()
     if "runs" in command:
         fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
-    short = {"fit": LIMITS, "collect": ["--progress", "false"]}.get(arguments[0], [])
+    limits = one_stage(LIMITS) if "td3_bc" in command else LIMITS
+    short = {"fit": limits, "collect": ["--progress", "false"]}.get(arguments[0], [])
     if arguments[0] == "collect":
         arguments[arguments.index("--steps") + 1] = "200"
     if arguments[0] == "fit" and "--ckpt_path" in arguments:

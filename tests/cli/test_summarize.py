@@ -147,3 +147,19 @@ def test_runs_without_scores_are_counted(tmp_path, table):
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"no results\.json"):
         summarize(str(tmp_path))
+
+
+def test_a_module_of_one_stage_has_its_own_row_without_a_base(tmp_path, table):
+    write(tmp_path / "a", module="SPARModule")
+    write(tmp_path / "b", module="TD3BCModule", score=12.0, settings={"model": {"alpha": 2.5}, "data": {}})
+    document = json.loads((tmp_path / "b" / "results.json").read_text())
+    for name in ("base", "improvement"):
+        del document[name]
+    (tmp_path / "b" / "results.json").write_text(json.dumps(document))
+    rows, notes = table()
+    columns = ("settings", "base", "last", "improvement [95%]")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("SPARModule", "20.0 (20)", "30.0 (30)", "+10.0 [-, -]"),
+        ("TD3BCModule", "-", "12.0 (12)", "-"),
+    ]
+    assert notes == []

@@ -137,12 +137,28 @@ def test_the_seed_is_the_argument_else_the_global_one(hopper: str, monkeypatch: 
         {"validation_fraction": 1.0},
         {"validation_fraction": -0.1},
         {"seed": -1},
+        {"updates_per_batch": 0},
+        {"updates_per_batch": 513},
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any]) -> None:
     (name,) = arguments
     with pytest.raises(DataError, match=f"`{name}` is .*, expected"):
         OfflineDataModule(**arguments)
+
+
+def test_what_makes_no_difference_to_a_result_is_no_hyper_parameter() -> None:
+    module = OfflineDataModule(updates_per_batch=4)
+    assert "updates_per_batch" not in module.hparams
+    assert {"dataset", "batch_size", "validation_fraction", "seed"} == module.hparams.keys()
+
+
+def test_minibatches_stay_where_they_are(hopper: str) -> None:
+    module = ready(hopper, batch_size=8, updates_per_batch=3)
+    item = next(iter(module.train_dataloader()))
+    assert module.transfer_batch_to_device(item, torch.device("cpu"), 0) is item
+    moved = module.transfer_batch_to_device(item, torch.device("meta"), 0)
+    assert [batch.observations.device.type for batch in moved] == ["meta"] * 3
 
 
 def test_environments_are_fresh_and_keep_the_time_limit(cheetah: str) -> None:

@@ -116,3 +116,48 @@ def test_chunks_cover_everything_once_in_order(transitions: Transitions) -> None
     loader = SequentialLoader(transitions, chunk_size=300)
     assert len(loader) == len(list(loader)) == 4
     assert torch.cat([batch.rewards for batch in loader]).tolist() == transitions.rewards.tolist()
+
+
+# ------------------------------------------------------------------------------------- several minibatches in one item
+
+
+def minibatches(loader: TransitionLoader, count: int) -> Tensor:
+    """The rows of the first `count` items, minibatch after minibatch."""
+    return torch.cat([rows(iter(item), len(item)) for item in islice(loader, count)])
+
+
+@pytest.mark.parametrize("per_step", [2, 3, 5, 512])
+def test_items_of_several_minibatches_hold_the_same_rows_in_the_same_order(
+    transitions: Transitions, per_step: int
+) -> None:
+    count = 1200 // per_step  # beyond the end of two blocks, which most of these do not divide
+    several = TransitionLoader(transitions, 8, seed=3, per_step=per_step)
+    expected = rows(iter(TransitionLoader(transitions, 8, seed=3)), count * per_step)
+    assert torch.equal(minibatches(several, count), expected)
+    assert several.state_dict() == {"position": count * per_step}
+
+
+def test_a_position_is_one_of_minibatches(transitions: Transitions) -> None:
+    loader = TransitionLoader(transitions, 8, seed=3, per_step=4)
+    minibatches(loader, 127)
+    expected = minibatches(loader, 6)
+    resumed = TransitionLoader(transitions, 8, seed=3, per_step=3)
+    resumed.load_state_dict({"position": 508})
+    assert torch.equal(minibatches(resumed, 8), expected)
+
+
+def test_minibatches_are_views_of_one_gather(transitions: Transitions) -> None:
+    batches = list(next(iter(TransitionLoader(transitions, 8, seed=3, per_step=4))))
+    assert len(batches) == 4
+    assert len({batch.observations.untyped_storage().data_ptr() for batch in batches}) == 1
+
+
+def test_a_column_written_between_two_minibatches_is_in_the_second(transitions: Transitions) -> None:
+    transitions.set_column("returns", torch.zeros(1000))
+    item = iter(next(iter(TransitionLoader(transitions, 8, seed=3, per_step=3))))
+    first = next(item)
+    transitions.set_column("returns", torch.ones(1000))
+    second, third = item
+    assert first.columns["returns"].eq(0).all()
+    assert torch.cat([second.columns["returns"], third.columns["returns"]]).eq(1).all()
+    assert torch.equal(rows(iter((first, second, third)), 3), batch_indices(3, 0, 0, 1000, 8)[:3])

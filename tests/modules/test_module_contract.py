@@ -12,7 +12,7 @@ import torch
 from small_runs import HIDDEN, History, copy_state, differing, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
 from spar_lightning.modules.checkpoints import load_module
 from spar_lightning.types import Policy, UserError
 
@@ -20,13 +20,14 @@ Make = Callable[[], pl.LightningModule]
 OBSERVATION_DIM, ACTION_DIM = 11, 3
 
 
-@pytest.fixture(params=["bc", "spar"])
+@pytest.fixture(params=["bc", "spar", "td3_bc"])
 def make_module(request: pytest.FixtureRequest, make_spar: Callable[..., SPARModule]) -> Make:
-    def make_bc() -> BCModule:
+    def make() -> pl.LightningModule:
         torch.manual_seed(0)
-        return BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims=HIDDEN)
+        module_class = {"bc": BCModule, "td3_bc": TD3BCModule}[request.param]
+        return module_class(OBSERVATION_DIM, ACTION_DIM, hidden_dims=HIDDEN)
 
-    return make_bc if request.param == "bc" else make_spar
+    return make_spar if request.param == "spar" else make
 
 
 def test_same_seed_gives_the_same_weights_and_another_gives_others(

@@ -1,0 +1,82 @@
+"""Which algorithm a command line is about: its settings decide which arguments there are at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spar_lightning.modules.checkpoints import module_name, read_checkpoint
+from spar_lightning.types import CheckpointError, UserError
+
+COMMANDS = ("fit", "validate", "test")
+CONFIG_OPTIONS = ("--config", "-c")
+
+
+def choose_algorithm(arguments: Sequence[str], modules: Mapping[str, str]) -> str:
+    """Find the algorithm before there is a parser.
+
+    It is that of `--algorithm` or of a configuration file, whichever comes last; else, where a checkpoint is
+    evaluated, that of the checkpoint; else the first one.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        modules: names of algorithms, and of the module class that each trains.
+
+    Raises:
+        UserError: if there is no such algorithm.
+        CheckpointError: if the checkpoint that is named cannot be read, or is another algorithm's.
+    """
+    command = next((argument for argument in arguments if argument in COMMANDS), None)
+    settings = _settings(arguments, command)
+    algorithm, path = settings.get("algorithm"), settings.get("ckpt_path")
+    if algorithm is not None and algorithm not in modules:
+        raise UserError(f"`algorithm` is {algorithm}, expected one of {', '.join(modules)}")
+    of_checkpoint = None if path is None else _algorithm_of(str(path), modules)
+    if algorithm is None:
+        default = next(iter(modules))
+        algorithm = default if command == "fit" else of_checkpoint or default
+    if of_checkpoint not in (None, algorithm):
+        raise CheckpointError(
+            f"{path} was trained with the algorithm {of_checkpoint}, not with {algorithm}: add --algorithm"
+            f" {of_checkpoint}, or give the configuration in the run's folder"
+        )
+    return str(algorithm)
+
+
+def _algorithm_of(path: str, modules: Mapping[str, str]) -> str | None:
+    name = module_name(read_checkpoint(path))
+    return next((algorithm for algorithm, module in modules.items() if module == name), None)
+
+
+def _settings(arguments: Sequence[str], command: str | None) -> dict[str, Any]:
+    """Algorithm and checkpoint as the command line and its files give them; a later one wins."""
+    found: dict[str, Any] = {}
+    for name, value in _options(arguments):
+        if name in CONFIG_OPTIONS:
+            found |= _read(Path(value), command)
+        elif name in ("--algorithm", "--ckpt_path"):
+            found[name.removeprefix("--")] = value
+    return found
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options with their values, of `--name value` and of `--name=value`."""
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        name, equals, value = argument.partition("=")
+        yield name, value if equals else following
+
+
+def _read(path: Path, command: str | None) -> dict[str, Any]:
+    """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    of_command = document.get(command)
+    settings = document | of_command if isinstance(of_command, dict) else document
+    return {name: settings[name] for name in ("algorithm", "ckpt_path") if name in settings}

@@ -1,0 +1,191 @@
+"""What modules share that step several optimizers themselves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from spar_lightning.data import Minibatches, offline_data
+from spar_lightning.modules.checkpoints import MODULE_KEY
+from spar_lightning.types import TransitionBatch, UserError
+
+Metrics = dict[str, Tensor]
+
+
+class ManualUpdates(pl.LightningModule):
+    """Makes one or several updates in a training step, each of which steps optimizers by name.
+
+    A subclass writes `_update`, which makes one update of a minibatch and calls `_step` with `counted=True` exactly
+    once, so that `global_step` is the number of updates. Everything that is due now and then (learning rates, logs) is
+    due by updates, however many of them a training step makes.
+
+    Args:
+        gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+        compile: compile the losses named in `_pure_losses` when a training starts.
+    """
+
+    def __init__(self, gradient_clip_norm: float | None = None, compile: bool = False) -> None:
+        super().__init__()
+        self._compile = compile
+        self.automatic_optimization = False
+        self._gradient_clip_norm = gradient_clip_norm
+        self._updates = 0
+        self._latest: Metrics = {}
+
+    _shown: tuple[str, ...] = ()
+    """Metrics that the progress bar shows, under the first part of their names."""
+
+    _pure_losses: tuple[str, ...] = ()
+    """Methods without random numbers, side effects or numbers that change, so that each is compiled once and whole."""
+
+    # ------------------------------------------------------------------------------------- what a subclass may write
+
+    def _update(self, batch: TransitionBatch) -> None:
+        """Make one update, and leave its losses and metrics in `_latest`."""
+        raise NotImplementedError
+
+    def _finish_update(self) -> None:
+        """Do what is due at this number of `_updates`."""
+
+    def _metrics(self, batch: TransitionBatch) -> Metrics:  # noqa: ARG002
+        """What is logged of the last update, a scalar each; called only when it is time."""
+        return dict(self._latest)
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def on_fit_start(self) -> None:
+        """See that the number of updates comes out even, and compile the losses.
+
+        Raises:
+            UserError: if training steps of several updates cannot end at `max_steps`, or there is no compiler.
+        """
+        per_batch, max_steps = offline_data(self.trainer).updates_per_batch, self.trainer.max_steps
+        if max_steps > 0 and max_steps % per_batch and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise UserError(
+                f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
+            )
+        if self._compile:
+            _require_compiler()
+            for name in self._pure_losses:  # hides the method; the networks stay as they are
+                setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+
+    def on_fit_end(self) -> None:
+        """Go back to the plain losses, with which a module can be copied and pickled."""
+        for name in self._pure_losses:
+            self.__dict__.pop(name, None)
+
+    def on_train_start(self) -> None:
+        """Pick up the count of updates where a resumed run left it.
+
+        Raises:
+            UserError: if it was left where training steps of this many updates do not pass.
+        """
+        self._updates = self.trainer.global_step
+        self._latest = {}
+        per_batch = offline_data(self.trainer).updates_per_batch
+        batches, remainder = divmod(self._updates, per_batch)
+        if remainder and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise UserError(
+                f"the checkpoint is at update {self._updates}, which `updates_per_batch`, {per_batch}, does not divide:"
+                " go on with a divisor of it, such as 1"
+            )
+        # Lightning counts batches to find the next validation; the run before may have had others.
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        shift = batches - progress.total.ready
+        for tracker in (progress.total, progress.current):
+            for name in ("ready", "started", "processed", "completed"):
+                setattr(tracker, name, getattr(tracker, name) + shift)
+
+    def training_step(self, batch: TransitionBatch | Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
+        """One update of each minibatch; returns the losses of the last."""
+        for minibatch in (batch,) if isinstance(batch, TransitionBatch) else batch:
+            self._update(minibatch)
+            self._updates += 1
+            self._finish_update()
+            if self._updates % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+                self._write(self._metrics(minibatch))
+        # What is logged through Lightning has this number on its axis: batches by itself, here updates.
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self._updates - 1
+        return {name: value for name, value in self._latest.items() if value.ndim == 0}
+
+    def _write(self, metrics: Metrics) -> None:
+        self.log_dict(metrics, logger=False)
+        # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
+        for logger in self.loggers:
+            logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=self._updates - 1)
+        for name in self._shown:
+            if name in metrics:
+                self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
+
+    def _step(self, name: str, loss: Tensor | None, counted: bool = False) -> None:
+        """Step an optimizer and its learning rate.
+
+        Args:
+            name: of the optimizer.
+            loss: scalar to descend; None steps without gradients, which moves nothing but counts.
+            counted: whether Lightning counts it in `global_step`.
+        """
+        optimizer = self._optimizer(name)
+        optimizer.zero_grad()
+        if loss is not None:
+            self.manual_backward(loss)
+        if counted:
+            optimizer.step()
+        else:  # with the precision plugin's help all the same
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+        if name in self._scheduler_names:
+            cast(list[LambdaLR], self._as_list(self.lr_schedulers()))[self._scheduler_names.index(name)].step()
+
+    # ---------------------------------------------------------------------------------------------------- optimizers
+
+    def _by_name(
+        self, optimizers: Mapping[str, Optimizer], factors: Mapping[str, Callable[[int], float]] | None = None
+    ) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """What `configure_optimizers` returns: optimizers by name, and factors of the learning rates of some."""
+        schedulers = {name: LambdaLR(optimizers[name], factor) for name, factor in (factors or {}).items()}
+        self._optimizer_names, self._scheduler_names = list(optimizers), list(schedulers)
+        return list(optimizers.values()), list(schedulers.values())
+
+    def _adam(self, parameters: Iterable[Tensor], learning_rate: float) -> Adam:
+        # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
+        clips_mixed = self._gradient_clip_norm is not None and self.trainer.precision.endswith("-mixed")
+        return Adam(parameters, lr=learning_rate, fused=not clips_mixed)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip unscaled gradients, if asked to."""
+        if self._gradient_clip_norm is not None:
+            self.clip_gradients(optimizer, self._gradient_clip_norm, "norm")
+
+    def _remaining(self) -> float:
+        """The share of the run that is still to come; 1 if it has no end."""
+        max_steps = self.trainer.max_steps
+        return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
+
+    def _optimizer(self, name: str) -> LightningOptimizer:
+        return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[self._optimizer_names.index(name)]
+
+    @staticmethod
+    def _as_list(found: Any) -> list[Any]:
+        """Lightning hands out a single one bare."""
+        return found if isinstance(found, list) else [found]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which module this is, for whoever has the file alone."""
+        checkpoint[MODULE_KEY] = type(self).__name__
+
+
+def _require_compiler() -> None:
+    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
+        raise UserError(
+            "`compile` is set, but there is no C++ compiler: expected g++ or clang++ on the path; install one, or leave"
+            " `compile` out"
+        )

@@ -1,0 +1,198 @@
+"""Another algorithm than the default: how it is chosen, and that its runs are runs like any other."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkpoint, results, same, weights
+
+from spar_lightning.cli import main
+from spar_lightning.cli.algorithm import choose_algorithm
+from spar_lightning.modules import TD3BCModule
+from spar_lightning.types import CheckpointError, UserError
+
+MODULES = {"spar": "SPARModule", "td3_bc": "TD3BCModule"}
+SHORT = one_stage(TINY)
+
+
+def fit(folder: Path, *extra: str) -> Path:
+    main(["fit", "--algorithm", "td3_bc", "--run_dir", str(folder), "--data.dataset", HOPPER, *SHORT, *extra])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def td3_bc_run(tmp_path_factory: pytest.TempPathFactory, tiny_datasets: Path) -> Path:
+    """The folder of a run of 40 updates; tests only read it."""
+    folder = tmp_path_factory.mktemp("runs") / "td3_bc"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tiny_datasets))
+        patch.delenv("PL_GLOBAL_SEED", raising=False)
+        fit(folder)
+    return folder
+
+
+def test_a_run_leaves_a_complete_folder(td3_bc_run: Path) -> None:
+    document = results(td3_bc_run)
+    assert document["updates"] == 40
+    assert [row["step"] for row in document["history"]] == [20, 40]
+    assert document["checkpoints"] == {"best": "checkpoints/best.ckpt", "last": "checkpoints/last.ckpt"}
+    assert not (td3_bc_run / "base").exists()
+    found = config(td3_bc_run)
+    assert found["algorithm"] == "td3_bc"
+    assert not {"bc", "stage"} & found.keys()
+    rows = list(csv.DictReader((td3_bc_run / "csv" / "metrics.csv").open()))
+    assert [row["step"] for row in rows if row["actor/loss"]] == ["9", "19", "29", "39"]
+    module = TD3BCModule.load_from_checkpoint(last(td3_bc_run), map_location="cpu", weights_only=True)
+    assert module.act(torch.zeros(11)).shape == (3,)
+
+
+def test_a_config_names_its_algorithm(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    main(["fit", "--config", str(CONFIGS / "td3_bc.yaml"), "--run_dir", str(folder), *SHORT])
+    assert read_checkpoint(last(folder))["module"] == "TD3BCModule"
+
+
+def test_the_saved_config_repeats_the_run(td3_bc_run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    main(["fit", "--config", str(td3_bc_run / "config.yaml"), "--run_dir", str(again)])
+    assert same(weights(last(again)), weights(last(td3_bc_run)))
+
+
+def test_a_run_goes_on(td3_bc_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(td3_bc_run, tmp_path / "copy"))
+    arguments = ["--config", str(run / "config.yaml"), "--run_dir", str(run), "--ckpt_path", str(last(run))]
+    main(["fit", *arguments, "--trainer.max_steps", "60"])
+    assert results(run)["updates"] == 60
+    assert same(weights(last(run)), weights(last(fit(tmp_path / "whole", "--trainer.max_steps", "60"))))
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_a_checkpoint_knows_its_algorithm(capsys: pytest.CaptureFixture[str], td3_bc_run: Path, command: str) -> None:
+    episodes = ("--callbacks.rollout.num_episodes", "1", "--callbacks.rollout.final_episodes", "1")
+    main([command, "--ckpt_path", str(last(td3_bc_run)), *episodes])
+    assert f"{results(td3_bc_run)['score']:.1f}" in capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    message = capsys.readouterr().err
+    assert exit_.value.code == 2, message
+    assert "Traceback" not in message
+    return message
+
+
+def test_a_checkpoint_of_another_algorithm_is_refused(
+    capsys: pytest.CaptureFixture[str], td3_bc_run: Path, finished_run: Path
+) -> None:
+    message = refused(capsys, "fit", "--data.dataset", HOPPER, *TINY, "--ckpt_path", str(last(td3_bc_run)))
+    assert "was trained with the algorithm td3_bc, not with spar: add --algorithm td3_bc" in message
+    arguments = ["--algorithm", "td3_bc", "--data.dataset", HOPPER, "--ckpt_path", str(last(finished_run))]
+    assert "with the algorithm spar, not with td3_bc" in refused(capsys, "fit", *arguments, *SHORT)
+    assert "with the algorithm spar, not with td3_bc" in refused(capsys, "test", *arguments)
+
+
+def test_an_unknown_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "fit", "--algorithm", "td4")
+    assert "`algorithm` is td4, expected one of spar, td3_bc" in message
+
+
+def test_settings_of_a_base_have_no_place_in_one_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--config", str(CONFIGS / "walker.yaml")], ["--bc.trainer.max_steps", "10"]):
+        assert "bc" in refused(capsys, "fit", "--algorithm", "td3_bc", *arguments).splitlines()[-1]
+
+
+def test_help_shows_the_settings_of_the_algorithm(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--algorithm", "td3_bc", "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert "--model.alpha" in text
+    assert "--model.kappa" not in text
+    assert "--model.observation_dim" not in text
+
+
+# ------------------------------------------------------------------------------------------------ before the parser
+
+
+def test_the_last_word_on_the_algorithm_counts(tmp_path: Path) -> None:
+    first, second, neither = tmp_path / "first.yaml", tmp_path / "second.yaml", tmp_path / "neither.yaml"
+    first.write_text("algorithm: td3_bc\n")
+    second.write_text("fit:\n  algorithm: spar\n")
+    neither.write_text("data: {batch_size: 3}\n")
+    for arguments, expected in [
+        (["fit"], "spar"),
+        (["fit", "--algorithm=td3_bc"], "td3_bc"),
+        (["fit", "--config", str(first)], "td3_bc"),
+        (["fit", "-c", str(first)], "td3_bc"),
+        (["fit", f"--config={first}", "--config", str(neither)], "td3_bc"),
+        (["--config", str(second), "fit", "--algorithm", "td3_bc"], "td3_bc"),
+        (["fit", "--config", str(first), "--config", str(second)], "spar"),
+        (["fit", "--algorithm", "spar", "--config", str(first)], "td3_bc"),
+        (["fit", "--config", str(first), "--algorithm", "spar"], "spar"),
+    ]:
+        assert choose_algorithm(arguments, MODULES) == expected, arguments
+
+
+@pytest.mark.parametrize("text", ["algorithm: [", "- a list", "", "\x00"])
+def test_what_is_wrong_with_a_file_is_left_to_the_parser(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    assert choose_algorithm(["fit", "--config", str(tmp_path / "bad.yaml")], MODULES) == "spar"
+    assert choose_algorithm(["fit", "--config", str(tmp_path / "nowhere.yaml")], MODULES) == "spar"
+    assert choose_algorithm(["fit", "--config"], MODULES) == "spar"
+
+
+def test_an_evaluation_takes_the_algorithm_of_its_checkpoint(td3_bc_run: Path, finished_run: Path) -> None:
+    ours, theirs = str(last(td3_bc_run)), str(last(finished_run))
+    assert choose_algorithm(["test", "--ckpt_path", ours], MODULES) == "td3_bc"
+    assert choose_algorithm(["validate", f"--ckpt_path={theirs}"], MODULES) == "spar"
+    with pytest.raises(CheckpointError, match="not with spar"):
+        choose_algorithm(["fit", "--ckpt_path", ours], MODULES)
+    with pytest.raises(UserError, match="expected one of spar, td3_bc"):
+        choose_algorithm(["test", "--algorithm", "3"], MODULES)
+
+
+def test_checkpoints_without_a_name_are_of_the_default(tmp_path: Path, finished_run: Path) -> None:
+    checkpoint = read_checkpoint(last(finished_run))
+    assert checkpoint.pop("module") == "SPARModule"
+    torch.save(checkpoint, tmp_path / "early.ckpt")
+    assert choose_algorithm(["test", "--ckpt_path", str(tmp_path / "early.ckpt")], MODULES) == "spar"
+
+
+# ------------------------------------------------------------------------------------------ several updates a batch
+
+
+def test_several_updates_a_batch_give_the_same_run(tmp_path: Path, td3_bc_run: Path) -> None:
+    folder = fit(tmp_path / "run", "--data.updates_per_batch", "5")
+    assert same(weights(last(folder)), weights(last(td3_bc_run)))
+    assert config(folder)["trainer"]["val_check_interval"] == 20
+    keys = ("score", "return", "history", "updates", "settings")
+    assert [results(folder)[key] for key in keys] == [results(td3_bc_run)[key] for key in keys]
+
+
+def test_both_stages_give_the_same_run_with_several_updates_a_batch(tmp_path: Path, finished_run: Path) -> None:
+    folder = tmp_path / "run"
+    several = ["--data.updates_per_batch", "10"]
+    main(["fit", "--run_dir", str(folder), "--data.dataset", HOPPER, *TINY, *several])
+    assert same(weights(last(folder)), weights(last(finished_run)))
+    rows = [list(csv.DictReader((run / "csv" / "metrics.csv").open())) for run in (folder, finished_run)]
+    assert sorted(map(str, rows[0])) == sorted(map(str, rows[1]))
+
+
+@pytest.mark.parametrize("name", ["max_steps", "val_check_interval"])
+def test_updates_a_batch_must_divide_the_intervals(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    changes = ["--data.updates_per_batch", "4", f"--trainer.{name}", "30"]
+    message = refused(capsys, "fit", "--data.dataset", HOPPER, *TINY, *changes)
+    assert f"`trainer.{name}` is 30, expected a multiple of `data.updates_per_batch`, 4: change either" in message
+
+
+def test_the_config_of_the_baseline_is_on_the_data_of_the_main_job() -> None:
+    found, main_job = (yaml.safe_load((CONFIGS / name).read_text()) for name in ("td3_bc.yaml", "walker.yaml"))
+    assert [found[key] for key in ("data", "trainer", "seed_everything")] == [
+        main_job[key] for key in ("data", "trainer", "seed_everything")
+    ]

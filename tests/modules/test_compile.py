@@ -1,0 +1,66 @@
+"""Compiled losses train as the plain ones do, and leave no trace in what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from small_runs import HIDDEN, copy_state, fit
+
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.modules import SPARModule, TD3BCModule
+from spar_lightning.types import UserError
+
+MakeSPAR = Callable[..., SPARModule]
+
+
+def _train(module: Any, dataset: str, precision: str = "32-true") -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    fit(module, OfflineDataModule(dataset, batch_size=32, seed=0), max_steps=12, precision=precision)
+    return copy_state(module)
+
+
+def _assert_near(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        assert torch.allclose(value.float(), right[name].float(), atol=2e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["returns", "in_sample"])
+def test_compiled_spar_trains_as_the_plain_one(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, target: str
+) -> None:
+    settings = {"warmup_steps": 6, "critic_target": target}
+    plain = _train(make_spar(**settings), datamodule.name)
+    module = make_spar(**settings, compile=True)
+    _assert_near(_train(module, datamodule.name), plain)
+    assert not set(vars(module)) & set(module._pure_losses)
+
+
+@pytest.mark.slow
+def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) -> None:
+    states = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        states.append(_train(TD3BCModule(11, 3, HIDDEN, compile=compile), datamodule.name))
+    _assert_near(*states)
+
+
+@pytest.mark.slow
+def test_compiled_losses_are_computed_in_mixed_precision_too(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    state = _train(make_spar(warmup_steps=6, compile=True), datamodule.name, precision="bf16-mixed")
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_compiling_needs_a_compiler(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UserError, match="no C\\+\\+ compiler"):
+        _train(make_spar(compile=True), datamodule.name)
