@@ -1,4 +1,4 @@
-"""The order of the layers: types <- functional, networks, data, evaluation <- modules, callbacks <- cli."""
+"""The layers: types <- functional, networks, data, evaluation <- modules, callbacks <- benchmark <- cli."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ALLOWED = {
     "evaluation": {"types"},
     "modules": {"types", "functional", "networks", "data", "evaluation"},
     "callbacks": {"types", "functional", "networks", "data", "evaluation"},
-    "cli": {"types", "functional", "networks", "data", "evaluation", "modules", "callbacks"},
+    "benchmark": {"types", "functional", "networks", "data", "evaluation", "modules", "callbacks"},
+    "cli": {"types", "functional", "networks", "data", "evaluation", "modules", "callbacks", "benchmark"},
     "__main__": {"cli"},
     "__init__": {"types", "functional", "networks", "data", "evaluation", "modules", "callbacks", "cli"},
 }

@@ -30,9 +30,7 @@ def _assert_near(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["returns", "in_sample"])
-def test_compiled_spar_trains_as_the_plain_one(
-    make_spar: MakeSPAR, datamodule: OfflineDataModule, target: str
-) -> None:
+def test_compiled_spar_trains_as_the_plain_one(make_spar: MakeSPAR, datamodule: OfflineDataModule, target: str) -> None:
     settings = {"warmup_steps": 6, "critic_target": target}
     plain = _train(make_spar(**settings), datamodule.name)
     module = make_spar(**settings, compile=True)

@@ -1,0 +1,76 @@
+"""How speed scales with what was varied."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spar_lightning.benchmark.results import Result
+from spar_lightning.types import UserError
+
+AXES = {"batch_size": "batch size", "hidden_dim": "width of the hidden layers", "num_critics": "critics"}
+ROWS = {"updates_per_second": "updates/s", "peak_share": "share of the peak"}
+
+
+def load_pyplot() -> Any:
+    """Matplotlib, drawing into files.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    try:
+        importlib.import_module("matplotlib").use("agg")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "`figure` needs matplotlib, which is not installed: pip install 'spar-lightning[notebook]', or leave it out"
+        ) from error
+    return importlib.import_module("matplotlib.pyplot")
+
+
+def varied_axes(results: Sequence[Result]) -> list[str]:
+    """Settings that make an axis: those of batch size, width and critics that took several values, else batch size."""
+    several = [axis for axis in AXES if len({result["setting"][axis] for result in results}) > 1]
+    return several or ["batch_size"]
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """A column of panels for each varied axis, updates/s above and the share of the peak below."""
+    pyplot = load_pyplot()
+    measured = [result for result in results if result["peak_share"] is not None]
+    axes = varied_axes(measured)
+    size = (1 + 4.5 * len(axes), 7)
+    figure, panels = pyplot.subplots(len(ROWS), len(axes), squeeze=False, figsize=size, layout="constrained")
+    for column, axis in enumerate(axes):
+        for row, (quantity, label) in enumerate(ROWS.items()):
+            panel = panels[row][column]
+            for name, points in _lines(measured, axis, quantity).items():
+                panel.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+            panel.set(xlabel=AXES[axis], ylabel=label, xscale="log", yscale="log" if row == 0 else "linear")
+            ticks = sorted({result["setting"][axis] for result in measured})
+            panel.set_xticks(ticks, [str(tick) for tick in ticks])
+            panel.minorticks_off()
+    if measured:
+        panels[0][0].legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _lines(results: Sequence[Result], axis: str, quantity: str) -> dict[str, list[tuple[int, float]]]:
+    """Points (axis, median) of the settings that differ in nothing else, by their contender and those settings."""
+    settings = [result["setting"] for result in results]
+    differing = (
+        {key for key in settings[0] if key != axis and len({setting[key] for setting in settings}) > 1}
+        if settings
+        else set()
+    )
+    lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for result in results:
+        setting = result["setting"]
+        others = {key: setting[key] for key in setting if key in differing and key != "contender"}
+        name = setting["contender"] + "".join(f", {key} {json.dumps(value)}" for key, value in others.items())
+        lines[name].append((setting[axis], result[quantity]["median"]))
+    return lines

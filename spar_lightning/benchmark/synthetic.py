@@ -1,0 +1,115 @@
+"""Transitions with Walker2d's shapes, made in memory: speed does not depend on what the numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM
+from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset, TransitionLoader, Transitions
+from spar_lightning.types import TransitionBatch
+
+EPISODE_STEPS = 1000
+SEED = 0
+
+
+def episodes(transitions: int) -> Iterator[Episode]:
+    """Episodes of 1000 steps, the last one shorter; every other one ends in a termination, the rest in a time-out."""
+    random = np.random.default_rng(SEED)
+    for number, start in enumerate(range(0, transitions, EPISODE_STEPS)):
+        steps = min(EPISODE_STEPS, transitions - start)
+        observations = random.standard_normal((steps + 1, OBSERVATION_DIM), dtype=np.float32)
+        yield Episode(
+            observations=observations[:-1],
+            actions=random.uniform(-1.0, 1.0, (steps, ACTION_DIM)).astype(np.float32),
+            rewards=random.standard_normal(steps, dtype=np.float32),
+            next_observations=observations[1:],
+            termination=number % 2 == 1,
+        )
+
+
+def synthetic_dataset(transitions: int) -> OfflineDataset:
+    """The source of a data module: no file, no simulator."""
+    bounds = np.ones(ACTION_DIM, dtype=np.float32)
+    return OfflineDataset(
+        name=f"synthetic/walker2d-{transitions}",
+        observation_dim=OBSERVATION_DIM,
+        action_dim=ACTION_DIM,
+        action_low=-bounds,
+        action_high=bounds,
+        num_episodes=-(-transitions // EPISODE_STEPS),
+        num_transitions=transitions,
+        environment_spec=None,
+        reference_scores=None,
+        read=lambda: episodes(transitions),
+    )
+
+
+class SyntheticData(OfflineDataModule):
+    """The project's own data module, over transitions that were never on disk.
+
+    Args:
+        transitions: how many.
+        batch_size: transitions a batch.
+        loader: `packed` is the project's own; `dataloader` puts a DataLoader without workers around it; `columns`
+            gathers every column by itself.
+        updates_per_batch: as of `OfflineDataModule`.
+    """
+
+    def __init__(self, transitions: int, batch_size: int, loader: str = "packed", updates_per_batch: int = 1) -> None:
+        super().__init__(
+            f"synthetic/walker2d-{transitions}",
+            batch_size,
+            validation_fraction=0.0,
+            seed=SEED,
+            updates_per_batch=updates_per_batch,
+        )
+        self._count = transitions
+        self._loader = loader
+
+    def _opened(self) -> OfflineDataset:
+        return synthetic_dataset(self._count)
+
+    def train_dataloader(self) -> Any:
+        """Endless batches, by the way that is to be measured."""
+        loader = super().train_dataloader()
+        if self._loader == "dataloader":
+            return DataLoader(_Stream(loader), batch_size=None)
+        return _ColumnLoader(self.transitions, self.batch_size) if self._loader == "columns" else loader
+
+
+class _Stream(IterableDataset[Any]):
+    def __init__(self, loader: TransitionLoader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+
+class _ColumnLoader:
+    """As TransitionLoader, with a contiguous tensor and an `index_select` for each column."""
+
+    def __init__(self, transitions: Transitions, batch_size: int) -> None:
+        self._transitions = transitions
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __iter__(self) -> Iterator[TransitionBatch]:
+        own = TransitionBatch._fields[:-1]
+        columns = self._copies((*own, *self._transitions.batch(slice(0, 1)).columns))
+        size = (512, self._batch_size)
+        while True:
+            for rows in torch.randint(len(self._transitions), size).to(self._transitions.device):
+                batch = {name: column.index_select(0, rows) for name, column in columns.items()}
+                values = [batch.pop(name) for name in own]
+                yield TransitionBatch._make([*values, batch])
+
+    def _copies(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+        return {name: self._transitions.column(name).contiguous() for name in names}

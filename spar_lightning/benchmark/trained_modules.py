@@ -1,0 +1,164 @@
+"""Contenders of this project: modules under Lightning's Trainer, with the loggers and callbacks of a default run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from typing_extensions import override
+
+from spar_lightning.benchmark.gate import Gate, Loop
+from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
+from spar_lightning.benchmark.stopwatch import Watched
+from spar_lightning.benchmark.synthetic import SyntheticData
+from spar_lightning.callbacks import (
+    FiniteLossGuard,
+    ResidualMonitor,
+    ResumableCheckpoint,
+    RolloutEvaluation,
+    StageProgressBar,
+)
+from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
+from spar_lightning.modules.averages import MovingAverage
+
+STEPS = 10_000_000
+"""Training steps that no benchmark reaches."""
+
+_METHODS = {
+    "_step": None,  # of the optimizer that its first argument names: backward pass, clipping, learning rate
+    "critic_loss": "critic",
+    "actor_loss": "actor",
+    "fit_loss": "manifold",
+    "_update_critic": "critic",
+    "_update_actor": "actor",
+    "_update_manifold": "manifold",
+    "_metrics": "logging",
+    "_write": "logging",
+    "log": "logging",
+}
+_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+
+
+def train_module(setting: Setting, gate: Gate, folder: Path) -> None:
+    """Fit a module until the gate says that it is enough."""
+    data = SyntheticData(setting.transitions, setting.batch_size, setting.loader, setting.updates_per_batch)
+    data.setup("fit")
+    module = build_module(setting, data)
+    trainer = pl.Trainer(
+        accelerator=setting.accelerator,
+        devices=1,
+        precision=setting.precision,  # type: ignore[arg-type]
+        max_steps=STEPS * setting.updates_per_batch,
+        max_epochs=-1,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=100,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        logger=[TensorBoardLogger(folder, name="", version=""), CSVLogger(folder, name="", version="csv")],
+        callbacks=[*_callbacks(module, folder), GateCallback(gate)],
+    )
+    trainer.fit(module, datamodule=data)
+
+
+def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
+    """The module that a contender's name stands for, untrained."""
+    hidden_dims = (setting.hidden_dim, setting.hidden_dim)
+    base = BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
+    if setting.contender == "bc":
+        return base
+    arguments: dict[str, Any] = {"hidden_dims": hidden_dims}
+    if setting.compile:
+        arguments["compile"] = True
+    if setting.contender == "td3_bc":
+        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, **arguments)
+    base.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
+    warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
+    target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
+    return SPARModule(base, critic_target=target, warmup_steps=warmup, num_critics=setting.num_critics, **arguments)
+
+
+def _callbacks(module: pl.LightningModule, folder: Path) -> list[pl.Callback]:
+    """Those of a default run; the simulator is not opened, and nothing is printed at the end."""
+    stage: list[pl.Callback] = [ResumableCheckpoint(str(folder / "checkpoints")), StageProgressBar()]
+    if isinstance(module, BCModule):
+        return [FiniteLossGuard(), *stage]
+    return [FiniteLossGuard(), RolloutEvaluation(num_episodes=0, final_episodes=0), ResidualMonitor(), *stage]
+
+
+class GateCallback(pl.Callback):
+    """Leads Lightning's loop through a gate.
+
+    Args:
+        gate: told after every training step how many updates there were.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the loop."""
+        sweep, every = None, 1
+        if isinstance(pl_module, SPARModule) and pl_module.hparams["critic_target"] == "returns":
+            sweep, every = _sweep(pl_module), pl_module._refresh_every
+            pl_module._refresh_every = STEPS * STEPS  # measured by itself rather than by chance in one window of many
+        self._gate.meet(Loop(pl_module.device, lambda: list(_watched(trainer, pl_module)), sweep, every))
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
+    ) -> None:
+        """Pass, or end the training."""
+        if not self._gate.passed(trainer.global_step):
+            trainer.should_stop = True
+
+
+def _sweep(module: SPARModule) -> Any:
+    def sweep() -> None:
+        module.sweep_value.load_state_dict(module.value.state_dict())
+        module.num_sweeps += 1
+        with torch.no_grad():
+            module._write_returns()
+
+    return sweep
+
+
+def _watched(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Watched]:
+    """Where the time of Lightning's loop goes."""
+    loop, data = trainer.fit_loop, trainer.datamodule  # type: ignore[attr-defined]
+    assert loop._combined_loader is not None
+    yield Watched(cast(Any, loop._combined_loader._iterator).iterators, 0, "data")
+    yield Watched(data, "transfer_batch_to_device", "data")
+    yield Watched(data.transitions, "batches", "data")  # of several updates, gathered in the step
+    for name, part in _METHODS.items():
+        yield Watched(module, name, part)
+    automatic = module.automatic_optimization  # Lightning then calls the backward pass, not the module
+    yield Watched(module, "training_step", "actor" if automatic else "step")
+    if automatic:
+        yield Watched(trainer.strategy, "backward", "actor")
+    yield Watched(MovingAverage, "update", "targets")
+    for optimizer in trainer.optimizers:
+        yield Watched(optimizer, "step", "optimizer")
+        yield Watched(optimizer, "zero_grad", "optimizer")
+    for config in trainer.lr_scheduler_configs:
+        yield Watched(config.scheduler, "step", "optimizer")
+    yield from _watched_logging(trainer)
+
+
+def _watched_logging(trainer: pl.Trainer) -> Iterator[Watched]:
+    for logger in trainer.loggers:
+        yield Watched(logger, "log_metrics", "logging")
+        yield Watched(logger, "save", "logging")
+    yield Watched(trainer._logger_connector, "update_train_step_metrics", "logging")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in _HOOKS:
+            if not isinstance(callback, GateCallback) and getattr(type(callback), hook) is not getattr(
+                pl.Callback, hook
+            ):
+                yield Watched(callback, hook, "logging")
