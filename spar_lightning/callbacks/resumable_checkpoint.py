@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
@@ -56,6 +60,7 @@ class ResumableCheckpoint(ModelCheckpoint):
         )
         self._chooses_monitor = monitor is None
         self._random_states: list[dict[str, Any]] | None = None
+        self._copies_last = False
 
     @property
     @override
@@ -87,8 +92,7 @@ class ResumableCheckpoint(ModelCheckpoint):
         """Save the last update, whether a validation falls on it or not."""
         # Here rather than at the end of training: there the epoch counts as over, and a longer run that resumes from
         # it would start the data anew. A validation at this step saves once more, with its result.
-        is_last = 0 < trainer.max_steps <= trainer.global_step or trainer.should_stop
-        if is_last and self._may_save(trainer):
+        if is_last_update(trainer) and self._may_save(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     @override
@@ -112,6 +116,39 @@ class ResumableCheckpoint(ModelCheckpoint):
         if self._may_save(trainer) and self._last_global_step_saved != trainer.global_step:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
+    def save_late(self, trainer: pl.Trainer, step: int, metrics: dict[str, float]) -> None:
+        """Keep the last checkpoint as the best too, if the metrics of its update, which come only now, say so.
+
+        Args:
+            trainer: of the run, which may be some updates further.
+            step: the update that was measured; the last checkpoint is its, as long as no later one was saved.
+            metrics: by name.
+        """
+        if self.monitor not in metrics or not self._may_save(trainer):
+            return
+        found = {name: torch.tensor(value) for name, value in metrics.items()}
+        if not self.check_monitor_top_k(trainer, found[self.monitor]):
+            return
+        if _updates_of(self.last_model_path) != step:
+            rank_zero_warn(
+                f"update {step} is among the best, but its checkpoint is not the last one here: it is not kept"
+            )
+            return
+        self._copies_last = True
+        try:
+            self._save_topk_checkpoint(
+                trainer, self._monitor_candidates(trainer) | found | {"step": torch.tensor(step)}
+            )
+        finally:
+            self._copies_last = False
+
+    @override
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        if self._copies_last:
+            shutil.copyfile(self.last_model_path, filepath)
+        else:
+            super()._save_checkpoint(trainer, filepath)
+
     @override
     def state_dict(self) -> dict[str, Any]:
         """ModelCheckpoint's state, and every rank's random numbers."""
@@ -130,3 +167,14 @@ class ResumableCheckpoint(ModelCheckpoint):
             and not trainer.sanity_checking
             and not getattr(trainer, "fast_dev_run", False)
         )
+
+
+def is_last_update(trainer: pl.Trainer) -> bool:
+    """Whether training ends with the update that was just made."""
+    return 0 < trainer.max_steps <= trainer.global_step or trainer.should_stop
+
+
+def _updates_of(path: str) -> int | None:
+    if not Path(path).is_file():
+        return None
+    return int(torch.load(path, map_location="cpu", mmap=True, weights_only=True)["global_step"])

@@ -12,8 +12,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
+from spar_lightning.callbacks.background_rollouts import (
+    BackgroundRollouts,
+    Unfinished,
+    refuse_several_processes,
+    report_late,
+)
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.results import (
     comparison_results,
@@ -23,8 +30,9 @@ from spar_lightning.callbacks.results import (
     run_folder,
     write_json,
 )
-from spar_lightning.callbacks.simulator import simulated_data
-from spar_lightning.evaluation import Comparison, PolicyEvaluator
+from spar_lightning.callbacks.resumable_checkpoint import is_last_update
+from spar_lightning.callbacks.simulator import environment_maker, simulated_data
+from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
 from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
 
 
@@ -37,14 +45,28 @@ class RolloutEvaluation(pl.Callback):
     folder. No random number of the training changes. Where the simulator cannot be had, training goes on without
     scores.
 
+    With `background`, the evaluations during training run in one other process on the CPU, while training goes on;
+    each is logged at the update of its policy when its result is there, and `ResumableCheckpoint` keeps the best one
+    all the same. Where one still runs when the next is due, training waits for it; so it does at its end, before the
+    final evaluation. Numbers are those of the foreground where training is on the CPU too: threads and matmul precision
+    are the same in both processes. There the module is rebuilt, as `type(module)(**module.hparams)`. Early stopping and
+    other checkpoints cannot monitor `rollout/...` then: the metric is not there yet when they look.
+
     Args:
         num_episodes: episodes of an evaluation during training, and of a validation outside of it;
             0 switches evaluation off during training.
         final_episodes: episodes of the evaluation after training, and of a test; 0 leaves both out.
         first_seed: seed of the first episode; the others count up from it, so that all policies meet the same starts.
+        background: evaluate in another process during training, which must be one process itself.
     """
 
-    def __init__(self, num_episodes: int = 10, final_episodes: int = 20, first_seed: int = 10_000) -> None:
+    def __init__(
+        self,
+        num_episodes: int = 10,
+        final_episodes: int = 20,
+        first_seed: int = 10_000,
+        background: bool = False,
+    ) -> None:
         if min(num_episodes, final_episodes) < 0:
             raise UserError(
                 f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 or more of each, "
@@ -53,9 +75,11 @@ class RolloutEvaluation(pl.Callback):
         self.num_episodes = num_episodes
         self.final_episodes = final_episodes
         self.first_seed = first_seed
+        self.background = background
         self.unavailable: str | None = None
         self._evaluator: PolicyEvaluator | None = None
         self._environment_id: str | None = None
+        self._rollouts: BackgroundRollouts | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -63,6 +87,7 @@ class RolloutEvaluation(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self.final: dict[str, Any] = {}
         self.document: dict[str, Any] | None = None
+        self._unfinished_state: dict[str, Any] | None = None  # of a checkpoint
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -70,7 +95,7 @@ class RolloutEvaluation(pl.Callback):
 
         Raises:
             EnvironmentUnavailableError: outside of training, if it cannot be had.
-            UserError: if the module is no policy.
+            UserError: if the module is no policy, or `background` does not go with the trainer or its data.
         """
         if not isinstance(pl_module, Policy):
             raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
@@ -81,6 +106,11 @@ class RolloutEvaluation(pl.Callback):
             return
         try:
             self._open(trainer)
+            if stage == "fit" and self.background and self.num_episodes:
+                refuse_several_processes(trainer)
+                self._rollouts = BackgroundRollouts(
+                    environment_maker(trainer), simulated_data(trainer).reference_scores
+                )
         except EnvironmentUnavailableError as error:
             if stage != "fit":
                 raise
@@ -104,13 +134,43 @@ class RolloutEvaluation(pl.Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and again what a checkpoint says was under way."""
         self.clock.start()
+        state, self._unfinished_state = self._unfinished_state, None
+        if state is None or self._evaluator is None:
+            return
+        evaluation = Unfinished.from_state(state, type(pl_module))
+        if self._rollouts is not None:
+            self._begin(trainer, evaluation)
+            return
+        with self.clock.evaluation(), isolate_rng():
+            comparison = evaluate_snapshot(
+                self._evaluator, evaluation.snapshot, self._seeds(trainer, self.num_episodes)
+            )
+        self._take(trainer, evaluation, comparison)
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
+    ) -> None:
+        """Take a result that came from the background; at the last update wait, while its checkpoint is the last."""
+        if self._rollouts is None or self._rollouts.unfinished is None:
+            return
+        if self._rollouts.is_ready or is_last_update(trainer):
+            self._finish(trainer)
+            row = self.history[-1]
+            # Not under its own name, which a monitor would take for the score of the policy as it is now.
+            name = "return" if row["score"] is None else "score"
+            pl_module.log(name, row[name], prog_bar=True, logger=False)
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `num_episodes` seeds, here so that checkpoints and early stopping see the result."""
         if self._evaluator is None or not self.num_episodes or trainer.sanity_checking:
+            return
+        if self._rollouts is not None:
+            self._finish(trainer)
+            self._begin(trainer, Unfinished.take(trainer, pl_module))
             return
         comparison = self._evaluate(trainer, pl_module, self.num_episodes)
         self._log(pl_module, comparison)
@@ -129,7 +189,8 @@ class RolloutEvaluation(pl.Callback):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Evaluate the last policy on `final_episodes` seeds."""
+        """Evaluate the last policy on `final_episodes` seeds, after all others."""
+        self._finish(trainer)
         if self._evaluator is not None and self.final_episodes:
             comparison = self._evaluate(trainer, pl_module, self.final_episodes)
             self.final = comparison_results(comparison)
@@ -161,6 +222,7 @@ class RolloutEvaluation(pl.Callback):
             "environment_id": self._environment_id,
             "references": self._evaluator.state_dict() if self._evaluator is not None else {},
             "history": [dict(row) for row in self.history],
+            "unfinished": self._rollouts.state() if self._rollouts is not None else None,
             "clock": self.clock.state_dict(),
         }
 
@@ -169,17 +231,39 @@ class RolloutEvaluation(pl.Callback):
         """Go on from a checkpoint; episodes of another environment are forgotten."""
         self.history = [dict(row) for row in state_dict["history"]]
         self.clock.load_state_dict(state_dict["clock"])
+        self._unfinished_state = state_dict.get("unfinished")
         if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
             self._evaluator.load_state_dict(state_dict["references"])
 
     def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_episodes: int) -> Comparison:
         assert self._evaluator is not None
         assert isinstance(pl_module, Policy)
-        count = 1 if getattr(trainer, "fast_dev_run", False) else num_episodes
         references = pl_module.reference_policies() if isinstance(pl_module, HasReferencePolicies) else {}
-        seeds = range(self.first_seed, self.first_seed + count)
+        seeds = self._seeds(trainer, num_episodes)
         with self.clock.evaluation(), isolate_rng(), torch.no_grad(), _eval_mode(pl_module):
             return self._evaluator.evaluate(pl_module, references, seeds)
+
+    def _seeds(self, trainer: pl.Trainer, num_episodes: int) -> range:
+        count = 1 if getattr(trainer, "fast_dev_run", False) else num_episodes
+        return range(self.first_seed, self.first_seed + count)
+
+    def _begin(self, trainer: pl.Trainer, evaluation: Unfinished) -> None:
+        assert self._rollouts is not None
+        assert self._evaluator is not None
+        self._rollouts.begin(evaluation, self._seeds(trainer, self.num_episodes), self._evaluator.state_dict())
+
+    def _finish(self, trainer: pl.Trainer) -> None:
+        if self._rollouts is None or self._rollouts.unfinished is None:
+            return
+        assert self._evaluator is not None
+        with self.clock.evaluation():  # what training waits, not what the other process takes
+            evaluation, comparison, known = self._rollouts.finish()
+        self._evaluator.load_state_dict(known)
+        self._take(trainer, evaluation, comparison)
+
+    def _take(self, trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
+        self.history.append(history_row(evaluation.step, comparison))
+        report_late(trainer, evaluation, comparison)
 
     def _log(self, pl_module: pl.LightningModule, comparison: Comparison) -> None:
         headline = "rollout/return" if comparison.policy.score is None else "rollout/normalized_score"
@@ -187,6 +271,9 @@ class RolloutEvaluation(pl.Callback):
             pl_module.log(name, value, prog_bar=name == headline, sync_dist=True)
 
     def _close(self) -> None:
+        if self._rollouts is not None:
+            self._rollouts.close()
+            self._rollouts = None
         if self._evaluator is not None:
             self._evaluator.close()
 
@@ -197,7 +284,7 @@ def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
     score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
     for logger in trainer.loggers:
         extra = {"hp_metric": score} if isinstance(logger, TensorBoardLogger) else {}
-        logger.log_metrics(metrics | extra, step=trainer.fit_loop.total_batch_idx)
+        logger.log_metrics(metrics | extra, step=trainer.global_step - 1)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import lightning.pytorch as pl
 
-from spar_lightning.types import EnvironmentUnavailableError
+from spar_lightning.types import EnvironmentUnavailableError, UserError
 
 
 @runtime_checkable
@@ -29,6 +30,31 @@ class SimulatedData(Protocol):
     def make_environment(self) -> gym.Env[Any, Any]:
         """Make one environment, or raise EnvironmentUnavailableError."""
         ...
+
+
+@runtime_checkable
+class SendsSimulator(Protocol):
+    """A data set whose simulator can be made in another process."""
+
+    def environment_maker(self) -> Callable[[], gym.Env[Any, Any]]:
+        """What makes one environment: small, and it can be pickled."""
+        ...
+
+
+def environment_maker(trainer: pl.Trainer) -> Callable[[], gym.Env[Any, Any]]:
+    """What makes the environment of the trainer's data in another process.
+
+    Raises:
+        UserError: if the data module cannot give it.
+        EnvironmentUnavailableError: if there is no environment.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, SendsSimulator):
+        raise UserError(
+            f"the trainer's data module is {type(datamodule).__name__}, expected one with `environment_maker` for an "
+            "evaluation in the background: switch that off"
+        )
+    return datamodule.environment_maker()
 
 
 def simulated_data(trainer: pl.Trainer) -> SimulatedData:

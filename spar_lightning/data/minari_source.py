@@ -21,6 +21,8 @@ from spar_lightning.data.recipes import BUNDLED_DATASETS, did_you_mean
 from spar_lightning.data.reference_scores import reference_scores_for
 from spar_lightning.types import DataError
 
+_EPISODES = 100  # read while the file is open; HDF5 keeps some 50 kB of each until it is closed
+
 
 def open_minari(name: str) -> OfflineDataset:
     """Open a local Minari data set with flat continuous observations and actions, reading metadata only.
@@ -140,8 +142,9 @@ def _reference_scores(name: str, stored: MinariDataset) -> tuple[float, float] |
 
 def _read(name: str, stored: MinariDataset, observation_dim: int, action_dim: int) -> Iterator[Episode]:
     try:
-        for episode in stored.iterate_episodes():
-            yield _episode(name, episode, observation_dim, action_dim)
+        for start in range(0, len(stored.episode_indices), _EPISODES):
+            for episode in stored.iterate_episodes(stored.episode_indices[start : start + _EPISODES]):
+                yield _episode(name, episode, observation_dim, action_dim)
     except DataError:
         raise
     except (OSError, KeyError, RuntimeError, AssertionError, ValueError, TypeError) as error:

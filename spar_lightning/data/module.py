@@ -199,7 +199,7 @@ class OfflineDataModule(pl.LightningDataModule):
         )
         low, high = self.statistics.action_low, self.statistics.action_high
         actions = self.transitions.actions.cpu()
-        outside = ((actions < low) | (actions > high)).float().mean().item()
+        outside = torch.count_nonzero((actions < low) | (actions > high)).item() / actions.numel()
         if outside > 0:
             rank_zero_warn(
                 f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "

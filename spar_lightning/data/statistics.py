@@ -65,6 +65,11 @@ def _check_bounds(low: Tensor, high: Tensor) -> None:
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (K,) in float64; two passes, since a difference of large squares loses digits."""
     chunks = torch.split(values, _CHUNK)
-    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / len(values)
-    squares = torch.stack([(chunk.double() - mean).square().sum(0) for chunk in chunks]).sum(0)
-    return mean, (squares / len(values)).sqrt()
+    # Into one tensor: small results kept between large intermediate ones would fragment the heap.
+    sums = values.new_empty(len(chunks), values.shape[1], dtype=torch.float64)
+    for place, chunk in zip(sums, chunks, strict=True):
+        torch.sum(chunk.double(), 0, out=place)
+    mean = sums.sum(0) / len(values)
+    for place, chunk in zip(sums, chunks, strict=True):
+        torch.sum((chunk.double() - mean).square_(), 0, out=place)
+    return mean, (sums.sum(0) / len(values)).sqrt()

@@ -13,6 +13,8 @@ from spar_lightning.data.dataset import Episode
 from spar_lightning.types import DataError, TransitionBatch
 
 _BASE_COLUMNS = ("observations", "actions", "rewards", "next_observations", "terminations")
+_CHUNK = 65_536  # rows moved at once
+_MOST_EXPECTED = 2**24  # rows; what a file says of itself may be far off
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -23,34 +25,41 @@ class Transitions:
     are views of the packed tensor: ask again after `set_column` has added a column.
 
     Args:
-        packed: (N, D) float32, the columns side by side in the order of `widths`.
+        packed: (N, D) float32, the columns side by side in the order of `widths`; what is left of D at the end is room
+            for columns to come, which would otherwise cost a second copy of everything.
         widths: columns by name, in order: K for (N, K), None for (N,). The first are those of `TransitionBatch`.
         episode_ends: (N,) bool, set at the last transition of each episode.
     """
 
     def __init__(self, packed: Tensor, widths: dict[str, int | None], episode_ends: Tensor) -> None:
         self.episode_ends = episode_ends
+        self.version = 0  # changes with the contents, so that whoever holds a copy knows
         self._lay_out(packed, widths)
 
     def _lay_out(self, packed: Tensor, widths: dict[str, int | None]) -> None:
         self._packed = packed
         self._widths = dict(widths)
         self._splits = [1 if width is None else width for width in widths.values()]
+        self._room = packed.shape[1] - sum(self._splits)
         self._extra = tuple(name for name in widths if name not in _BASE_COLUMNS)
 
     @classmethod
-    def from_episodes(cls, episodes: Iterable[Episode]) -> Transitions:
-        """Pack episodes in the order given.
+    def from_episodes(cls, episodes: Iterable[Episode], num_transitions: int = 0) -> Transitions:
+        """Pack episodes in the order given, with room for one more action and one more number in each row.
 
         Where an episode lacks its last next observation, its last transition is dropped and the episode ends at the
         one before, unless it is a termination: that transition is never bootstrapped from, so it stays, with its own
         observation in the place of the next.
 
+        Args:
+            episodes: read one by one, so that they need not be in memory together.
+            num_transitions: how many there will be, if known: saves copies, and may be wrong.
+
         Raises:
             DataError: there is no transition, lengths or widths disagree, or a value is NaN or infinite.
         """
         widths: dict[str, int | None] = {}
-        rows: list[FloatArray] = []
+        rows, lengths = _Rows(num_transitions), list[int]()
         for number, episode in enumerate(episodes):
             columns = _columns(episode, number)
             if len(columns["rewards"]) == 0:
@@ -59,12 +68,13 @@ class Transitions:
             widths = widths or found
             if found != widths:
                 raise DataError(f"Episode {number} has columns of widths {found}, those before it have {widths}.")
-            rows.append(np.column_stack(list(columns.values())).astype(np.float32, copy=False))
-        if not rows:
+            rows.append(list(columns.values()), room=columns["actions"].shape[1] + 1)
+            lengths.append(len(columns["rewards"]))
+        if not lengths:
             raise DataError("The data set holds no transition; expected at least one: was its recording interrupted?")
-        ends = torch.zeros(sum(map(len, rows)), dtype=torch.bool)
-        ends[np.cumsum([len(packed) for packed in rows]) - 1] = True
-        return cls(torch.from_numpy(np.concatenate(rows)), widths, ends)
+        ends = torch.zeros(sum(lengths), dtype=torch.bool)
+        ends[np.cumsum(lengths) - 1] = True
+        return cls(torch.from_numpy(rows.filled()), widths, ends)
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -120,19 +130,34 @@ class Transitions:
         """
         if values.ndim not in (1, 2) or len(values) != len(self):
             raise DataError(f"`{name}` has shape {tuple(values.shape)}, expected ({len(self)},) or ({len(self)}, K).")
+        self.version += 1
         if name in self._widths:
             column = self.column(name)
             if column.shape != values.shape:
                 raise DataError(f"`{name}` has shape {tuple(values.shape)}, the column has {tuple(column.shape)}.")
             column.copy_(values)
             return
-        packed = torch.cat([self._packed, values.reshape(len(self), -1).to(self._packed)], dim=1)
-        widths = {**self._widths, name: None if values.ndim == 1 else values.shape[1]}
-        self._lay_out(packed, widths)
+        width, used = values[:1].numel(), sum(self._splits)
+        packed = self._packed
+        if width <= self._room:
+            packed[:, used : used + width] = values.reshape(-1, width)
+        else:
+            packed = torch.cat([packed[:, :used], values.reshape(-1, width).to(packed)], dim=1)
+        self._lay_out(packed, {**self._widths, name: None if values.ndim == 1 else width})
 
     def batch(self, indices: Tensor | slice) -> TransitionBatch:
         """The transitions at `indices` (B,) int64, or a slice of them."""
         rows = self._packed[indices] if isinstance(indices, slice) else self._packed.index_select(0, indices)
+        return self._batch(rows)
+
+    def batches(self, indices: Tensor) -> list[TransitionBatch]:
+        """The transitions at `indices` (K, B) int64 as K batches, views of one gather."""
+        rows = self._packed.index_select(0, indices.flatten())
+        return [self._batch(part) for part in torch.split(rows, indices.shape[1])]
+
+    def _batch(self, rows: Tensor) -> TransitionBatch:
+        if self._room:
+            rows = rows[:, : -self._room]
         observations, actions, rewards, next_observations, terminations, *extra = torch.split(rows, self._splits, 1)
         columns = {
             name: values.squeeze(1) if self._widths[name] is None else values
@@ -144,11 +169,24 @@ class Transitions:
 
     def select_episodes(self, episodes: Sequence[int]) -> Transitions:
         """A copy that holds only the episodes of these numbers, still in time order."""
+        rows = self._rows_of(episodes)
+        return Transitions(self._packed[rows], self._widths, self.episode_ends[rows])
+
+    def remove_episodes(self, episodes: Sequence[int]) -> None:
+        """Drop the episodes of these numbers, without a copy: the others move up, still in time order."""
+        (rows,) = torch.where(~self._rows_of(episodes))
+        for start in range(0, len(rows), _CHUNK):
+            chosen = rows[start : start + _CHUNK]
+            self._packed[start : start + len(chosen)] = self._packed[chosen]  # from this place or further down
+        self.episode_ends = self.episode_ends[rows]
+        self.version += 1
+        self._lay_out(self._packed[: len(rows)], self._widths)
+
+    def _rows_of(self, episodes: Sequence[int]) -> Tensor:
         keep = torch.zeros(self.num_episodes, dtype=torch.bool, device=self.device)
         keep[list(episodes)] = True
         ends = self.episode_ends.long()
-        rows = keep[ends.cumsum(0) - ends]
-        return Transitions(self._packed[rows], self._widths, self.episode_ends[rows])
+        return keep[ends.cumsum(0) - ends]
 
     def to(self, device: torch.device | str) -> Transitions:
         """The same transitions on `device`; itself if it is there."""
@@ -158,6 +196,39 @@ class Transitions:
 
     def _offset(self, name: str) -> int:
         return sum(self._splits[: list(self._widths).index(name)])
+
+
+class _Rows:
+    """An array that grows by whole rows, filled in place.
+
+    Args:
+        expected: number of rows for which it is made at first.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._capacity = min(max(expected, 1), _MOST_EXPECTED)
+        self._array: FloatArray = np.empty((0, 0), dtype=np.float32)
+        self._count = 0
+
+    def append(self, columns: list[FloatArray], room: int) -> None:
+        """Add columns (T,) or (T, K), side by side, and `room` empty ones."""
+        blocks = [values.reshape(len(values), -1) for values in columns]
+        needed, width = self._count + len(blocks[0]), sum(block.shape[1] for block in blocks) + room
+        if needed > len(self._array):
+            self._capacity = max(needed, self._capacity if self._count == 0 else 2 * self._capacity)
+            array = np.empty((self._capacity, width), dtype=np.float32)
+            if self._count:
+                array[: self._count] = self.filled()
+            self._array = array
+        start = 0
+        for block in blocks:
+            self._array[self._count : needed, start : start + block.shape[1]] = block
+            start += block.shape[1]
+        self._count = needed
+
+    def filled(self) -> FloatArray:
+        """The rows so far, as a view."""
+        return self._array[: self._count]
 
 
 def _columns(episode: Episode, number: int) -> dict[str, FloatArray]:

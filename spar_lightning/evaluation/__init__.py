@@ -1,5 +1,6 @@
 """Evaluation in simulators: rollouts, scores, paired comparison, and drift from the data's manifold."""
 
+from spar_lightning.evaluation.background import BackgroundEvaluator, Snapshot, evaluate_snapshot
 from spar_lightning.evaluation.comparison import Comparison, Improvement, PolicyEvaluator, Scores
 from spar_lightning.evaluation.drift import normal_drift
 from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement, ResidualStatistics
@@ -7,6 +8,7 @@ from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, rollout
 from spar_lightning.evaluation.scores import normalized_score
 
 __all__ = [
+    "BackgroundEvaluator",
     "Comparison",
     "EpisodeRunner",
     "EpisodeScores",
@@ -16,6 +18,8 @@ __all__ = [
     "ResidualStatistics",
     "Rollouts",
     "Scores",
+    "Snapshot",
+    "evaluate_snapshot",
     "normal_drift",
     "normalized_score",
     "rollout",

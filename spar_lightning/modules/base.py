@@ -20,18 +20,23 @@ CHUNK = 8192
 """Rows a forward pass; fixed, so that a resumed run computes the same bits."""
 
 
-def check_dimensions(base: pl.LightningModule, datamodule: OfflineDataModule) -> None:
+def check_dimensions(module: pl.LightningModule, datamodule: OfflineDataModule, role: str = "the policy") -> None:
     """Refuse a data set of another shape.
 
+    Args:
+        module: built for `observation_dim` and `action_dim`.
+        datamodule: the data set.
+        role: what the module is to the user.
+
     Raises:
-        CheckpointError: if the base was built for other observation or action sizes.
+        CheckpointError: if the module was built for other observation or action sizes.
     """
     for kind in ("observation", "action"):
-        found, expected = getattr(datamodule, f"{kind}_dim"), getattr(base, f"{kind}_dim")
+        found, expected = getattr(datamodule, f"{kind}_dim"), getattr(module, f"{kind}_dim")
         if found != expected:
             raise CheckpointError(
-                f"{kind}s of data set '{datamodule.name}' have {found} dimensions, the base policy expects {expected}: "
-                "was it trained on another environment? Choose the data set it was trained on, or train a new base."
+                f"{kind}s of data set '{datamodule.name}' have {found} dimensions, {role} expects {expected}: "
+                "was it trained on another environment? Choose the data set it was trained on, or train a new one."
             )
 
 
@@ -66,7 +71,11 @@ def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], 
     if bootstrap:
         columns["next_base_actions"] = transitions.next_observations
     for name, observations in columns.items():
-        transitions.set_column(name, torch.cat([base_actions(chunk) for chunk in torch.split(observations, CHUNK)]))
+        # Into one tensor: small results kept between large intermediate ones would fragment the heap, to gigabytes.
+        actions = torch.empty_like(transitions.actions)
+        for place, chunk in zip(torch.split(actions, CHUNK), torch.split(observations, CHUNK), strict=True):
+            place.copy_(base_actions(chunk))
+        transitions.set_column(name, actions)
 
 
 def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> Tensor:
@@ -75,7 +84,10 @@ def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> T
     It is not less than `floor` times the actions' own, so that a base that has memorised few demonstrations leaves a
     manifold to move on.
     """
-    actions = base.normalizer.scale(transitions.actions).double()
-    residuals = actions - transitions.column("base_actions").double()
-    spread = torch.maximum(residuals.std(dim=0, correction=0), floor * actions.std(dim=0, correction=0))
-    return spread.clamp(min=MIN_SPREAD).float()  # an action dimension may be constant
+    scaled, spreads = base.normalizer.scale(transitions.actions), []
+    # One dimension after the other: copies of all in float64 would be the peak of a run's memory.
+    for column, base_column in zip(scaled.unbind(1), transitions.column("base_actions").unbind(1), strict=True):
+        actions = column.double()
+        residuals = actions - base_column.double()
+        spreads.append(torch.maximum(residuals.std(correction=0), floor * actions.std(correction=0)))
+    return torch.stack(spreads).clamp(min=MIN_SPREAD).float()  # an action dimension may be constant

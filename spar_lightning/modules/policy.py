@@ -21,7 +21,6 @@ class ActsOnArrays:
     def _policy_device(self) -> torch.device:
         raise NotImplementedError
 
-    @torch.no_grad()
     def act(self, observations: Array) -> Array:
         """The policy's action, deterministic; normalization and clipping are inside.
 
@@ -35,17 +34,21 @@ class ActsOnArrays:
             UserError: if the last dimension is not the one that the policy was built for.
         """
         if isinstance(observations, np.ndarray):
-            observations = _as_floats(observations)
+            # Rollouts call with arrays, at every step: in inference mode each operation costs less. A caller's tensors
+            # may go on into a graph, which inference tensors must not.
+            with torch.inference_mode():
+                return self._act(torch.from_numpy(_as_floats(observations))).cpu().numpy()
+        with torch.no_grad():
+            return self._act(observations)
+
+    def _act(self, observations: Tensor) -> Tensor:
         if observations.ndim not in (1, 2) or observations.shape[-1] != self.observation_dim:
             raise UserError(
                 f"`observations` has shape {tuple(observations.shape)}, the policy expects (*, {self.observation_dim}):"
                 " was it trained on another environment?"
             )
-        batch = torch.as_tensor(observations)
-        batch = batch.to(self._policy_device(), torch.float32).reshape(-1, self.observation_dim)
-        actions = self._select_actions(batch)
-        actions = actions.reshape(*observations.shape[:-1], actions.shape[-1])
-        return actions.cpu().numpy() if isinstance(observations, np.ndarray) else actions
+        batch = observations.to(self._policy_device(), torch.float32)
+        return self._select_actions(batch) if batch.ndim == 2 else self._select_actions(batch.unsqueeze(0))[0]
 
 
 def _as_floats(observations: np.ndarray) -> np.ndarray:

@@ -132,3 +132,37 @@ def test_moving_where_it_is_costs_nothing(make_episode: MakeEpisode) -> None:
     assert transitions.to("cpu") is transitions
     moved = transitions.to("meta")
     assert moved.device.type == moved.episode_ends.device.type == "meta"
+
+
+@pytest.mark.parametrize("stated", [-1, 0, 3, 8, 1000, 10**18])
+def test_the_number_of_transitions_may_be_wrong(make_episode: MakeEpisode, stated: int) -> None:
+    episodes = [make_episode(2, True, start) for start in (0.0, 10.0, 20.0, 30.0)]
+    transitions = Transitions.from_episodes(episodes, stated)
+    assert transitions.observations[:, 0].tolist() == [0, 1, 10, 11, 20, 21, 30, 31]
+    assert transitions.rewards.tolist() == [0, 10, 100, 110, 200, 210, 300, 310]
+    assert transitions.num_episodes == 4
+
+
+def test_removed_episodes_leave_the_others_in_time_order(make_episode: MakeEpisode) -> None:
+    transitions = Transitions.from_episodes([make_episode(2, True, start) for start in (0.0, 10.0, 20.0, 30.0)])
+    transitions.set_column("returns", torch.arange(8.0))
+    memory = transitions.observations.data_ptr()
+    transitions.remove_episodes([0, 2])
+    assert transitions.observations[:, 0].tolist() == [10, 11, 30, 31]
+    assert transitions.column("returns").tolist() == [2, 3, 6, 7]
+    assert transitions.episode_ends.tolist() == [False, True, False, True]
+    assert len(transitions.batch(torch.tensor([3])).columns) == 1
+    assert transitions.observations.data_ptr() == memory
+
+
+def test_columns_beyond_the_room_are_added_all_the_same(make_episode: MakeEpisode) -> None:
+    transitions = Transitions.from_episodes([make_episode(3, True)])
+    memory = transitions.observations.data_ptr()
+    transitions.set_column("base_actions", transitions.actions)
+    transitions.set_column("returns", torch.arange(3.0))
+    assert transitions.observations.data_ptr() == memory
+    transitions.set_column("next_base_actions", -transitions.actions)
+    batch = transitions.batch(slice(0, 3))
+    assert torch.equal(batch.columns["base_actions"], batch.actions)
+    assert batch.columns["returns"].tolist() == [0, 1, 2]
+    assert torch.equal(batch.columns["next_base_actions"], -batch.actions)

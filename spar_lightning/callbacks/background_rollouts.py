@@ -1,0 +1,105 @@
+"""Evaluations that are under way in another process, each with the update that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+
+from spar_lightning.callbacks.results import rollout_metrics
+from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
+from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
+from spar_lightning.evaluation.rollout import Environment
+from spar_lightning.types import UserError
+
+
+class Unfinished(NamedTuple):
+    """An evaluation without a result yet."""
+
+    step: int  # updates when the snapshot was taken
+    log_step: int  # on the loggers' axis
+    snapshot: Snapshot
+
+    @classmethod
+    def take(cls, trainer: pl.Trainer, module: pl.LightningModule) -> Unfinished:
+        """Of the policy as it is now, in a validation."""
+        # Where Lightning itself logs what is logged in a validation.
+        log_step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        return cls(trainer.global_step, log_step, Snapshot.take(module, module.hparams))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], module_class: type[pl.LightningModule]) -> Unfinished:
+        """Read from a checkpoint."""
+        return cls(state["step"], state["log_step"], Snapshot(module_class, state["contents"].numpy().tobytes()))
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` takes, weights-only."""
+        contents = torch.frombuffer(bytearray(self.snapshot.contents), dtype=torch.uint8)
+        return {"step": self.step, "log_step": self.log_step, "contents": contents}
+
+
+class BackgroundRollouts:
+    """One process and at most one evaluation under way in it.
+
+    Args:
+        make_environment: makes one environment; it is sent to the process.
+        reference_scores: returns of a random and an expert policy, if there are any.
+    """
+
+    def __init__(
+        self, make_environment: Callable[[], Environment], reference_scores: tuple[float, float] | None
+    ) -> None:
+        self.evaluator = BackgroundEvaluator(make_environment, reference_scores)
+        self.unfinished: Unfinished | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a result to take; microseconds."""
+        return self.unfinished is not None and self.evaluator.is_ready()
+
+    def begin(self, evaluation: Unfinished, seeds: Sequence[int], known: dict[str, Any]) -> None:
+        """Start one, after the result of the one before was taken; `known` are the references' episodes."""
+        assert self.unfinished is None
+        self.unfinished = evaluation
+        self.evaluator.submit(evaluation.snapshot, seeds, known)
+
+    def finish(self) -> tuple[Unfinished, Comparison, dict[str, Any]]:
+        """Wait for the one under way; returns it, its result, and the references' episodes known by then."""
+        assert self.unfinished is not None
+        comparison, known = self.evaluator.result()
+        evaluation, self.unfinished = self.unfinished, None
+        return evaluation, comparison, known
+
+    def state(self) -> dict[str, Any] | None:
+        """The evaluation under way, for a checkpoint; None where there is none."""
+        return None if self.unfinished is None else self.unfinished.state()
+
+    def close(self) -> None:
+        """End the process."""
+        self.evaluator.close()
+
+
+def refuse_several_processes(trainer: pl.Trainer) -> None:
+    """See that there is one process that trains.
+
+    Raises:
+        UserError: if there are several.
+    """
+    if trainer.world_size > 1:
+        raise UserError(
+            f"background evaluation is on with {trainer.world_size} training processes, expected one: switch it off,"
+            " they then share the episodes"
+        )
+
+
+def report_late(trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
+    """Log a result at the update of its snapshot, and let the checkpoint of that update be the best if it is."""
+    # In single precision, as Lightning logs: the same digits as in the foreground.
+    metrics = {name: torch.tensor(value).item() for name, value in rollout_metrics(comparison).items()}
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, step=evaluation.log_step)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ResumableCheckpoint):
+            callback.save_late(trainer, evaluation.step, metrics)

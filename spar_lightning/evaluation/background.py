@@ -1,0 +1,160 @@
+"""Evaluation in another process, while training goes on in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from spar_lightning.evaluation.comparison import Comparison, PolicyEvaluator
+from spar_lightning.evaluation.rollout import Environment
+from spar_lightning.types import HasReferencePolicies, Policy, UserError
+
+Episodes = dict[str, Any]
+"""The references' known episodes: what `PolicyEvaluator.state_dict` gives."""
+
+
+class Snapshot(NamedTuple):
+    """A policy at one moment, as what it is rebuilt from: safe to keep while the policy goes on learning."""
+
+    module_class: type[nn.Module]
+    contents: bytes  # a weights-only file of hyper-parameters and weights
+
+    @classmethod
+    def take(cls, module: nn.Module, hyper_parameters: Mapping[str, Any]) -> Snapshot:
+        """Copy a module's weights; `type(module)(**hyper_parameters)` must give one of the same shape."""
+        file = io.BytesIO()
+        torch.save({"hyper_parameters": dict(hyper_parameters), "state_dict": module.state_dict()}, file)
+        return cls(type(module), file.getvalue())
+
+    def restore(self) -> nn.Module:
+        """The module, on the CPU and in eval mode; draws random numbers."""
+        contents = torch.load(io.BytesIO(self.contents), map_location="cpu", weights_only=True)
+        module = self.module_class(**contents["hyper_parameters"])
+        module.load_state_dict(contents["state_dict"])
+        return module.eval()
+
+
+def evaluate_snapshot(evaluator: PolicyEvaluator, snapshot: Snapshot, seeds: Sequence[int]) -> Comparison:
+    """Evaluate a policy and the references that it has; see `PolicyEvaluator.evaluate`."""
+    policy = snapshot.restore()
+    assert isinstance(policy, Policy)
+    references = policy.reference_policies() if isinstance(policy, HasReferencePolicies) else {}
+    with torch.no_grad():
+        return evaluator.evaluate(policy, references, seeds)
+
+
+class BackgroundEvaluator:
+    """Evaluates snapshots in one process of its own, one at a time; the process ends with this one, however it ends.
+
+    It is spawned, not forked, since torch has threads: it imports everything anew, which takes seconds that nobody
+    waits for, and a script that uses it needs `if __name__ == "__main__":`. It computes on the CPU, with as many
+    threads and in the same matmul precision as this process has now, so that it rounds alike.
+
+    Args:
+        make_environment: makes one environment; it is pickled, and must not carry a data set along.
+        reference_scores: returns of a random and an expert policy, if there are any.
+    """
+
+    def __init__(
+        self, make_environment: Callable[[], Environment], reference_scores: tuple[float, float] | None = None
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        arithmetic = torch.get_num_threads(), torch.get_float32_matmul_precision()
+        self.process = context.Process(
+            target=_serve, args=(theirs, make_environment, reference_scores, *arithmetic), daemon=True
+        )
+        self.process.start()
+        theirs.close()  # so that the end of the process is the end of the line
+
+    def submit(self, snapshot: Snapshot, seeds: Sequence[int], known: Episodes) -> None:
+        """Begin an evaluation; its `result` is to be had before the next.
+
+        Args:
+            snapshot: of the policy.
+            seeds: one episode each.
+            known: episodes that the references need not repeat.
+        """
+        # A snapshot is larger than a pipe, and the process may not be reading yet.
+        threading.Thread(target=self._send, args=((snapshot, list(seeds), known),), daemon=True).start()
+
+    def _send(self, job: tuple[Snapshot, list[int], Episodes]) -> None:
+        with contextlib.suppress(OSError):  # that the process has ended is told by `result`
+            self._connection.send(job)
+
+    def is_ready(self) -> bool:
+        """Whether `result` would not wait; microseconds."""
+        return self._connection.poll()
+
+    def result(self) -> tuple[Comparison, Episodes]:
+        """Wait for the evaluation that was submitted, and take it with the references' episodes known by then.
+
+        Raises:
+            UserError: if an action was not finite, or the process has ended.
+            RuntimeError: if anything else failed in the process; the message is its traceback.
+        """
+        try:
+            outcome = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._ended() from error
+        if isinstance(outcome, Exception):
+            raise outcome
+        comparison, episodes = outcome
+        return comparison, episodes
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._connection.close()
+        self.process.terminate()
+        self.process.join(timeout=5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _ended(self) -> UserError:
+        self.process.join(timeout=5)
+        return UserError(
+            f"the evaluation process ended with exit code {self.process.exitcode}, expected a result: was it killed, or"
+            " memory short? Above may stand why. Go on from the last checkpoint, without background evaluation"
+        )
+
+
+def _serve(
+    connection: Connection,
+    make_environment: Callable[[], Environment],
+    reference_scores: tuple[float, float] | None,
+    num_threads: int,
+    precision: str,
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts both; the other process ends this one
+    torch.set_num_threads(num_threads)
+    torch.set_float32_matmul_precision(precision)
+    evaluator = PolicyEvaluator(make_environment, reference_scores)
+    try:
+        while True:
+            snapshot, seeds, known = connection.recv()
+            connection.send(_outcome(evaluator, snapshot, seeds, known))
+    except (EOFError, OSError):  # the other process is gone
+        evaluator.close()
+
+
+def _outcome(
+    evaluator: PolicyEvaluator, snapshot: Snapshot, seeds: list[int], known: Episodes
+) -> tuple[Comparison, Episodes] | Exception:
+    try:
+        evaluator.load_state_dict(known)
+        return evaluate_snapshot(evaluator, snapshot, seeds), evaluator.state_dict()
+    except UserError as error:
+        return error
+    except Exception:  # of whatever class: not every exception can be sent
+        return RuntimeError(f"evaluation failed in its process:\n{traceback.format_exc()}")
