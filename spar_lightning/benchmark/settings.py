@@ -24,7 +24,7 @@ APPLIES: dict[str, set[str]] = {
     "spar": _OF_MODULES,
     "spar_in_sample": _OF_MODULES,
     "spar_warmup": _OF_MODULES,
-    "td3_bc": _OF_MODULES - {"num_critics"},
+    "td3_bc": _OF_MODULES - {"num_critics", "compile"},
     "bc": _UNDER_LIGHTNING,
     "plain": _EVERYWHERE,
     "d3rlpy_td3_bc": {*_EVERYWHERE, "num_critics"},

@@ -72,15 +72,19 @@ def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
     base = BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
     if setting.contender == "bc":
         return base
-    arguments: dict[str, Any] = {"hidden_dims": hidden_dims}
-    if setting.compile:
-        arguments["compile"] = True
     if setting.contender == "td3_bc":
-        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, **arguments)
+        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
     base.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
     warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
     target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
-    return SPARModule(base, critic_target=target, warmup_steps=warmup, num_critics=setting.num_critics, **arguments)
+    return SPARModule(
+        base,
+        hidden_dims,
+        critic_target=target,
+        warmup_steps=warmup,
+        num_critics=setting.num_critics,
+        compile=setting.compile,
+    )
 
 
 def _callbacks(module: pl.LightningModule, folder: Path) -> list[pl.Callback]:

@@ -50,11 +50,9 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         learning_rate: of Adam for both critics.
         actor_learning_rate: of Adam for the actor.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
-        compile: compile the losses, which takes half a minute and a C++ compiler: pays for long runs.
     """
 
     _shown = ("critic/loss", "actor/loss")
-    _pure_losses = ("_regression_loss", "actor_loss")
 
     def __init__(
         self,
@@ -70,9 +68,8 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 3e-4,
         gradient_clip_norm: float | None = None,
-        compile: bool = False,
     ) -> None:
-        super().__init__(gradient_clip_norm, compile)
+        super().__init__(gradient_clip_norm)
         check_settings(locals())
         hidden_dims = list(hidden_dims)
         self.save_hyperparameters()
@@ -97,20 +94,17 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
 
     def critic_loss(self, batch: TransitionBatch) -> tuple[Tensor, Metrics]:
         """Squared error of both critics to the target."""
-        noise = self.hparams["target_noise"] * torch.randn_like(batch.actions)
-        return self._regression_loss(batch, noise)
-
-    def _regression_loss(self, batch: TransitionBatch, noise: Tensor) -> tuple[Tensor, Metrics]:
-        target_q = self._target_q(batch, noise)
+        target_q = self._target_q(batch)
         actions = self.normalizer.scale(batch.actions)
         q_values = self.critic(self.normalizer.normalize(batch.observations), actions)
         loss = SF.critic_loss(q_values, target_q)
         return loss, {"critic/loss": loss.detach(), "critic/q_data": q_values.detach(), "critic/target_q": target_q}
 
     @torch.no_grad()
-    def _target_q(self, batch: TransitionBatch, noise: Tensor) -> Tensor:
+    def _target_q(self, batch: TransitionBatch) -> Tensor:
         next_observations = self.normalizer.normalize(batch.next_observations)
         next_actions = torch.tanh(self.target_actor(next_observations))
+        noise = self.hparams["target_noise"] * torch.randn_like(next_actions)
         next_actions = SF.smoothed_actions(next_actions, noise, self.hparams["target_noise_bound"])
         next_values = SF.conservative(self.target_critic(next_observations, next_actions))
         return SF.td_target(batch.rewards, batch.terminations, next_values, self.hparams["discount"])

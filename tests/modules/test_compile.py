@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import HIDDEN, copy_state, fit
+from small_runs import copy_state, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import SPARModule, TD3BCModule
+from spar_lightning.modules import SPARModule
 from spar_lightning.types import UserError
 
 MakeSPAR = Callable[..., SPARModule]
@@ -36,15 +36,6 @@ def test_compiled_spar_trains_as_the_plain_one(make_spar: MakeSPAR, datamodule: 
     module = make_spar(**settings, compile=True)
     _assert_near(_train(module, datamodule.name), plain)
     assert not set(vars(module)) & set(module._pure_losses)
-
-
-@pytest.mark.slow
-def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) -> None:
-    states = []
-    for compile in (False, True):
-        torch.manual_seed(0)
-        states.append(_train(TD3BCModule(11, 3, HIDDEN, compile=compile), datamodule.name))
-    _assert_near(*states)
 
 
 @pytest.mark.slow
