@@ -36,6 +36,7 @@ def bench(
     window: int = 500,
     warmup: int = 100,
     at_once: int = 12,
+    one_at_a_time: bool = False,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     output: str = "bench.json",
     figure: str | None = None,
@@ -61,6 +62,7 @@ def bench(
         window: updates a window; 500 hold as many log lines and probes as a long run does.
         warmup: updates before the first window.
         at_once: contenders that are alive together, waiting in memory for their turn.
+        one_at_a_time: vary batch size, width and critics each by itself, with the others at the first of their values.
         accelerator: auto takes a GPU where there is one.
         output: JSON file for everything that was measured.
         figure: PNG file for how speed scales; none by default.
@@ -75,6 +77,7 @@ def bench(
     device = _accelerator(accelerator)
     settings = grid(
         _several(modules),
+        one_at_a_time,
         threads=_several(threads),
         precision=_several(precisions),
         batch_size=_several(batch_sizes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +38,34 @@ def varied_axes(results: Sequence[Result]) -> list[str]:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """A column of panels for each varied axis, updates/s above and the share of the peak below."""
+    """A column of panels for each varied axis, updates/s above and the share of the peak below.
+
+    Along an axis, the others stand at the values of the first result.
+    """
     pyplot = load_pyplot()
     measured = [result for result in results if result["peak_share"] is not None]
     axes = varied_axes(measured)
     size = (1 + 4.5 * len(axes), 7)
     figure, panels = pyplot.subplots(len(ROWS), len(axes), squeeze=False, figsize=size, layout="constrained")
+    first = {axis: measured[0]["setting"][axis] for axis in AXES} if measured else {}
     for column, axis in enumerate(axes):
+        along = [result for result in measured if _departs_only_in(axis, result["setting"], first)]
         for row, (quantity, label) in enumerate(ROWS.items()):
             panel = panels[row][column]
-            for name, points in _lines(measured, axis, quantity).items():
+            for name, points in _lines(along, axis, quantity).items():
                 panel.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
             panel.set(xlabel=AXES[axis], ylabel=label, xscale="log", yscale="log" if row == 0 else "linear")
-            ticks = sorted({result["setting"][axis] for result in measured})
+            ticks = sorted({result["setting"][axis] for result in along})
             panel.set_xticks(ticks, [str(tick) for tick in ticks])
             panel.minorticks_off()
     if measured:
         panels[0][0].legend(fontsize="small")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _departs_only_in(axis: str, setting: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    return all(setting[other] == value for other, value in first.items() if other != axis)
 
 
 def _lines(results: Sequence[Result], axis: str, quantity: str) -> dict[str, list[tuple[int, float]]]:

@@ -15,6 +15,8 @@ OBSERVATION_DIM, ACTION_DIM = 17, 6
 
 PRECISIONS = ("32-true", "bf16-mixed")
 LOADERS = ("packed", "dataloader", "columns")
+SCALES = ("batch_size", "hidden_dim", "num_critics")
+"""What the size of an update depends on."""
 
 _EVERYWHERE = {"threads", "batch_size", "hidden_dim"}
 _UNDER_LIGHTNING = {*_EVERYWHERE, "precision", "loader"}
@@ -76,11 +78,12 @@ def canonical(setting: Setting) -> Setting:
     return Setting(**{name: value for name, value in asdict(setting).items() if name in kept})
 
 
-def grid(contenders: Sequence[str], **lists: Sequence[Any]) -> list[Setting]:
+def grid(contenders: Sequence[str], one_at_a_time: bool = False, **lists: Sequence[Any]) -> list[Setting]:
     """Every contender under every combination of settings, each once.
 
     Args:
         contenders: their names.
+        one_at_a_time: leave out combinations in which more than one of `SCALES` is not the first of its list.
         lists: values by the names of `Setting`'s fields.
 
     Raises:
@@ -91,7 +94,16 @@ def grid(contenders: Sequence[str], **lists: Sequence[Any]) -> list[Setting]:
     _check("loader", lists["loader"], LOADERS)
     for name in ("threads", "batch_size", "hidden_dim", "num_critics", "updates_per_batch", "transitions"):
         at_least(1, **{name: min(lists[name], default=0)})
-    return list(dict.fromkeys(_combinations(contenders, lists)))
+    settings = dict.fromkeys(_combinations(contenders, lists))
+    if one_at_a_time:
+        first = {name: lists[name][0] for name in SCALES if name in lists}
+        return [setting for setting in settings if _departures(setting, first) <= 1]
+    return list(settings)
+
+
+def _departures(setting: Setting, first: dict[str, Any]) -> int:
+    means = APPLIES[setting.contender]
+    return sum(getattr(setting, name) != value for name, value in first.items() if name in means)
 
 
 def missing_package(contender: str) -> str | None:

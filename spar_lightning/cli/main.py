@@ -73,7 +73,9 @@ def main(args: Sequence[str] | None = None) -> None:
             f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
         )
     except KeyboardInterrupt:
-        _fail("interrupted; go on from the last checkpoint, if there is one, with --ckpt_path", status=130)
+        trains = arguments[:1] != [] and arguments[0] not in COMMANDS
+        remedy = "; go on from the last checkpoint, if there is one, with --ckpt_path" if trains else ""
+        _fail(f"interrupted{remedy}", status=130)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -157,6 +157,14 @@ def test_every_group_has_its_references() -> None:
         assert len(group) <= 3 + 2
 
 
+def test_scales_can_be_varied_one_at_a_time() -> None:
+    lists = DEFAULTS | {"batch_size": [256, 64], "hidden_dim": [256, 128], "num_critics": [2, 5]}
+    assert len(grid(["spar"], **lists)) == 8
+    found = {(s.batch_size, s.hidden_dim, s.num_critics) for s in grid(["spar"], one_at_a_time=True, **lists)}
+    assert found == {(256, 256, 2), (64, 256, 2), (256, 128, 2), (256, 256, 5)}
+    assert len(grid(["td3_bc"], one_at_a_time=True, **lists)) == 3  # it has two critics, always
+
+
 def test_without_reference_or_with_nothing_else() -> None:
     alone = grid(["spar"], **DEFAULTS)
     assert list(groups(alone, 12)) == [alone]
