@@ -14,10 +14,14 @@ LIBRARIES = ("torch", "lightning", "torchmetrics", "gymnasium", "mujoco", "minar
 
 
 def training_settings(trainer: pl.Trainer) -> dict[str, Any]:
-    """Hyper-parameters of `model` and `data` as primitives, without the seed: equal for seeds of one experiment."""
+    """Hyper-parameters of `model` and `data` as primitives, and the precision unless it is the default.
+
+    They are without the seed: equal for seeds of one experiment.
+    """
     datamodule = getattr(trainer, "datamodule", None)
     data = {name: value for name, value in getattr(datamodule, "hparams", {}).items() if name != "seed"}
-    return {"model": _primitive(trainer.lightning_module.hparams), "data": _primitive(data)}
+    settings = {"model": _primitive(trainer.lightning_module.hparams), "data": _primitive(data)}
+    return settings if trainer.precision == "32-true" else settings | {"precision": trainer.precision}
 
 
 def machine(trainer: pl.Trainer) -> dict[str, Any]:

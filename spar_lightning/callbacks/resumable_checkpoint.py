@@ -145,7 +145,9 @@ class ResumableCheckpoint(ModelCheckpoint):
     @override
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         if self._copies_last:
-            shutil.copyfile(self.last_model_path, filepath)
+            unfinished = Path(filepath).with_suffix(".tmp")  # a kill must not leave half a file under the name
+            shutil.copyfile(self.last_model_path, unfinished)
+            unfinished.replace(filepath)
         else:
             super()._save_checkpoint(trainer, filepath)
 

@@ -32,9 +32,12 @@ def choose_algorithm(arguments: Sequence[str], modules: Mapping[str, str]) -> st
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     settings = _settings(arguments, command)
     algorithm, path = settings.get("algorithm"), settings.get("ckpt_path")
-    if algorithm is not None and algorithm not in modules:
+    if isinstance(algorithm, str) and "${" in algorithm:
+        algorithm = None  # an interpolation, which the parser will resolve: whoever builds it must look again
+    if algorithm is not None and (not isinstance(algorithm, str) or algorithm not in modules):
         raise UserError(f"`algorithm` is {algorithm}, expected one of {', '.join(modules)}")
-    of_checkpoint = None if path is None else _algorithm_of(str(path), modules)
+    # What is not there, such as an interpolation, is left to those who will read it.
+    of_checkpoint = _algorithm_of(str(path), modules) if path and Path(str(path)).is_file() else None
     if algorithm is None:
         default = next(iter(modules))
         algorithm = default if command == "fit" else of_checkpoint or default
@@ -63,9 +66,11 @@ def _settings(arguments: Sequence[str], command: str | None) -> dict[str, Any]:
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options with their values, of `--name value` and of `--name=value`."""
+    """Options with their values, of `--name value`, `--name=value` and `-cvalue`."""
     for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = argument.partition("=")
+        if argument.startswith("-c") and argument != "-c":
+            name, equals, value = "-c", "=", argument.removeprefix("-c").removeprefix("=")
         yield name, value if equals else following
 
 
@@ -73,7 +78,7 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
     """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     if not isinstance(document, dict):
         return {}

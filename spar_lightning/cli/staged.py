@@ -23,6 +23,7 @@ from spar_lightning.callbacks.results import run_folder
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
+from spar_lightning.modules.manual import check_position, require_compiler
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
@@ -142,6 +143,11 @@ class StagedCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data module, model and trainer; the model's base is not trained yet."""
+        if (algorithm := self._get(self.config, "algorithm")) != self.algorithm:
+            raise UserError(
+                f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"
+                f" give --algorithm {algorithm} on the command line too"
+            )
         _check_nulls(self._parser(self.subcommand).get_defaults(), self._get_config())
         for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
             _check_limits(key, self._get(self.config, key))
@@ -181,11 +187,16 @@ class StagedCLI(LightningCLI):
         """Refuse what would fail later: a checkpoint that does not fit, a second stage without a first."""
         ckpt_path, base_path = (self._get(self.config, key) for key in ("ckpt_path", "bc.ckpt_path"))
         if ckpt_path is not None:
-            _check_unfinished(read_checkpoint(ckpt_path)["global_step"], self._get(self.config, "trainer").max_steps)
+            updates = read_checkpoint(ckpt_path)["global_step"]
+            _check_unfinished(updates, self._get(self.config, "trainer").max_steps)
+            if not self._get(self.config, "trainer").fast_dev_run:
+                check_position(updates, self.datamodule.updates_per_batch)
             for key, (old, new) in check_resumable(self.model, self.datamodule, ckpt_path).items():
                 rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
         elif base_path is None and self._get(self.config, "stage") == "residual":
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
+        if self.model.hparams.get("compile"):
+            require_compiler()  # before a base is trained
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""

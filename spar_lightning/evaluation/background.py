@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -136,6 +137,7 @@ def _serve(
     num_threads: int,
     precision: str,
 ) -> None:
+    threading.Thread(target=_follow_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts both; the other process ends this one
     torch.set_num_threads(num_threads)
     torch.set_float32_matmul_precision(precision)
@@ -146,6 +148,14 @@ def _serve(
             connection.send(_outcome(evaluator, snapshot, seeds, known))
     except (EOFError, OSError):  # the other process is gone
         evaluator.close()
+
+
+def _follow_parent() -> None:
+    """End with the other process, also in the middle of an evaluation and however that one ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -74,7 +75,7 @@ class ManualUpdates(pl.LightningModule):
                 f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
             )
         if self._compile:
-            _require_compiler()
+            require_compiler()
             for name in self._pure_losses:  # hides the method; the networks stay as they are
                 setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
 
@@ -92,15 +93,11 @@ class ManualUpdates(pl.LightningModule):
         self._updates = self.trainer.global_step
         self._latest = {}
         per_batch = offline_data(self.trainer).updates_per_batch
-        batches, remainder = divmod(self._updates, per_batch)
-        if remainder and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise UserError(
-                f"the checkpoint is at update {self._updates}, which `updates_per_batch`, {per_batch}, does not divide:"
-                " go on with a divisor of it, such as 1"
-            )
+        if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            check_position(self._updates, per_batch)
         # Lightning counts batches to find the next validation; the run before may have had others.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        shift = batches - progress.total.ready
+        shift = self._updates // per_batch - progress.total.ready
         for tracker in (progress.total, progress.current):
             for name in ("ready", "started", "processed", "completed"):
                 setattr(tracker, name, getattr(tracker, name) + shift)
@@ -183,9 +180,34 @@ class ManualUpdates(pl.LightningModule):
         checkpoint[MODULE_KEY] = type(self).__name__
 
 
-def _require_compiler() -> None:
-    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
+def check_position(updates: int, updates_per_batch: int) -> None:
+    """See that training steps of several updates pass through the number of updates that a run goes on from.
+
+    Raises:
+        UserError: if they do not.
+    """
+    if updates % updates_per_batch:
         raise UserError(
-            "`compile` is set, but there is no C++ compiler: expected g++ or clang++ on the path; install one, or leave"
-            " `compile` out"
+            f"the checkpoint is at update {updates}, which `updates_per_batch`, {updates_per_batch}, does not divide:"
+            " go on with a divisor of it, such as 1"
         )
+
+
+def require_compiler() -> None:
+    """See that losses can be compiled here.
+
+    Raises:
+        UserError: if there is no C++ compiler, or the one that `CXX` names does not run.
+    """
+    chosen = os.environ.get("CXX")
+    names = [chosen] if chosen else ["g++", "clang++"]
+    if not any(_runs(name) for name in names):
+        raise UserError(
+            f"`compile` is set, but {' and '.join(names)} cannot be run: expected a C++ compiler; install one, name it"
+            " with the environment variable CXX, or leave `compile` out"
+        )
+
+
+def _runs(compiler: str) -> bool:
+    path = shutil.which(compiler)
+    return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from torch import Tensor
@@ -96,3 +97,14 @@ def config(folder: Path) -> dict[str, Any]:
 def results(folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((folder / "results.json").read_text())
     return document
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command line that must be refused; returns what it wrote to stderr."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    message = capsys.readouterr().err
+    assert exit_.value.code == 2, message
+    assert "Traceback" not in message
+    assert message.strip()
+    return message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkpoint, results, same, weights
+from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkpoint, refused, results, same, weights
 
 from spar_lightning.cli import main
 from spar_lightning.cli.algorithm import choose_algorithm
@@ -78,15 +78,6 @@ def test_a_checkpoint_knows_its_algorithm(capsys: pytest.CaptureFixture[str], td
     assert f"{results(td3_bc_run)['score']:.1f}" in capsys.readouterr().out
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    message = capsys.readouterr().err
-    assert exit_.value.code == 2, message
-    assert "Traceback" not in message
-    return message
-
-
 def test_a_checkpoint_of_another_algorithm_is_refused(
     capsys: pytest.CaptureFixture[str], td3_bc_run: Path, finished_run: Path
 ) -> None:
@@ -130,6 +121,9 @@ def test_the_last_word_on_the_algorithm_counts(tmp_path: Path) -> None:
         (["fit", "--algorithm=td3_bc"], "td3_bc"),
         (["fit", "--config", str(first)], "td3_bc"),
         (["fit", "-c", str(first)], "td3_bc"),
+        (["fit", f"-c{first}"], "td3_bc"),
+        (["fit", "--algorithm", "${oc.env:ALGORITHM,td3_bc}"], "spar"),
+        (["fit", "--ckpt_path", "null"], "spar"),
         (["fit", f"--config={first}", "--config", str(neither)], "td3_bc"),
         (["--config", str(second), "fit", "--algorithm", "td3_bc"], "td3_bc"),
         (["fit", "--config", str(first), "--config", str(second)], "spar"),
@@ -139,7 +133,7 @@ def test_the_last_word_on_the_algorithm_counts(tmp_path: Path) -> None:
         assert choose_algorithm(arguments, MODULES) == expected, arguments
 
 
-@pytest.mark.parametrize("text", ["algorithm: [", "- a list", "", "\x00"])
+@pytest.mark.parametrize("text", ["algorithm: [", "- a list", "", "\x00", "x: 2024-13-45", "[" * 3000])
 def test_what_is_wrong_with_a_file_is_left_to_the_parser(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     assert choose_algorithm(["fit", "--config", str(tmp_path / "bad.yaml")], MODULES) == "spar"
@@ -162,6 +156,19 @@ def test_checkpoints_without_a_name_are_of_the_default(tmp_path: Path, finished_
     assert checkpoint.pop("module") == "SPARModule"
     torch.save(checkpoint, tmp_path / "early.ckpt")
     assert choose_algorithm(["test", "--ckpt_path", str(tmp_path / "early.ckpt")], MODULES) == "spar"
+
+
+@pytest.mark.parametrize("value", ["3", "[td3_bc]"])
+def test_an_algorithm_is_a_name(tmp_path: Path, value: str) -> None:
+    (tmp_path / "odd.yaml").write_text(f"algorithm: {value}\n")
+    with pytest.raises(UserError, match="expected one of spar, td3_bc"):
+        choose_algorithm(["fit", "--config", str(tmp_path / "odd.yaml")], MODULES)
+
+
+@pytest.mark.parametrize("inline", ['{"algorithm": "td3_bc"}', '{"algorithm": "${oc.env:NOT_SET,td3_bc}"}'])
+def test_an_algorithm_that_was_seen_too_late_is_refused(capsys: pytest.CaptureFixture[str], inline: str) -> None:
+    message = refused(capsys, "fit", "--config", inline, "--data.dataset", HOPPER)
+    assert "give --algorithm td3_bc on the command line" in message
 
 
 # ------------------------------------------------------------------------------------------ several updates a batch
@@ -196,3 +203,24 @@ def test_the_config_of_the_baseline_is_on_the_data_of_the_main_job() -> None:
     assert [found[key] for key in ("data", "trainer", "seed_everything")] == [
         main_job[key] for key in ("data", "trainer", "seed_everything")
     ]
+
+
+def test_a_resume_that_is_refused_changes_nothing(
+    capsys: pytest.CaptureFixture[str], td3_bc_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(td3_bc_run, tmp_path / "copy"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    lengths = ["--trainer.max_steps", "84", "--trainer.val_check_interval", "12", "--data.updates_per_batch", "12"]
+    arguments = ["--config", str(run / "config.yaml"), "--ckpt_path", str(last(run)), *lengths]
+    assert "which `updates_per_batch`, 12, does not divide" in refused(capsys, "fit", *arguments)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_missing_compiler_is_said_before_a_base_is_trained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "false")
+    folder = tmp_path / "run"
+    arguments = ["--run_dir", str(folder), "--data.dataset", HOPPER, *TINY, "--model.compile", "true"]
+    assert "false cannot be run: expected a C++ compiler" in refused(capsys, "fit", *arguments)
+    assert not folder.exists()

@@ -5,20 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import HOPPER, TINY, fit, last, options
-
-from spar_lightning.cli import main
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command line that must be refused; returns what it wrote to stderr."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    message = capsys.readouterr().err
-    assert exit_.value.code == 2, message
-    assert "Traceback" not in message
-    assert message.strip()
-    return message
+from commands import HOPPER, TINY, fit, last, options, refused
 
 
 @pytest.mark.parametrize("name", ["model.kapa", "model.kap", "trainer.max_step", "bc.model.hiden_dims", "mode.kappa"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import TINY, WALKER, fit, one_stage
+from commands import TINY, WALKER, fit, one_stage, options
 
 from spar_lightning.cli import main
 
@@ -27,6 +27,20 @@ COMMANDS = [
 ]
 LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
 """The tests' short settings, without those that a checkpoint fixes."""
+FEW_WINDOWS = options(
+    modules="[spar,plain]",
+    threads=1,
+    precisions="32-true",
+    batch_sizes=8,
+    hidden_dims=16,
+    num_critics=2,
+    compile="false",
+    repeats=1,
+    window=10,
+    warmup=2,
+    transitions=2000,
+)
+"""The like of a benchmark."""
 
 
 @pytest.fixture
@@ -92,7 +106,7 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
     if "runs" in command:
         fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
     limits = one_stage(LIMITS) if "td3_bc" in command else LIMITS
-    short = {"fit": limits, "collect": ["--progress", "false"]}.get(arguments[0], [])
+    short = {"fit": limits, "collect": ["--progress", "false"], "bench": FEW_WINDOWS}.get(arguments[0], [])
     if arguments[0] == "collect":
         arguments[arguments.index("--steps") + 1] = "200"
     if arguments[0] == "fit" and "--ckpt_path" in arguments:

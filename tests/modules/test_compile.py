@@ -51,5 +51,5 @@ def test_compiling_needs_a_compiler(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(UserError, match="no C\\+\\+ compiler"):
+    with pytest.raises(UserError, match="expected a C\\+\\+ compiler"):
         _train(make_spar(compile=True), datamodule.name)
