@@ -66,7 +66,7 @@ class Child:
         self._process: BaseProcess = context.Process(
             target=_run, args=(theirs, target, threads, *arguments), daemon=True
         )
-        with _thread_variables(threads):
+        with _thread_variables(threads), _interrupts_ignored():
             self._process.start()
         theirs.close()
 
@@ -118,7 +118,7 @@ def run_peak(connection: Connection, shapes: Sequence[Shape], accelerator: str) 
 
 
 def _run(connection: Connection, target: Callable[..., None], threads: int, *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer, who then ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_silent()
     torch.set_num_threads(threads)
     try:
@@ -128,6 +128,14 @@ def _run(connection: Connection, target: Callable[..., None], threads: int, *arg
         return  # nobody is listening any more
     except Exception as error:
         connection.send(Failed(_last_words(error)))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed has no time to end its children."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _last_words(error: Exception) -> str:
@@ -150,6 +158,19 @@ def _be_silent() -> None:
 def _memory_mb() -> float:
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest / 1e6 if sys.platform == "darwin" else largest / 1e3
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process started within ignores Ctrl-C from its first moment: the parent answers it, and ends the child."""
+    if threading.current_thread() is not threading.main_thread():  # no other may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

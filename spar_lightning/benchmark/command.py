@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from spar_lightning.benchmark.figure import draw, load_pyplot
+from spar_lightning.benchmark.figure import check_suffix, draw
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.results import Result, result
 from spar_lightning.benchmark.rounds import measure
@@ -65,35 +65,46 @@ def bench(
         one_at_a_time: vary batch size, width and critics each by itself, with the others at the first of their values.
         accelerator: auto takes a GPU where there is one.
         output: JSON file for everything that was measured.
-        figure: PNG file for how speed scales; none by default.
+        figure: PNG file, or another that matplotlib writes, for how speed scales; none by default.
 
     Raises:
-        UserError: for a module, precision or loader that is not known, a number below 1, or if nothing could be run.
+        UserError: for a module, precision or loader that is not known, an empty list, a number below 1, a file that
+            cannot be written, or if nothing could be run.
     """
     arguments = dict(locals())
     at_least(1, repeats=repeats, window=window, warmup=warmup, at_once=at_once)
     if figure is not None:
-        load_pyplot()  # rather now than after the measurement
+        check_suffix(Path(figure))  # rather now than after the measurement
     device = _accelerator(accelerator)
     settings = grid(
-        _several(modules),
+        _several("modules", modules),
         one_at_a_time,
-        threads=_several(threads),
-        precision=_several(precisions),
-        batch_size=_several(batch_sizes),
-        hidden_dim=_several(hidden_dims),
-        num_critics=_several(num_critics),
-        updates_per_batch=_several(updates_per_batch),
-        compile=_several(compile),
-        loader=_several(loader),
+        threads=_several("threads", threads),
+        precision=_several("precisions", precisions),
+        batch_size=_several("batch_sizes", batch_sizes),
+        hidden_dim=_several("hidden_dims", hidden_dims),
+        num_critics=_several("num_critics", num_critics),
+        updates_per_batch=_several("updates_per_batch", updates_per_batch),
+        compile=_several("compile", compile),
+        loader=_several("loader", loader),
         transitions=[transitions],
         accelerator=[device],
     )
+    settings = _installed(settings)
+    for name, path in {"output": output, "figure": figure}.items():
+        if path is not None:
+            _check_writable(name, Path(path))
     machine = describe_machine(device)
-    measurements = measure(_installed(settings), repeats, warmup, window, at_once, _report)
-    results = [result(measurement, measurements) for measurement in measurements]
-    _write(Path(output), {"machine": machine, "arguments": arguments, "results": results})
-    _show(machine, results, output)
+    results: list[Result] = []
+    try:
+        for measurements in measure(settings, repeats, warmup, window, at_once, _report):
+            results = [result(measurement, settings) for measurement in measurements]
+            _write(Path(output), {"machine": machine, "arguments": arguments, "results": results})
+            _report(f"{len(results)} of {len(settings)} settings measured, in {output}")
+    finally:  # what was measured is shown whatever happens then
+        if results:
+            _show(machine, results)
+    print(f"  everything  {output}")
     if figure is not None:
         draw(results, Path(figure))
         print(f"  figure      {figure}")
@@ -101,16 +112,18 @@ def bench(
         raise UserError("no contender came to an end, expected at least one: their errors are above")
 
 
-def _show(machine: dict[str, Any], results: Sequence[Result], output: str) -> None:
+def _show(machine: dict[str, Any], results: Sequence[Result]) -> None:
     where = machine["gpu"] or f"{machine['processor']}, {machine['usable_cores']} cores, {machine['capability']}"
     transitions = f"{results[0]['setting']['transitions']:,} transitions of Walker2d's shapes"
     headline = f"  {where}, torch {machine['torch']}, {transitions}"
     print("\n".join(["", headline, "", speed_table(results), "", split_table(results), ""]))
-    print(f"  everything  {output}")
 
 
-def _several(value: Sequence[Value] | Value) -> Sequence[Value]:
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+def _several(name: str, value: Sequence[Value] | Value) -> Sequence[Value]:
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if not values:
+        raise UserError(f"`{name}` is empty, expected at least one value: leave it out for the default")
+    return values
 
 
 def _accelerator(wanted: str) -> str:
@@ -141,6 +154,20 @@ def _report(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
+def _check_writable(name: str, path: Path) -> None:
+    """Make the folder, and see that the file can be written, without changing one that is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        path.open("a").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to `{name}`, {path} ({error.strerror}), expected a file that this user may write to: name"
+            f" another one with --{name}"
+        ) from error
+
+
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

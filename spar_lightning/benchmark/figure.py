@@ -31,6 +31,18 @@ def load_pyplot() -> Any:
     return importlib.import_module("matplotlib.pyplot")
 
 
+def check_suffix(path: Path) -> None:
+    """See that matplotlib can write such a file.
+
+    Raises:
+        UserError: if it cannot, or is not installed.
+    """
+    load_pyplot()
+    known = importlib.import_module("matplotlib.backend_bases").FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise UserError(f"`figure` is {path}, expected a name that ends in one of .{', .'.join(sorted(known))}")
+
+
 def varied_axes(results: Sequence[Result]) -> list[str]:
     """Settings that make an axis: those of batch size, width and critics that took several values, else batch size."""
     several = [axis for axis in AXES if len({result["setting"][axis] for result in results}) > 1]
@@ -43,7 +55,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     Along an axis, the others stand at the values of the first result.
     """
     pyplot = load_pyplot()
-    measured = [result for result in results if result["peak_share"] is not None]
+    measured = [result for result in results if result["updates_per_second"] is not None]
     axes = varied_axes(measured)
     size = (1 + 4.5 * len(axes), 7)
     figure, panels = pyplot.subplots(len(ROWS), len(axes), squeeze=False, figsize=size, layout="constrained")
@@ -79,6 +91,8 @@ def _lines(results: Sequence[Result], axis: str, quantity: str) -> dict[str, lis
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for result in results:
         setting = result["setting"]
+        if result[quantity] is None:
+            continue
         others = {key: setting[key] for key in setting if key in differing and key != "contender"}
         name = setting["contender"] + "".join(f", {key} {json.dumps(value)}" for key, value in others.items())
         lines[name].append((setting[axis], result[quantity]["median"]))

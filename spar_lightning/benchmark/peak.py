@@ -29,12 +29,17 @@ Rates = dict[str, float]
 
 
 def measure_peaks(connection: Connection, shapes: Sequence[Shape], device: torch.device) -> None:
-    """Answer every `window` with the rates of all shapes, until told to `stop`."""
-    products = {shape: _products(shape, device) for shape in shapes}
-    for functions in products.values():
-        for product in functions.values():
-            product()  # what is set up once
-    connection.send("ready")
+    """Say which shapes fail and how, then answer every `window` with the others' rates, until told to `stop`."""
+    products, errors = {}, {}
+    for shape in shapes:
+        try:
+            products[shape] = _products(shape, device)
+            for product in products[shape].values():
+                product()  # what is set up once
+        except Exception as error:  # a shape that is too large costs the others nothing
+            products.pop(shape, None)
+            errors[shape] = f"{type(error).__name__}: {error}"
+    connection.send(errors)
     while connection.recv() != "stop":
         connection.send({shape: _rates(shape, functions, device) for shape, functions in products.items()})
 

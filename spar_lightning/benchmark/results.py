@@ -10,6 +10,7 @@ import numpy as np
 
 from spar_lightning.benchmark.gate import Window
 from spar_lightning.benchmark.rounds import Measurement
+from spar_lightning.benchmark.settings import Setting
 
 PARTS = ("data", "step", "critic", "actor", "manifold", "targets", "optimizer", "sweeps", "logging", "loop")
 OVERHEAD = ("data", "logging", "loop")
@@ -18,8 +19,8 @@ OVERHEAD = ("data", "logging", "loop")
 Result = dict[str, Any]
 
 
-def result(measurement: Measurement, others: Sequence[Measurement]) -> Result:
-    """All that was found of one setting, as plain values.
+def result(measurement: Measurement, settings: Sequence[Setting]) -> Result:
+    """All that was found of one of the settings, as plain values.
 
     Every rate includes the amortised share of the sweeps. Ratios and shares are taken within a round, and their
     medians over the rounds.
@@ -28,9 +29,10 @@ def result(measurement: Measurement, others: Sequence[Measurement]) -> Result:
     rates = [1.0 / window.seconds_per_update for window in windows]
     reference = [1.0 / window.seconds_per_update for window in measurement.reference]
     found: Result = {
-        "name": measurement.setting.name([other.setting for other in others]),
+        "name": measurement.setting.name(settings),
         "setting": asdict(measurement.setting),
         "error": measurement.error,
+        "peak_error": measurement.peak_error,
         "rounds": [_raw(window) for window in windows],
         "updates_per_second": spread(rates),
         "ratio_to_plain": spread([rate / plain for rate, plain in zip(rates, reference, strict=False)]),
@@ -81,7 +83,7 @@ def _roofline(measurement: Measurement, rates: Sequence[float]) -> Result:
         return {"flops_per_update": None, "gflops_per_second": None, "peak_gflops_per_second": None, "peak_share": None}
     flops = measurement.finished.flops_per_update
     best = [max(peak.values()) for peak in measurement.peaks]
-    shares = [flops * rate / 1e9 / peak for rate, peak in zip(rates, best, strict=True)]
+    shares = [flops * rate / 1e9 / peak for rate, peak in zip(rates, best, strict=False)]
     layouts = measurement.peaks[0] if measurement.peaks else {}
     return {
         "flops_per_update": flops,

@@ -24,16 +24,17 @@ class Measurement:
 
     setting: Setting
     windows: list[Window] = field(default_factory=list)
-    peaks: list[Rates] = field(default_factory=list)  # of the same rounds
+    peaks: list[Rates] = field(default_factory=list)  # of the same rounds, up to the one in which the peak failed
     reference: list[Window] = field(default_factory=list)  # of the same rounds, empty if there is none
     split: Window | None = None
     finished: Finished | None = None
     error: str | None = None
+    peak_error: str | None = None
 
 
 def measure(
     settings: Sequence[Setting], repeats: int, warmup: int, window: int, at_once: int, report: Report
-) -> list[Measurement]:
+) -> Iterator[list[Measurement]]:
     """Measure all settings, in groups of processes that are alive together; one of them computes at a time.
 
     Args:
@@ -43,12 +44,15 @@ def measure(
         window: updates a window.
         at_once: largest number of contenders in a group.
         report: is told what happens.
+
+    Yields:
+        After every group, all that has been measured by then, in the order of the settings.
     """
     found: dict[Setting, Measurement] = {}
     for group in groups(settings, at_once):
         for measurement in _measure_group(group, repeats, warmup, window, report):
             found.setdefault(measurement.setting, measurement)
-    return [found[setting] for setting in settings]
+        yield [found[setting] for setting in settings if setting in found]
 
 
 def groups(settings: Sequence[Setting], at_once: int) -> Iterator[list[Setting]]:
@@ -77,8 +81,7 @@ def _measure_group(group: list[Setting], repeats: int, warmup: int, window: int,
             peaks[threads] = Child(run_peak, threads, list(shapes), group[0].accelerator)
         for setting in group:
             children[setting] = Child(run_contender, setting.threads, setting, warmup, window)
-        for peak in peaks.values():
-            peak.ask("begin")
+        _begin_peaks(measurements, peaks)
         for setting, child in children.items():
             report(f"warming up {setting.name(group)}")
             _attempt(measurements[setting], partial(child.ask, "begin"))
@@ -106,7 +109,7 @@ def _run_rounds(
 ) -> None:
     for number in range(repeats):
         report(f"round {number + 1} of {repeats}")
-        rates = {threads: child.ask("window") for threads, child in peaks.items()}
+        rates = {threads: _ask_peak(measurements, threads, child, "window") for threads, child in peaks.items()}
         order = list(children)
         start = number % len(order)
         for setting in order[start:] + order[:start]:  # nobody always follows the same one
@@ -114,7 +117,29 @@ def _run_rounds(
             window = _attempt(measurement, partial(children[setting].ask, "window"))
             if window is not None:
                 measurement.windows.append(window)
-                measurement.peaks.append(rates[setting.threads][shape(setting)])
+                if shape(setting) in rates[setting.threads]:
+                    measurement.peaks.append(rates[setting.threads][shape(setting)])
+
+
+def _begin_peaks(measurements: dict[Setting, Measurement], peaks: dict[int, Child]) -> None:
+    for threads, child in peaks.items():
+        errors = _ask_peak(measurements, threads, child, "begin")
+        for setting, measurement in measurements.items():
+            if setting.threads == threads and shape(setting) in errors:
+                measurement.peak_error = errors[shape(setting)]
+
+
+def _ask_peak(measurements: dict[Setting, Measurement], threads: int, child: Child, command: str) -> dict[Shape, Any]:
+    """An answer by shape, or nothing from a peak that has failed: the contenders go on without it."""
+    members = [found for setting, found in measurements.items() if setting.threads == threads]
+    waiting = [member for member in members if member.peak_error is None]
+    try:
+        answer: dict[Shape, Any] = child.ask(command) if waiting else {}
+    except ChildError as error:
+        for member in waiting:
+            member.peak_error = str(error)
+        return {}
+    return answer
 
 
 def _split(measurement: Measurement, child: Child) -> None:

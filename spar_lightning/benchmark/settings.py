@@ -84,7 +84,7 @@ def grid(contenders: Sequence[str], one_at_a_time: bool = False, **lists: Sequen
     Args:
         contenders: their names.
         one_at_a_time: leave out combinations in which more than one of `SCALES` is not the first of its list.
-        lists: values by the names of `Setting`'s fields.
+        lists: values by the names of `Setting`'s fields, at least one each.
 
     Raises:
         UserError: for a name or value that is not known, or a combination that does not exist.
@@ -93,7 +93,7 @@ def grid(contenders: Sequence[str], one_at_a_time: bool = False, **lists: Sequen
     _check("precisions", lists["precision"], PRECISIONS)
     _check("loader", lists["loader"], LOADERS)
     for name in ("threads", "batch_size", "hidden_dim", "num_critics", "updates_per_batch", "transitions"):
-        at_least(1, **{name: min(lists[name], default=0)})
+        at_least(1, **{name: min(lists[name])})
     settings = dict.fromkeys(_combinations(contenders, lists))
     if one_at_a_time:
         first = {name: lists[name][0] for name in SCALES if name in lists}
@@ -136,8 +136,6 @@ def _combinations(contenders: Sequence[str], lists: dict[str, Sequence[Any]]) ->
 
 
 def _check(name: str, found: Sequence[str], known: Sequence[str] | dict[str, Any]) -> None:
-    if not found:
-        raise UserError(f"`{name}` is empty, expected some of {', '.join(known)}")
     for value in found:
         if value not in known:
             raise UserError(f"`{name}` holds `{value}`, expected some of {', '.join(known)}")

@@ -26,6 +26,7 @@ def speed_table(results: Sequence[Result]) -> str:
     measured = [result for result in results if result["updates_per_second"] is not None]
     lines = [*_aligned([COLUMNS, *(_row(result) for result in measured)]), ""]
     lines += [f"  {result['name']}: {result['error']}" for result in results if result["error"] is not None]
+    lines += [f"  {result['name']}, peak: {result['peak_error']}" for result in measured if result["peak_error"]]
     lines += [f"  {note}" for note in _notes(measured)]
     return "\n".join(lines)
 
