@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spar_lightning.benchmark.results import Result
+from spar_lightning.benchmark.settings import APPLIES
 from spar_lightning.types import UserError
 
 AXES = {"batch_size": "batch size", "hidden_dim": "width of the hidden layers", "num_critics": "critics"}
@@ -66,14 +67,27 @@ def draw(results: Sequence[Result], path: Path) -> None:
             panel = panels[row][column]
             for name, points in _lines(along, axis, quantity).items():
                 panel.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
-            panel.set(xlabel=AXES[axis], ylabel=label, xscale="log", yscale="log" if row == 0 else "linear")
+            panel.set(xlabel=AXES[axis], ylabel=label, xscale="log")
             ticks = sorted({result["setting"][axis] for result in along})
             panel.set_xticks(ticks, [str(tick) for tick in ticks])
+            _scale(panel, quantity)
             panel.minorticks_off()
+            panel.grid(alpha=0.3)
     if measured:
         panels[0][0].legend(fontsize="small")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _scale(panel: Any, quantity: str) -> None:
+    ticker = importlib.import_module("matplotlib.ticker")
+    if quantity == "peak_share":
+        panel.set_ylim(0, 1)
+        panel.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+        return
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
 
 
 def _departs_only_in(axis: str, setting: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
@@ -83,17 +97,18 @@ def _departs_only_in(axis: str, setting: Mapping[str, Any], first: Mapping[str, 
 def _lines(results: Sequence[Result], axis: str, quantity: str) -> dict[str, list[tuple[int, float]]]:
     """Points (axis, median) of the settings that differ in nothing else, by their contender and those settings."""
     settings = [result["setting"] for result in results]
-    differing = (
-        {key for key in settings[0] if key != axis and len({setting[key] for setting in settings}) > 1}
-        if settings
-        else set()
-    )
+    # What all of a contender's own settings share is no news, however the others' defaults look beside it.
+    differing = {
+        key
+        for key in (settings[0] if settings else ())
+        if key != axis and len({setting[key] for setting in settings if key in APPLIES[setting["contender"]]}) > 1
+    }
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for result in results:
         setting = result["setting"]
         if result[quantity] is None:
             continue
-        others = {key: setting[key] for key in setting if key in differing and key != "contender"}
-        name = setting["contender"] + "".join(f", {key} {json.dumps(value)}" for key, value in others.items())
+        others = {key: setting[key] for key in differing & APPLIES[setting["contender"]]}
+        name = setting["contender"] + "".join(f", {key} {json.dumps(value)}" for key, value in sorted(others.items()))
         lines[name].append((setting[axis], result[quantity]["median"]))
     return lines
