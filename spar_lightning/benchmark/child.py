@@ -24,6 +24,7 @@ from spar_lightning.benchmark.contenders import count_flops, train
 from spar_lightning.benchmark.gate import WindowGate
 from spar_lightning.benchmark.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
+from spar_lightning.evaluation.background import end_with_parent
 from spar_lightning.types import UserError
 
 _PATIENCE = 20.0  # seconds for a child to clear up
@@ -118,7 +119,7 @@ def run_peak(connection: Connection, shapes: Sequence[Shape], accelerator: str) 
 
 
 def _run(connection: Connection, target: Callable[..., None], threads: int, *arguments: Any) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _be_silent()
     torch.set_num_threads(threads)
     try:
@@ -128,14 +129,6 @@ def _run(connection: Connection, target: Callable[..., None], threads: int, *arg
         return  # nobody is listening any more
     except Exception as error:
         connection.send(Failed(_last_words(error)))
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed has no time to end its children."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _last_words(error: Exception) -> str:

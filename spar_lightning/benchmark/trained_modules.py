@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
@@ -110,7 +109,7 @@ class GateCallback(pl.Callback):
         """Show the loop."""
         sweep, every = None, 1
         if isinstance(pl_module, SPARModule) and pl_module.hparams["critic_target"] == "returns":
-            sweep, every = _sweep(pl_module), pl_module._refresh_every
+            sweep, every = pl_module._sweep_returns, pl_module._refresh_every
             pl_module._refresh_every = STEPS * STEPS  # measured by itself rather than by chance in one window of many
         self._gate.meet(Loop(pl_module.device, lambda: list(_watched(trainer, pl_module)), sweep, every))
 
@@ -121,16 +120,6 @@ class GateCallback(pl.Callback):
         """Pass, or end the training."""
         if not self._gate.passed(trainer.global_step):
             trainer.should_stop = True
-
-
-def _sweep(module: SPARModule) -> Any:
-    def sweep() -> None:
-        module.sweep_value.load_state_dict(module.value.state_dict())
-        module.num_sweeps += 1
-        with torch.no_grad():
-            module._write_returns()
-
-    return sweep
 
 
 def _watched(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Watched]:

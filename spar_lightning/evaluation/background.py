@@ -137,7 +137,7 @@ def _serve(
     num_threads: int,
     precision: str,
 ) -> None:
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts both; the other process ends this one
     torch.set_num_threads(num_threads)
     torch.set_float32_matmul_precision(precision)
@@ -150,8 +150,8 @@ def _serve(
         evaluator.close()
 
 
-def _follow_parent() -> None:
-    """End with the other process, also in the middle of an evaluation and however that one ends."""
+def end_with_parent() -> None:
+    """For a thread: wait until the parent process is gone, however it ended, and end this one whatever it is doing."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

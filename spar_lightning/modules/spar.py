@@ -376,9 +376,13 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         if self._updates == self.hparams["warmup_steps"]:
             self.policy.freeze_manifold()
         if self._updates % self._refresh_every == 0:
-            self.sweep_value.load_state_dict(self.value.state_dict())
-            self.num_sweeps += 1
-            self._write_returns()
+            self._sweep_returns()
+
+    def _sweep_returns(self) -> None:
+        """Recompute the returns with the value network as it is now."""
+        self.sweep_value.load_state_dict(self.value.state_dict())
+        self.num_sweeps += 1
+        self._write_returns()
 
     def _write_returns(self) -> None:
         """Recompute the column of standardized returns with the value network of the last sweep."""

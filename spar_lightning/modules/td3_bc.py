@@ -93,30 +93,28 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
     # ------------------------------------------------------------------------------------------------- the losses
 
     def critic_loss(self, batch: TransitionBatch) -> tuple[Tensor, Metrics]:
-        """Squared error of both critics to the target."""
+        """Squared error of both critics to the target; the batch is in the networks' units."""
         target_q = self._target_q(batch)
-        actions = self.normalizer.scale(batch.actions)
-        q_values = self.critic(self.normalizer.normalize(batch.observations), actions)
+        q_values = self.critic(batch.observations, batch.actions)
         loss = SF.critic_loss(q_values, target_q)
         return loss, {"critic/loss": loss.detach(), "critic/q_data": q_values.detach(), "critic/target_q": target_q}
 
     @torch.no_grad()
     def _target_q(self, batch: TransitionBatch) -> Tensor:
-        next_observations = self.normalizer.normalize(batch.next_observations)
-        next_actions = torch.tanh(self.target_actor(next_observations))
+        next_actions = torch.tanh(self.target_actor(batch.next_observations))
         noise = self.hparams["target_noise"] * torch.randn_like(next_actions)
         next_actions = SF.smoothed_actions(next_actions, noise, self.hparams["target_noise_bound"])
-        next_values = SF.conservative(self.target_critic(next_observations, next_actions))
+        next_values = SF.conservative(self.target_critic(batch.next_observations, next_actions))
         return SF.td_target(batch.rewards, batch.terminations, next_values, self.hparams["discount"])
 
     def actor_loss(self, batch: TransitionBatch) -> tuple[Tensor, Metrics]:
-        """Value of the policy's actions, on the scale that `alpha` gives it, against their distance to the data's."""
-        observations = self.normalizer.normalize(batch.observations)
-        policy_actions = self(observations)
-        q_values = self._first_critic(observations, policy_actions)
-        loss = SF.value_and_cloning_loss(
-            q_values, policy_actions, self.normalizer.scale(batch.actions), self.hparams["alpha"]
-        )
+        """Value of the policy's actions, on the scale that `alpha` gives it, against their distance to the data's.
+
+        The batch is in the networks' units.
+        """
+        policy_actions = self(batch.observations)
+        q_values = self._first_critic(batch.observations, policy_actions)
+        loss = SF.value_and_cloning_loss(q_values, policy_actions, batch.actions, self.hparams["alpha"])
         return loss, {"actor/loss": loss.detach(), "critic/q_policy": q_values.detach()}
 
     def _first_critic(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -150,6 +148,7 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
 
     def _update(self, batch: TransitionBatch) -> None:
         """One critic update, and every `actor_every` one of the actor and of the target networks."""
+        batch = self._in_network_units(batch)
         loss, metrics = self.critic_loss(batch)
         self._latest |= metrics
         self._step("critic", loss, counted=True)
@@ -159,6 +158,14 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
             self._step("actor", loss)
             for target in self._targets:
                 target.update()
+
+    def _in_network_units(self, batch: TransitionBatch) -> TransitionBatch:
+        """The batch with observations normalized and actions scaled to [-1, 1], once for both losses."""
+        return batch._replace(
+            observations=self.normalizer.normalize(batch.observations),
+            actions=self.normalizer.scale(batch.actions),
+            next_observations=self.normalizer.normalize(batch.next_observations),
+        )
 
     def _metrics(self, batch: TransitionBatch) -> Metrics:
         """Means of what the last updates left behind, values in the reward's own scale."""

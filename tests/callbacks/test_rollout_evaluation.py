@@ -202,6 +202,11 @@ def test_settings_are_primitives_and_leave_the_seed_out(tmp_path):
     }
 
 
+def test_another_precision_is_another_setting(tmp_path):
+    train(tmp_path, ToyModule(), [RolloutEvaluation(num_episodes=1, final_episodes=1)], precision="bf16-mixed")
+    assert json.loads((tmp_path / "results.json").read_text())["settings"]["precision"] == "bf16-mixed"
+
+
 def test_no_episodes_during_training_leave_those_at_its_end(tmp_path):
     recorder = Recorder()
     train(tmp_path, ToyResidualModule(), [RolloutEvaluation(0, 3), ResumableCheckpoint(), recorder])

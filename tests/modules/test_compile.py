@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,11 +31,29 @@ def _assert_near(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["returns", "in_sample"])
-def test_compiled_spar_trains_as_the_plain_one(make_spar: MakeSPAR, datamodule: OfflineDataModule, target: str) -> None:
+def test_compiled_spar_trains_as_the_plain_one(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    calls: Counter[str] = Counter()
+    compile_ = torch.compile
+
+    def watched(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+        compiled = compile_(function, fullgraph=True, **settings)  # whole, or an error
+
+        def call(*arguments: Any) -> Any:
+            calls[function.__name__] += 1
+            return compiled(*arguments)
+
+        return call
+
     settings = {"warmup_steps": 6, "critic_target": target}
     plain = _train(make_spar(**settings), datamodule.name)
+    assert not calls
+    monkeypatch.setattr(torch, "compile", watched)
     module = make_spar(**settings, compile=True)
     _assert_near(_train(module, datamodule.name), plain)
+    targets = {"_in_sample_targets": 6} if target == "in_sample" else {}
+    assert calls == {"_evidence_loss": 6, "_regression_loss": 12, "_self_imitation_loss": 3} | targets
     assert not set(vars(module)) & set(module._pure_losses)
 
 
