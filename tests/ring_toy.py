@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 
 from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset
-from spar_lightning.data.sources import SOURCES, Source
+from spar_lightning.data.sources.registry import SOURCES, Source
 from spar_lightning.functional import conservative, imitation_loss
 from spar_lightning.modules import BCModule, SPARModule
 
@@ -99,7 +99,7 @@ def ring_dataset(seed: int = 0) -> OfflineDataset:
 def ring_data() -> Iterator[OfflineDataModule]:
     """The data set as one more source of data, for a while."""
     dataset = ring_dataset()
-    source = Source(owns=lambda name: name == RING, open=lambda name: dataset)
+    source = Source(owns=lambda name: name == RING, open=lambda name, keys: dataset)
     SOURCES.insert(0, source)
     try:
         datamodule = OfflineDataModule(RING, batch_size=256, validation_fraction=0.0, seed=0)

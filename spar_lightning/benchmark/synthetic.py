@@ -44,8 +44,6 @@ def synthetic_dataset(transitions: int) -> OfflineDataset:
         action_high=bounds,
         num_episodes=-(-transitions // EPISODE_STEPS),
         num_transitions=transitions,
-        environment_spec=None,
-        reference_scores=None,
         read=lambda: episodes(transitions),
     )
 

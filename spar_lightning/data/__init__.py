@@ -1,13 +1,13 @@
 """Offline data: sources, transitions in memory, statistics, and the datamodule that hands them out."""
 
-from spar_lightning.data.behavior import Behavior, BehaviorPolicy, load_behavior
-from spar_lightning.data.collect import collect
-from spar_lightning.data.environments import make_environment
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.module import OfflineDataModule, offline_data
-from spar_lightning.data.recipes import BUNDLED_DATASETS
-from spar_lightning.data.reference_scores import REFERENCE_SCORES
-from spar_lightning.data.sources import Episode, OfflineDataset, open_dataset
+from spar_lightning.data.recording.behavior import Behavior, BehaviorPolicy, load_behavior
+from spar_lightning.data.recording.collect import collect
+from spar_lightning.data.recording.recipes import BUNDLED_DATASETS
+from spar_lightning.data.simulators.environments import make_environment
+from spar_lightning.data.simulators.reference_scores import REFERENCE_SCORES
+from spar_lightning.data.sources.registry import Episode, OfflineDataset, open_dataset
 from spar_lightning.data.statistics import compute_statistics
 from spar_lightning.data.transitions import Transitions
 

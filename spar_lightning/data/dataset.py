@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
+
+from spar_lightning.data.simulators.reference_scores import ScoreScale
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -34,9 +38,11 @@ class OfflineDataset:
     action_high: FloatArray  # (A,), +inf where the source does not say
     num_episodes: int
     num_transitions: int
-    environment_spec: EnvSpec | None
-    reference_scores: tuple[float, float] | None  # returns that score 0 and 100
     read: Callable[[], Iterator[Episode]]
+    environment_spec: EnvSpec | None = None  # where its policies are evaluated, with the time limit of the data
+    observation_keys: tuple[str, ...] | None = None  # parts of dict observations, in their order in the vectors
+    scale: ScoreScale = ScoreScale(None, "the data name no environment")  # noqa: RUF009
+    fingerprint: str = ""  # changes with the files; empty where there are none
 
     def episodes(self) -> Iterator[Episode]:
         """Read the episodes, in the order in which they were recorded.
@@ -45,3 +51,9 @@ class OfflineDataset:
             DataError: the stored data cannot be read, or do not have the shapes that the data set states.
         """
         return self.read()
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """A short text that changes when a file is replaced: from names, sizes and times of modification."""
+    states = [(path.name, (state := path.stat()).st_size, state.st_mtime_ns) for path in sorted(files)]
+    return f"{zlib.crc32(repr(states).encode()):08x}"

@@ -14,9 +14,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.data.environments import make_environment
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
-from spar_lightning.data.sources import OfflineDataset, open_dataset
+from spar_lightning.data.simulators.environments import make_environment
+from spar_lightning.data.sources.registry import OfflineDataset, open_dataset
 from spar_lightning.data.statistics import compute_statistics
 from spar_lightning.data.transitions import Transitions
 from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
@@ -98,7 +98,7 @@ class OfflineDataModule(pl.LightningDataModule):
     @property
     def reference_scores(self) -> tuple[float, float] | None:
         """Returns that score 0 and 100 on the normalized scale, None where no scale is defined."""
-        return self._opened().reference_scores
+        return self._opened().scale.reference
 
     @property
     def environment_id(self) -> str | None:

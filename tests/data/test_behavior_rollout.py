@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spar_lightning.data import load_behavior
-from spar_lightning.data.behavior import BehaviorPolicy
-from spar_lightning.data.rollout import RecordedEpisode, roll_out
+from spar_lightning.data.recording.behavior import BehaviorPolicy
+from spar_lightning.data.recording.rollout import RecordedEpisode, roll_out
 
 
 class Countdown(gym.Env[Any, Any]):

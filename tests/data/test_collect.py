@@ -17,7 +17,7 @@ from spar_lightning.data import BUNDLED_DATASETS, REFERENCE_SCORES, collect, loa
 from spar_lightning.types import DataError
 
 HOPPER = "spar/hopper/medium-replay-v0"
-COLLECT = sys.modules["spar_lightning.data.collect"]  # the package exports a function of the same name
+COLLECT = sys.modules["spar_lightning.data.recording.collect"]  # the package exports a function of the same name
 
 
 def arrays(root: Path, name: str) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_every_bundled_data_set_can_be_collected(name: str, tmp_path: Path, monk
     collect(name, steps=40, progress=False)
     dataset = open_dataset(name)
     assert dataset.num_transitions == sum(len(episode.rewards) for episode in dataset.episodes()) == 40
-    assert dataset.reference_scores == REFERENCE_SCORES[name.split("/")[1]]
+    assert dataset.scale.reference == REFERENCE_SCORES[name.split("/")[1]]
 
 
 def test_a_medium_policy_is_as_good_as_its_readme_says(cheetah: str) -> None:

@@ -44,7 +44,7 @@ def test_dimensions_fetch_the_data_set(tmp_path: Path, monkeypatch: pytest.Monke
 
         fetched.append(collect(name, steps=50, progress=False))
 
-    monkeypatch.setattr("spar_lightning.data.bundled.collect", collect)
+    monkeypatch.setattr("spar_lightning.data.sources.bundled.collect", collect)
     module = OfflineDataModule("spar/walker2d/expert-v0")
     assert (module.observation_dim, module.action_dim) == (17, 6)
     module.prepare_data()

@@ -15,8 +15,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import REFERENCE_SCORES, Transitions, open_dataset
-from spar_lightning.data.reference_scores import reference_scores_for
+from spar_lightning.data import Transitions, open_dataset
 from spar_lightning.types import DataError
 
 MakeMinari = Callable[..., str]
@@ -29,7 +28,7 @@ def test_any_local_minari_data_set_opens(make_minari: MakeMinari) -> None:
     assert dataset.action_low.tolist() == [-1, -1]
     assert dataset.action_high.dtype == np.float32
     assert dataset.environment_spec is None
-    assert dataset.reference_scores is None
+    assert dataset.scale.reference is None
 
 
 def test_nothing_is_lost_and_only_terminations_terminate(make_minari: MakeMinari) -> None:
@@ -144,26 +143,6 @@ def test_the_array_of_another_length_is_named(make_minari: MakeMinari, datasets_
         file[f"episode_0/{array}"] = np.zeros(2)
     with pytest.raises(DataError, match=rf"`{array}` of episode 0 .* has shape \(2,\), expected \(3,\)"):
         list(open_dataset(name).episodes())
-
-
-@pytest.mark.parametrize(
-    ("environment_id", "task"),
-    [("Walker2d-v4", "walker2d"), ("AdroitHandPen-v1", "pen"), ("HalfCheetah-v5", "halfcheetah")],
-)
-def test_reference_scores_go_by_the_environments_name(environment_id: str, task: str) -> None:
-    assert reference_scores_for(environment_id) == REFERENCE_SCORES[task]
-
-
-def test_no_reference_scores_where_none_are_defined() -> None:
-    assert reference_scores_for("CartPole-v1") is None
-    assert reference_scores_for(None) is None
-
-
-def edit_metadata(folder: Path, **changes: Any) -> None:
-    """Set entries of the metadata, or remove those that are None."""
-    file = folder / "data" / "metadata.json"
-    metadata = {**json.loads(file.read_text()), **changes}
-    file.write_text(json.dumps({key: value for key, value in metadata.items() if value is not None}))
 
 
 @pytest.mark.parametrize("space", ["observation_space", "action_space"])

@@ -67,7 +67,7 @@ def load_behavior(env: BehaviorEnvironment | str) -> Behavior:
     Raises:
         DataError: no policies are bundled for `env`.
     """
-    file = resources.files("spar_lightning.data") / "behaviors" / f"{env}.npz"
+    file = resources.files("spar_lightning.data.recording") / "behaviors" / f"{env}.npz"
     if not file.is_file():
         raise DataError(f"No behaviour policies are bundled for `{env}`; expected walker2d, hopper or halfcheetah.")
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ import numpy as np
 from minari.dataset.minari_dataset import DATASET_ID_RE, EpisodeData, MinariDataset
 from minari.dataset.minari_storage import MinariStorage
 
-from spar_lightning.data.dataset import Episode, OfflineDataset
+from spar_lightning.data.dataset import Episode, OfflineDataset, fingerprint_of
 from spar_lightning.data.minari_folder import datasets_folder
-from spar_lightning.data.recipes import BUNDLED_DATASETS, did_you_mean
-from spar_lightning.data.reference_scores import reference_scores_for
+from spar_lightning.data.recording.recipes import BUNDLED_DATASETS, did_you_mean
+from spar_lightning.data.simulators.reference_scores import ScoreScale, score_scale
 from spar_lightning.types import DataError
 
 _EPISODES = 100  # read while the file is open; HDF5 keeps some 50 kB of each until it is closed
 
 
-def open_minari(name: str) -> OfflineDataset:
+def open_minari(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:
     """Open a local Minari data set with flat continuous observations and actions, reading metadata only.
 
     Raises:
@@ -43,7 +43,9 @@ def open_minari(name: str) -> OfflineDataset:
         num_episodes=int(stored.total_episodes),
         num_transitions=int(stored.total_steps),
         environment_spec=stored.env_spec,
-        reference_scores=_reference_scores(name, stored),
+        observation_keys=None if observation_keys is None else tuple(observation_keys),
+        scale=_scale(name, stored),
+        fingerprint=fingerprint_of(stored.storage.data_path.iterdir()),
         read=partial(_read, name, stored, observations.shape[0], actions.shape[0]),
     )
 
@@ -123,7 +125,7 @@ def _float32(bounds: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float3
         return bounds.astype(np.float32)
 
 
-def _reference_scores(name: str, stored: MinariDataset) -> tuple[float, float] | None:
+def _scale(name: str, stored: MinariDataset) -> ScoreScale:
     metadata = stored.storage.metadata
     stated = metadata.get("ref_min_score"), metadata.get("ref_max_score")
     if None not in stated:
@@ -136,8 +138,8 @@ def _reference_scores(name: str, stored: MinariDataset) -> tuple[float, float] |
                 f"`{name}` has the reference scores {stated[0]!r} and {stated[1]!r} in its metadata, expected finite "
                 "numbers, the first below the second: correct or remove `ref_min_score` and `ref_max_score`."
             )
-        return low, high
-    return reference_scores_for(stored.env_spec.id if stored.env_spec is not None else None)
+        return ScoreScale((low, high), "stated by the data set")
+    return score_scale(stored.env_spec)
 
 
 def _read(name: str, stored: MinariDataset, observation_dim: int, action_dim: int) -> Iterator[Episode]:

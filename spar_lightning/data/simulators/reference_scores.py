@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from gymnasium.envs.registration import EnvSpec
+
+
+class ScoreScale(NamedTuple):
+    """How the returns of a data set's policies become normalized scores, if they do."""
+
+    reference: tuple[float, float] | None  # returns that score 0 and 100; None where none are defined
+    note: str  # where they come from and for what they were defined, or why there are none
+
+
 REFERENCE_SCORES: dict[str, tuple[float, float]] = {
     "hopper": (-20.272305, 3234.3),
     "halfcheetah": (-280.178953, 12135.0),
@@ -31,14 +43,16 @@ _ENVIRONMENT_TASKS = {
 }
 
 
-def reference_scores_for(environment_id: str | None) -> tuple[float, float] | None:
-    """The (low, high) reference returns of a Gymnasium environment id, or None where D4RL defines none.
+def score_scale(spec: EnvSpec | None) -> ScoreScale:
+    """The scale for an environment with its time limit.
 
-    >>> reference_scores_for("Walker2d-v5")
+    >>> score_scale(EnvSpec("Walker2d-v5", max_episode_steps=1000)).reference
     (1.629008, 4592.3)
     """
-    if environment_id is None:
-        return None
-    stem = environment_id.rpartition("/")[2].rpartition("-v")[0]
+    if spec is None:
+        return ScoreScale(None, "no environment is known")
+    stem = spec.id.rpartition("/")[2].rpartition("-v")[0]
     task = _ENVIRONMENT_TASKS.get(stem)
-    return None if task is None else REFERENCE_SCORES[task]
+    if task is None:
+        return ScoreScale(None, f"no reference scores are known for {spec.id}")
+    return ScoreScale(REFERENCE_SCORES[task], "D4RL's")

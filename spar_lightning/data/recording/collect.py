@@ -17,8 +17,6 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from tqdm.auto import tqdm
 
-from spar_lightning.data.behavior import load_behavior
-from spar_lightning.data.environments import make_environment
 from spar_lightning.data.minari_folder import (
     datasets_folder,
     minari_root,
@@ -26,9 +24,11 @@ from spar_lightning.data.minari_folder import (
     register_namespace,
     scratch_folder,
 )
-from spar_lightning.data.recipes import Recipe, parse_bundled_id
-from spar_lightning.data.reference_scores import REFERENCE_SCORES
-from spar_lightning.data.rollout import RecordedEpisode, roll_out
+from spar_lightning.data.recording.behavior import load_behavior
+from spar_lightning.data.recording.recipes import Recipe, parse_bundled_id
+from spar_lightning.data.recording.rollout import RecordedEpisode, roll_out
+from spar_lightning.data.simulators.environments import make_environment
+from spar_lightning.data.simulators.reference_scores import REFERENCE_SCORES
 from spar_lightning.types import DataError
 
 _SPARE_BYTES = 50_000_000

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.behavior import BehaviorPolicy
+from spar_lightning.data.recording.behavior import BehaviorPolicy
 
 Environment = gym.Env[Any, Any]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from spar_lightning.data.collect import collect
+from collections.abc import Sequence
+
 from spar_lightning.data.dataset import OfflineDataset
 from spar_lightning.data.minari_folder import datasets_folder
-from spar_lightning.data.minari_source import open_minari
-from spar_lightning.data.recipes import parse_bundled_id
+from spar_lightning.data.recording.collect import collect
+from spar_lightning.data.recording.recipes import parse_bundled_id
+from spar_lightning.data.sources.minari_source import open_minari
 
 
-def open_bundled(name: str) -> OfflineDataset:
+def open_bundled(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:
     """Open a bundled data set, collecting it first if it is not on this machine yet.
 
     Raises:
@@ -19,4 +21,4 @@ def open_bundled(name: str) -> OfflineDataset:
     parse_bundled_id(name)
     if not (datasets_folder() / name / "data").exists():
         collect(name)
-    return open_minari(name)
+    return open_minari(name, observation_keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from spar_lightning.data.behavior import Behavior, BehaviorPolicy, load_behavior
+from spar_lightning.data.recording.behavior import Behavior, BehaviorPolicy, load_behavior
 from spar_lightning.types import DataError
 
 BUNDLED_PREFIX = "spar/"

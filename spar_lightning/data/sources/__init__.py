@@ -1,0 +1,1 @@
+"""Where data come from: one module for each kind of source, and the registry that picks one by a name."""
