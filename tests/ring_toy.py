@@ -92,7 +92,7 @@ def ring_dataset(seed: int = 0) -> OfflineDataset:
             yield Episode(observations[one], actions[one], rewards[one], observations[one], termination=True)
 
     bound = np.ones(2, dtype=np.float32)
-    return OfflineDataset(RING, 2, 2, -bound, bound, TRANSITIONS, TRANSITIONS, None, None, read)
+    return OfflineDataset(RING, 2, 2, -bound, bound, TRANSITIONS, TRANSITIONS, read)
 
 
 @contextmanager

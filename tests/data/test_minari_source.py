@@ -145,6 +145,13 @@ def test_the_array_of_another_length_is_named(make_minari: MakeMinari, datasets_
         list(open_dataset(name).episodes())
 
 
+def edit_metadata(folder: Path, **changes: Any) -> None:
+    """Set entries of the metadata, or remove those that are None."""
+    file = folder / "data" / "metadata.json"
+    metadata = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({key: value for key, value in metadata.items() if value is not None}))
+
+
 @pytest.mark.parametrize("space", ["observation_space", "action_space"])
 def test_metadata_without_spaces_run_no_code(
     make_minari: MakeMinari, datasets_root: Path, tmp_path: Path, space: str
