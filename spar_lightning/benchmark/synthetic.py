@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ def synthetic_dataset(transitions: int) -> OfflineDataset:
         num_episodes=-(-transitions // EPISODE_STEPS),
         num_transitions=transitions,
         read=lambda: episodes(transitions),
+        fingerprint=f"seed {SEED}",
     )
 
 
@@ -57,15 +58,24 @@ class SyntheticData(OfflineDataModule):
         loader: `packed` is the project's own; `dataloader` puts a DataLoader without workers around it; `columns`
             gathers every column by itself.
         updates_per_batch: as of `OfflineDataModule`.
+        storage: likewise.
     """
 
-    def __init__(self, transitions: int, batch_size: int, loader: str = "packed", updates_per_batch: int = 1) -> None:
+    def __init__(
+        self,
+        transitions: int,
+        batch_size: int,
+        loader: str = "packed",
+        updates_per_batch: int = 1,
+        storage: Literal["memory", "map"] = "memory",
+    ) -> None:
         super().__init__(
             f"synthetic/walker2d-{transitions}",
             batch_size,
             validation_fraction=0.0,
             seed=SEED,
             updates_per_batch=updates_per_batch,
+            storage=storage,
         )
         self._count = transitions
         self._loader = loader

@@ -50,9 +50,9 @@ class ResidualMonitor(pl.Callback):
         """Choose the states."""
         self._interval.start(trainer.global_step)
         if isinstance(pl_module, HasResidual):
-            observations = cast(Tensor, cast(Any, trainer).datamodule.transitions.observations)
-            rows = torch.linspace(0, len(observations) - 1, min(self.num_states, len(observations))).long()
-            self._observations = observations[rows.to(observations.device)].to(pl_module.device)
+            transitions = cast(Any, trainer).datamodule.transitions
+            rows = torch.linspace(0, len(transitions) - 1, min(self.num_states, len(transitions))).long()
+            self._observations = transitions.batch(rows.to(transitions.device)).observations.to(pl_module.device)
 
     @override
     def on_train_batch_end(

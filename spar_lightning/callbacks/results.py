@@ -76,6 +76,7 @@ def results_document(
     document = {
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),
+        "score_note": getattr(datamodule, "score_note", None),
         "seed": None if seed is None else int(seed),
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,

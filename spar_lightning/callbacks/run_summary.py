@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class RunSummary(pl.Callback):
             folder = run_folder(trainer)  # on all ranks
             _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder), ""]))
         elif evaluation is not None and evaluation.final:
-            _print("\n".join(["", *score_table(evaluation.final), ""]))
+            _print("\n".join(["", *score_table(evaluation.final), *_scale(trainer), ""]))
 
     def _places(self, trainer: pl.Trainer, folder: Path) -> list[str]:
         folder = _short(folder)
@@ -57,9 +58,16 @@ def _scores(trainer: pl.Trainer, evaluation: RolloutEvaluation | None) -> list[s
         return [f"  {trainer.global_step:,} updates", ""]
     lines = [_headline(evaluation.document), ""]
     if evaluation.final:
-        return [*lines, *score_table(evaluation.document), ""]
+        return [*lines, *score_table(evaluation.document), *_scale(trainer), ""]
     reason = "training did not run" if evaluation.final_episodes else "`final_episodes` is 0"
     return [*lines, f"  no scores: {evaluation.unavailable or reason}", ""]
+
+
+def _scale(trainer: pl.Trainer) -> list[str]:
+    note = getattr(getattr(trainer, "datamodule", None), "score_note", None)
+    if note is None:
+        return []
+    return ["", *textwrap.wrap(f"scores: {note}", 110, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _headline(document: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 from jsonargparse import auto_cli
@@ -15,18 +15,22 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.benchmark import bench
 from spar_lightning.cli.algorithm import choose_algorithm
+from spar_lightning.cli.data import DATA_COMMANDS
+from spar_lightning.cli.flags import FlagParser
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
-from spar_lightning.data import OfflineDataModule, collect
+from spar_lightning.data import OfflineDataModule, collect, import_dataset
 from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
 from spar_lightning.types import UserError
 
-COMMANDS: dict[str, Callable[..., object]] = {
+COMMANDS: dict[str, Any] = {
     "bench": bench,
     "collect": collect,
+    "data": DATA_COMMANDS,
+    "import": import_dataset,
     "summarize": summarize,
 }
-"""Commands that train nothing, beside those of `StagedCLI`."""
+"""Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
 
 ALGORITHMS: dict[str, tuple[type[pl.LightningModule], type[pl.LightningModule] | None]] = {
     "spar": (SPARModule, BCModule),
@@ -60,7 +64,8 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         if arguments and arguments[0] in COMMANDS:
             name, *rest = arguments
-            auto_cli(COMMANDS[name], args=rest, prog=f"python -m spar_lightning {name}", fail_untyped=False)
+            prog = f"python -m spar_lightning {name}"
+            auto_cli(COMMANDS[name], args=rest, prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
             name = choose_algorithm(arguments, {name: main.__name__ for name, (main, _) in ALGORITHMS.items()})
             StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)

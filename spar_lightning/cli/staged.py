@@ -27,6 +27,9 @@ from spar_lightning.modules.manual import check_position, require_compiler
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
+EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_steps")
+"""Settings of the data that say where a policy is evaluated, and what it sees there."""
+
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_steps": 30_000,
     "max_epochs": -1,
@@ -203,9 +206,13 @@ class StagedCLI(LightningCLI):
         path = self._get(self.config, "ckpt_path")
         if path is None:
             raise UserError(f"`{self.subcommand}` needs --ckpt_path, the path of a checkpoint that `fit` has written")
-        data = self._get(self.config, "data")
-        if data.dataset == self._parser(self.subcommand).get_defaults()["data"].dataset:
-            data.dataset = read_checkpoint(path).get("datamodule_hyper_parameters", {}).get("dataset", data.dataset)
+        data, defaults = self._get(self.config, "data"), self._parser(self.subcommand).get_defaults()["data"]
+        if data.dataset != defaults.dataset:
+            return
+        recorded = read_checkpoint(path).get("datamodule_hyper_parameters", {})
+        for key in EVALUATED_DATA:
+            if data[key] == defaults[key]:
+                data[key] = recorded.get(key, data[key])
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""

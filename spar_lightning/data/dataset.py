@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
-from spar_lightning.data.simulators.reference_scores import ScoreScale
+from spar_lightning.data.simulators.reference_scores import ScoreScale, score_scale
+from spar_lightning.types import DataError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -43,6 +44,24 @@ class OfflineDataset:
     observation_keys: tuple[str, ...] | None = None  # parts of dict observations, in their order in the vectors
     scale: ScoreScale = ScoreScale(None, "the data name no environment")  # noqa: RUF009
     fingerprint: str = ""  # changes with the files; empty where there are none
+
+    def evaluated_in(self, environment: str | None, max_episode_steps: int | None) -> OfflineDataset:
+        """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.
+
+        Raises:
+            DataError: a time limit is given, but no environment is known.
+        """
+        if environment is None and max_episode_steps is None:
+            return self
+        spec = self.environment_spec if environment is None else EnvSpec(environment)
+        if spec is None:
+            raise DataError(
+                f"`max_episode_steps` is {max_episode_steps}, but `{self.name}` names no environment: name one with "
+                "`environment`."
+            )
+        if max_episode_steps is not None:
+            spec = replace(spec, max_episode_steps=max_episode_steps)
+        return replace(self, environment_spec=spec, scale=score_scale(spec))
 
     def episodes(self) -> Iterator[Episode]:
         """Read the episodes, in the order in which they were recorded.

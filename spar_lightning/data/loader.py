@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spar_lightning.data.transitions import Transitions
+from spar_lightning.data.storage.transitions import Transitions
 from spar_lightning.types import TransitionBatch
 
 _BLOCK = 512  # batches whose indices are drawn at once
@@ -81,7 +81,7 @@ class TransitionLoader:
         self._rank = rank
         self._per_step = per_step
         self._position = 0
-        self._block: tuple[int, Tensor] | None = None
+        self._blocks: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return _ENDLESS
@@ -89,23 +89,30 @@ class TransitionLoader:
     def __iter__(self) -> Iterator[TransitionBatch | Minibatches]:
         # A generator: nothing is drawn before the first batch is asked for, since Lightning calls `iter` twice.
         while True:
-            indices = self._next_indices()  # counted before the batch is out, by a state that is saved meanwhile too
+            indices = self._indices_at(self._position)
+            self._position += self._per_step  # before the batch is out: a state may be saved meanwhile
+            if self._transitions.on_disk:
+                self._transitions.read_ahead(self._indices_at(self._position))
             if self._per_step == 1:
                 yield self._transitions.batch(indices[0])
             else:
                 yield Minibatches(self._transitions, indices)
 
-    def _next_indices(self) -> Tensor:
-        """The indices (K, B) of the next minibatches, which may lie in two blocks or more."""
+    def _indices_at(self, position: int) -> Tensor:
+        """The indices (K, B) of the minibatches from `position` on, which may lie in two blocks or more."""
         parts, missing = [], self._per_step
         while missing:
-            number, row = divmod(self._position, _BLOCK)
-            if self._block is None or self._block[0] != number:
-                self._block = number, self._draw(number)
-            parts.append(self._block[1][row : row + missing])
+            number, row = divmod(position, _BLOCK)
+            parts.append(self._block(number)[row : row + missing])
             missing -= len(parts[-1])
-            self._position += len(parts[-1])
+            position += len(parts[-1])
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _block(self, number: int) -> Tensor:
+        """The indices (512, B) of a block; the last two that were asked for are kept."""
+        if number not in self._blocks:
+            self._blocks = dict([*self._blocks.items()][-1:]) | {number: self._draw(number)}
+        return self._blocks[number]
 
     def state_dict(self) -> dict[str, int]:
         """The number of minibatches handed out."""

@@ -1,24 +1,28 @@
-"""The LightningDataModule that trains any offline algorithm from memory."""
+"""The LightningDataModule that trains any offline algorithm on recorded transitions."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from spar_lightning.data.dataset import OfflineDataset
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
+from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
 from spar_lightning.data.simulators.environments import make_environment
-from spar_lightning.data.sources.registry import OfflineDataset, open_dataset
-from spar_lightning.data.statistics import compute_statistics
-from spar_lightning.data.transitions import Transitions
+from spar_lightning.data.sources.registry import open_dataset
+from spar_lightning.data.statistics import compute_statistics, share_outside
+from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
+from spar_lightning.data.storage.transitions import Transitions
 from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
 
 T = TypeVar("T")
@@ -29,11 +33,13 @@ _SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
 
 
 class OfflineDataModule(pl.LightningDataModule):
-    """A data set of recorded transitions, held in memory and sampled uniformly.
+    """A data set of recorded transitions, sampled uniformly from memory or, where it is too large, from disk.
 
     Args:
-        dataset: `spar/<env>/<kind>-v0` with env in walker2d, hopper, halfcheetah and kind in medium, medium-replay,
-            medium-expert, expert (collected on first use, in about a minute), or the id of a local Minari data set.
+        dataset: its name says where it comes from. Bundled: `spar/<env>/<kind>-v0` with env in walker2d, hopper,
+            halfcheetah and kind in medium, medium-replay, medium-expert, expert (collected on first use, in about a
+            minute). Minari: its id, such as `mujoco/walker2d/medium-v0`, downloaded on first use. D4RL:
+            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`.
         batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.
@@ -41,6 +47,18 @@ class OfflineDataModule(pl.LightningDataModule):
             bits, the loop costs less. It must divide `max_steps` and the updates between validations. Lightning's own
             `val_check_interval` counts training steps; the command line takes updates. A module that leaves its
             optimizer to Lightning makes one.
+        observation_keys: which parts of dict observations to put side by side, in this order; by default what the
+            task needs. AntMaze: `[achieved_goal, observation]` is D4RL's state, without the goal.
+        normalize_observations: whether policies see observations with mean 0 and deviation 1.
+        reward_scale: factor on the rewards that are trained on, or `return_range`: 1000 / (largest - smallest return of
+            an episode), as IQL has it. Evaluations always show the environment's own returns.
+        reward_shift: added after scaling; -1 is the custom on AntMaze.
+        goal_terminations: make every transition with a positive reward a termination, as in D4RL's AntMaze files;
+            Minari's recordings of it never terminate.
+        environment: id of the Gymnasium environment to evaluate in, instead of the data set's own.
+        max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
+        storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
+            where the transitions take less than half of what is free.
     """
 
     def __init__(
@@ -50,22 +68,25 @@ class OfflineDataModule(pl.LightningDataModule):
         validation_fraction: float = 0.05,
         seed: int | None = None,
         updates_per_batch: int = 1,
+        observation_keys: list[str] | None = None,
+        normalize_observations: bool = True,
+        reward_scale: float | Literal["return_range"] = 1.0,
+        reward_shift: float = 0.0,
+        goal_terminations: bool = False,
+        environment: str | None = None,
+        max_episode_steps: int | None = None,
+        storage: Storage = "auto",
     ) -> None:
         super().__init__()
-        if not 1 <= batch_size <= _LARGEST_BATCH:
-            raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
-        if not 0 <= validation_fraction < 1:
-            raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
-        if seed is not None and seed < 0:
-            raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
-        if not 1 <= updates_per_batch <= _MOST_UPDATES:
-            raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
+        _check_settings(batch_size, validation_fraction, seed, updates_per_batch, max_episode_steps)
+        check_reward_settings(reward_scale, reward_shift)
         # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
-        self.save_hyperparameters(ignore=["updates_per_batch"])
+        self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
         self.name = self._name = dataset
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.updates_per_batch = updates_per_batch
+        self.storage = storage
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
@@ -73,8 +94,11 @@ class OfflineDataModule(pl.LightningDataModule):
         self._validation_transitions: Transitions | None = None
 
     def prepare_data(self) -> None:
-        """Fetch or collect the data set, if it is not on this machine."""
-        self._opened()
+        """Fetch or collect the data set, if it is not on this machine, and pack it, if it is to be mapped."""
+        dataset = self._opened()
+        tests = self.trainer is not None and self.trainer.state.fn == TrainerFn.TESTING  # they need no transitions
+        if not tests and self._transitions is None:
+            prepare_transitions(dataset, self.storage)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data once, and put them on the trainer's device; a test needs only their simulator."""
@@ -99,6 +123,11 @@ class OfflineDataModule(pl.LightningDataModule):
     def reference_scores(self) -> tuple[float, float] | None:
         """Returns that score 0 and 100 on the normalized scale, None where no scale is defined."""
         return self._opened().scale.reference
+
+    @property
+    def score_note(self) -> str:
+        """Where the reference scores come from and what they were defined for, or why there are none."""
+        return self._opened().scale.note
 
     @property
     def environment_id(self) -> str | None:
@@ -142,7 +171,7 @@ class OfflineDataModule(pl.LightningDataModule):
                 f"`{self.name}` does not say which environment it came from; expected a Gymnasium spec in its "
                 "metadata. Policies can be trained on it, but not rolled out: turn the rollouts off."
             )
-        return functools.partial(make_environment, spec)
+        return functools.partial(make_environment, spec, self._opened().observation_keys)
 
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
@@ -173,18 +202,24 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _opened(self) -> OfflineDataset:
         if self._dataset is None:
-            self._dataset = open_dataset(self._name)
+            dataset = open_dataset(self._name, self.hparams["observation_keys"])
+            self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
         return self._dataset
 
     def _load(self) -> None:
         dataset = self._opened()
-        transitions = Transitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+        transitions = read_transitions(dataset, self.storage)
         episodes = transitions.num_episodes
         held_out = _held_out_episodes(episodes, self.validation_fraction)
-        self._validation_transitions = transitions.select_episodes(held_out) if held_out else None
-        transitions.remove_episodes(held_out)
-        self._transitions = transitions
-        self._statistics = compute_statistics(self._transitions, dataset.action_low, dataset.action_high)
+        self._transitions, self._validation_transitions = transitions.split(held_out)
+        factor = reward_factor(self._transitions, self.hparams["reward_scale"])  # of the training part alone
+        for part in filter(None, (self._transitions, self._validation_transitions)):
+            if self.hparams["goal_terminations"]:
+                terminate_at_goals(part)
+            transform_rewards(part, factor, self.hparams["reward_shift"])
+        self._statistics = compute_statistics(
+            self._transitions, dataset.action_low, dataset.action_high, self.hparams["normalize_observations"]
+        )
         self._report(episodes, len(held_out))
 
     def _move(self, device: torch.device) -> None:
@@ -194,12 +229,13 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _report(self, episodes: int, held_out: int) -> None:
         rows = len(self.transitions)
+        where = ", on disk" if self.transitions.on_disk else ""
         rank_zero_info(
-            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions; {held_out} episodes are held out."
+            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} episodes are "
+            "held out."
         )
         low, high = self.statistics.action_low, self.statistics.action_high
-        actions = self.transitions.actions.cpu()
-        outside = torch.count_nonzero((actions < low) | (actions > high)).item() / actions.numel()
+        outside = share_outside(self.transitions, low, high)
         if outside > 0:
             rank_zero_warn(
                 f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "
@@ -220,6 +256,21 @@ def offline_data(trainer: pl.Trainer) -> OfflineDataModule:
             " `trainer.fit(module, datamodule=OfflineDataModule(...))`"
         )
     return datamodule
+
+
+def _check_settings(
+    batch_size: int, validation_fraction: float, seed: int | None, updates_per_batch: int, max_episode_steps: int | None
+) -> None:
+    if not 1 <= batch_size <= _LARGEST_BATCH:
+        raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
+    if not 0 <= validation_fraction < 1:
+        raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
+    if seed is not None and seed < 0:
+        raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
+    if not 1 <= updates_per_batch <= _MOST_UPDATES:
+        raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
+    if max_episode_steps is not None and max_episode_steps < 1:
+        raise DataError(f"`max_episode_steps` is {max_episode_steps}, expected at least 1 step.")
 
 
 def _ready(value: T | None) -> T:

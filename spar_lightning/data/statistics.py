@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spar_lightning.data.transitions import Transitions
+from spar_lightning.data.storage.transitions import Transitions
 from spar_lightning.types import DataError, DatasetStatistics
 
 STD_FLOOR = 1e-3
 _BOUNDS_APART = 1e-6  # least distance of an action's bounds, relative to the larger one
-_CHUNK = 65_536  # rows; bounds the float64 copy
+_CHUNK = 16_384  # rows; bounds the float64 copy
 
 
 def compute_statistics(
-    transitions: Transitions, action_low: npt.NDArray[np.float32], action_high: npt.NDArray[np.float32]
+    transitions: Transitions,
+    action_low: npt.NDArray[np.float32],
+    action_high: npt.NDArray[np.float32],
+    normalize_observations: bool = True,
 ) -> DatasetStatistics:
     """Mean and (population) standard deviation of the observations, and the bounds of the actions.
 
@@ -27,6 +32,7 @@ def compute_statistics(
         action_low: (A,) bounds of the environment; where infinite, or too far from the upper one for a float32, the
             smallest action in the data is taken.
         action_high: (A,) likewise, the largest.
+        normalize_observations: False gives mean 0 and deviation 1, whatever the data.
 
     Returns:
         float32 tensors on the CPU; `observation_std` is at least `STD_FLOOR`, so that a constant observation is not
@@ -36,19 +42,30 @@ def compute_statistics(
         DataError: a lower bound is not clearly below the upper one, as in an action that is constant and has no
             bounds, or their distance is no float32.
     """
-    mean, std = _moments(transitions.observations)
-    actions = transitions.actions
     low, high = torch.from_numpy(action_low.copy()), torch.from_numpy(action_high.copy())
     too_far = low.isfinite() & high.isfinite() & ~(high - low).isfinite()  # as ±3e38, another way to say unbounded
-    low = torch.where(low.isfinite() & ~too_far, low, actions.amin(0).cpu())
-    high = torch.where(high.isfinite() & ~too_far, high, actions.amax(0).cpu())
+    bounded = low.isfinite() & high.isfinite() & ~too_far
+    if not bounded.all():
+        least, most = _extremes(chunk.actions for chunk in transitions.chunks(_CHUNK))
+        low = torch.where(low.isfinite() & ~too_far, low, least)
+        high = torch.where(high.isfinite() & ~too_far, high, most)
     _check_bounds(low, high)
+    if normalize_observations:
+        mean, std = moments(lambda: (chunk.observations for chunk in transitions.chunks(_CHUNK)), len(transitions))
+    else:
+        mean, std = torch.zeros(transitions.observation_dim), torch.ones(transitions.observation_dim)
     return DatasetStatistics(
         observation_mean=mean.float().cpu(),
         observation_std=std.float().clamp_min(STD_FLOOR).cpu(),
         action_low=low,
         action_high=high,
     )
+
+
+def _extremes(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest value (K,) of chunks (B, K)."""
+    pairs = [(chunk.amin(0).cpu(), chunk.amax(0).cpu()) for chunk in chunks]
+    return torch.stack([low for low, _ in pairs]).amin(0), torch.stack([high for _, high in pairs]).amax(0)
 
 
 def _check_bounds(low: Tensor, high: Tensor) -> None:
@@ -62,14 +79,28 @@ def _check_bounds(low: Tensor, high: Tensor) -> None:
             )
 
 
-def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (K,) in float64; two passes, since a difference of large squares loses digits."""
-    chunks = torch.split(values, _CHUNK)
-    # Into one tensor: small results kept between large intermediate ones would fragment the heap.
-    sums = values.new_empty(len(chunks), values.shape[1], dtype=torch.float64)
-    for place, chunk in zip(sums, chunks, strict=True):
-        torch.sum(chunk.double(), 0, out=place)
-    mean = sums.sum(0) / len(values)
-    for place, chunk in zip(sums, chunks, strict=True):
-        torch.sum((chunk.double() - mean).square_(), 0, out=place)
-    return mean, (sums.sum(0) / len(values)).sqrt()
+def share_outside(transitions: Transitions, low: Tensor, high: Tensor) -> float:
+    """Share of the action values that are not within `low` to `high`, (A,) each."""
+    chunks = (chunk.actions.cpu() for chunk in transitions.chunks(_CHUNK))
+    outside = sum(torch.count_nonzero((actions < low) | (actions > high)).item() for actions in chunks)
+    return outside / (len(transitions) * len(low))
+
+
+def moments(chunks: Callable[[], Iterable[Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """Mean and (population) standard deviation (K,) in float64; two passes: a difference of large squares loses digits.
+
+    Args:
+        chunks: gives all rows, as chunks (B, K), each time that it is called.
+        count: number of rows.
+    """
+    mean = _column_sums(chunk.double() for chunk in chunks()) / count
+    return mean, (_column_sums((chunk.double() - mean).square_() for chunk in chunks()) / count).sqrt()
+
+
+def _column_sums(chunks: Iterable[Tensor]) -> Tensor:
+    total = None
+    for chunk in chunks:
+        # Added in place: small results kept between large intermediate ones would fragment the heap.
+        total = chunk.sum(0) if total is None else total.add_(chunk.sum(0))
+    assert total is not None  # there is at least one transition
+    return total

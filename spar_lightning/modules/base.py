@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.data import OfflineDataModule, Transitions
+from spar_lightning.data import OfflineDataModule, Transitions, moments
 from spar_lightning.modules.bc import BCModule
 from spar_lightning.types import CheckpointError
 
@@ -67,15 +67,12 @@ def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], 
         base_actions: maps raw observations (B, O) to scaled base actions (B, A).
         bootstrap: add `next_base_actions` too, for targets that act at the next state.
     """
-    columns = {"base_actions": transitions.observations}
-    if bootstrap:
-        columns["next_base_actions"] = transitions.next_observations
-    for name, observations in columns.items():
-        # Into one tensor: small results kept between large intermediate ones would fragment the heap, to gigabytes.
-        actions = torch.empty_like(transitions.actions)
-        for place, chunk in zip(torch.split(actions, CHUNK), torch.split(observations, CHUNK), strict=True):
-            place.copy_(base_actions(chunk))
-        transitions.set_column(name, actions)
+    for name in ("base_actions", "next_base_actions") if bootstrap else ("base_actions",):
+        column, start = transitions.new_column(name, transitions.action_dim), 0
+        for chunk in transitions.chunks(CHUNK):
+            observations = chunk.next_observations if name == "next_base_actions" else chunk.observations
+            column[start : start + len(observations)] = base_actions(observations)
+            start += len(observations)
 
 
 def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> Tensor:
@@ -84,10 +81,12 @@ def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> T
     It is not less than `floor` times the actions' own, so that a base that has memorised few demonstrations leaves a
     manifold to move on.
     """
-    scaled, spreads = base.normalizer.scale(transitions.actions), []
-    # One dimension after the other: copies of all in float64 would be the peak of a run's memory.
-    for column, base_column in zip(scaled.unbind(1), transitions.column("base_actions").unbind(1), strict=True):
-        actions = column.double()
-        residuals = actions - base_column.double()
-        spreads.append(torch.maximum(residuals.std(correction=0), floor * actions.std(correction=0)))
-    return torch.stack(spreads).clamp(min=MIN_SPREAD).float()  # an action dimension may be constant
+
+    def actions_and_residuals() -> Iterator[Tensor]:
+        for chunk in transitions.chunks(CHUNK):
+            actions = base.normalizer.scale(chunk.actions).double()
+            yield torch.cat([actions, actions - chunk.columns["base_actions"].double()], dim=1)
+
+    _, spreads = moments(actions_and_residuals, len(transitions))
+    actions, residuals = spreads.chunk(2)
+    return torch.maximum(residuals, floor * actions).clamp(min=MIN_SPREAD).float()  # an action may be constant

@@ -50,7 +50,7 @@ class ReturnSweep:
         """Returns (N,) float32; `value` maps raw observations (B, O) to values (B,) in the reward's scale."""
         next_values = np.zeros(len(self._rewards))
         for rows in torch.split(self._rows, CHUNK):
-            estimates = value(self.transitions.next_observations[rows])
+            estimates = value(self.transitions.batch(rows).next_observations)
             next_values[rows.cpu().numpy()] = estimates.double().cpu().numpy()
         return self._sweep(next_values)
 

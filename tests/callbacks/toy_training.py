@@ -6,12 +6,12 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 
+from spar_lightning.data import Episode, PackedTransitions
 from spar_lightning.types import EnvironmentUnavailableError, ResidualProbe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
@@ -54,7 +54,9 @@ class ToyData(pl.LightningDataModule):
         self.reference_scores = reference_scores
         self.unavailable = unavailable
         self.length = length
-        self.transitions = SimpleNamespace(observations=torch.arange(1000.0).reshape(500, 2))
+        numbers = np.arange(1000, dtype=np.float32).reshape(500, 2)
+        episode = Episode(numbers, np.zeros((500, 1), dtype=np.float32), numbers[:, 0], numbers, termination=True)
+        self.transitions = PackedTransitions.from_episodes([episode])
 
     def make_environment(self):
         if self.unavailable:

@@ -24,7 +24,11 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
     [
         ({"data__dataset": "spar/hoper/medium-replay-v0"}, "did you mean `spar/hopper/medium-replay-v0`"),
         ({"data__dataset": "nobody/nothing-v0"}, "nobody/nothing-v0"),
-        ({"data__dataset": "https://example.org/data.hdf5"}, "path or a URL"),
+        ({"data__dataset": "ftp://example.org/data.hdf5"}, "expected http:// or https://"),
+        ({"data__dataset": "nowhere/data.hdf5"}, "nowhere/data.hdf5"),
+        ({"data__reward_scale": 0}, "`reward_scale` is 0"),
+        ({"data__max_episode_steps": 0}, "`max_episode_steps` is 0"),
+        ({"data__storage": "disk"}, "storage"),
         ({"data__batch_size": 0}, "`batch_size` is 0"),
         ({"trainer__max_steps": 0}, "`trainer.max_steps` is 0"),
         ({"trainer__max_steps": -1}, "`trainer.max_steps` is -1"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import OfflineDataModule, SequentialLoader, TransitionLoader, Transitions
+from spar_lightning.data import OfflineDataModule, PackedTransitions, SequentialLoader, TransitionLoader
 from spar_lightning.types import DataError, EnvironmentUnavailableError, TransitionBatch
 
 MakeMinari = Callable[..., str]
@@ -91,7 +91,7 @@ def test_statistics_are_of_the_training_part_alone(hopper: str) -> None:
 def test_setup_reads_once(hopper: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ready(hopper)
     transitions = module.transitions
-    monkeypatch.setattr(Transitions, "from_episodes", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(PackedTransitions, "from_episodes", lambda _: pytest.fail("read again"))
     module.setup("fit")
     module.setup("test")
     assert module.transitions is transitions
@@ -148,9 +148,9 @@ def test_arguments_are_checked(arguments: dict[str, Any]) -> None:
 
 
 def test_what_makes_no_difference_to_a_result_is_no_hyper_parameter() -> None:
-    module = OfflineDataModule(updates_per_batch=4)
-    assert "updates_per_batch" not in module.hparams
-    assert {"dataset", "batch_size", "validation_fraction", "seed"} == module.hparams.keys()
+    module = OfflineDataModule(updates_per_batch=4, storage="map")
+    assert not {"updates_per_batch", "storage"} & module.hparams.keys()
+    assert {"dataset", "batch_size", "validation_fraction", "seed", "reward_scale"} < module.hparams.keys()
 
 
 def test_minibatches_stay_where_they_are(hopper: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spar_lightning.data import Episode, Transitions, compute_statistics
+from spar_lightning.data import Episode, PackedTransitions, Transitions, compute_statistics
 from spar_lightning.data import statistics as statistics_module
 from spar_lightning.types import DataError
 
@@ -13,7 +13,7 @@ def make(rows: int) -> tuple[Transitions, np.ndarray]:
     random = np.random.default_rng(0)
     observations = random.normal([1e4, -3.0, 7.0], [1e-1, 2.0, 0.0], (rows, 3)).astype(np.float32)
     actions = random.uniform(-0.5, 0.25, (rows, 2)).astype(np.float32)
-    return Transitions.from_episodes(
+    return PackedTransitions.from_episodes(
         [Episode(observations, actions, np.zeros(rows, np.float32), observations, False)]
     ), observations
 

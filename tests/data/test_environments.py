@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
@@ -18,8 +20,11 @@ def test_an_unknown_id_is_named() -> None:
         make_environment("NoSuchThing-v0")
 
 
-def test_a_missing_package_is_named_with_its_remedy() -> None:
-    spec = EnvSpec("AdroitHandPen-v1", entry_point="gymnasium_robotics.envs.adroit_hand:AdroitHandPenEnv")
+@pytest.mark.parametrize("entry_point", [None, "gymnasium_robotics.envs.adroit_hand:AdroitHandPenEnv"])
+def test_a_missing_package_is_named_with_its_remedy(entry_point: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(gym.registry, "AdroitHandPen-v1", raising=False)
+    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
+    spec = EnvSpec("AdroitHandPen-v1", entry_point=entry_point)
     with pytest.raises(
         EnvironmentUnavailableError, match=r"`AdroitHandPen-v1`.*`gymnasium_robotics` is missing.*'gymnasium-robotics'"
     ):
@@ -43,8 +48,6 @@ def test_mujoco_is_silent(capfd: pytest.CaptureFixture[str], tmp_path: Path, mon
 
 def test_without_the_silencer_mujoco_is_not_silent(tmp_path: Path) -> None:
     """If this fails, a newer MuJoCo has stopped printing, and `silence_mujoco` can go."""
-    import subprocess
-
     code = "import gymnasium; gymnasium.make('HalfCheetah-v5')"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "settotalmass" in result.stdout + result.stderr
@@ -129,3 +132,50 @@ def test_arguments_and_harmless_wrappers_are_the_specs() -> None:
     assert environment.unwrapped.frame_skip == 2  # type: ignore[attr-defined]
     assert environment.spec is not None
     assert environment.spec.max_episode_steps == 1000  # the registry's, where the data set states none
+
+
+ROBOTICS = """
+import sys, warnings
+from gymnasium.envs.registration import EnvSpec
+from spar_lightning.data import make_environment
+
+assert "gymnasium_robotics" not in sys.modules
+spec = EnvSpec("AntMaze_UMaze-v4", entry_point=f"{ENTRY}")
+for spec in ("AdroitHandDoor-v1", spec, EnvSpec("PointMaze_UMaze-v3"), "Walker2d-v4"):
+    make_environment(spec).reset(seed=0)
+"""
+
+
+@pytest.mark.parametrize(
+    "entry_point", ["gymnasium_robotics.envs.maze.ant_maze_v4:AntMazeEnv", "gymnasium_robotics.envs.maze:AntMazeEnv"]
+)
+def test_robotics_needs_no_import_and_says_nothing(entry_point: str, tmp_path: Path) -> None:
+    """In a fresh Python, as the package registers and prints at its first import."""
+    code = ROBOTICS.replace('f"{ENTRY}"', repr(entry_point))
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_versions_that_do_not_work_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(**_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setitem(gym.registry, "Odd-v0", EnvSpec("Odd-v0", entry_point=stop))
+    with pytest.raises(
+        EnvironmentUnavailableError,
+        match=r"AssertionError in test_environments\.py, line \d+.*gymnasium-robotics \d.*mujoco \d",
+    ):
+        make_environment("Odd-v0")
+
+
+def test_observation_keys_make_vectors() -> None:
+    environment = make_environment("PointMaze_UMaze-v3", ("desired_goal", "observation"))
+    observation, _ = environment.reset(seed=0)
+    assert observation.shape == environment.observation_space.shape == (6,)
+    maze: Any = environment.unwrapped
+    np.testing.assert_array_equal(observation[:2], maze.goal.astype(np.float32))
+
+
+def test_observation_keys_do_not_fit_vectors() -> None:
+    with pytest.raises(EnvironmentUnavailableError, match="`Hopper-v5`"):
+        make_environment("Hopper-v5", ("observation",))

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from spar_lightning.data import Episode, SequentialLoader, TransitionLoader, Transitions
+from spar_lightning.data import Episode, PackedTransitions, SequentialLoader, TransitionLoader, Transitions
 from spar_lightning.data.loader import batch_indices
 from spar_lightning.types import TransitionBatch
 
 
 @pytest.fixture
 def transitions(make_episode: Callable[..., Episode]) -> Transitions:
-    return Transitions.from_episodes([make_episode(1000, False)])
+    return PackedTransitions.from_episodes([make_episode(1000, False)])
 
 
 def rows(batches: Iterator[TransitionBatch], count: int) -> Tensor:

@@ -15,10 +15,16 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import Transitions, open_dataset
+from spar_lightning.data import PackedTransitions, open_dataset
+from spar_lightning.data.sources.minari_source import open_minari
 from spar_lightning.types import DataError
 
 MakeMinari = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 def test_any_local_minari_data_set_opens(make_minari: MakeMinari) -> None:
@@ -42,7 +48,7 @@ def test_nothing_is_lost_and_only_terminations_terminate(make_minari: MakeMinari
         np.testing.assert_array_equal(episode.next_observations, raw.observations[1:].astype(np.float32))
         np.testing.assert_array_equal(episode.rewards, raw.rewards.astype(np.float32))
         np.testing.assert_array_equal(episode.actions, raw.actions.astype(np.float32))
-    assert len(Transitions.from_episodes(episodes)) == 11
+    assert len(PackedTransitions.from_episodes(episodes)) == 11
 
 
 def test_opening_reads_no_data(make_minari: MakeMinari, datasets_root: Path) -> None:
@@ -72,15 +78,26 @@ def test_broken_metadata_are_an_error_of_ours(make_minari: MakeMinari, datasets_
 
 def test_unknown_names_are_answered_with_near_ones(make_minari: MakeMinari) -> None:
     name = make_minari()
-    with pytest.raises(DataError, match=f"did you mean `{name}`"):
+    with pytest.raises(DataError, match=f"Did you mean `{name}`"):
         open_dataset(name.replace("-v3", "-v2"))
     with pytest.raises(DataError, match="`spar/hopper/expert-v0`"):
         open_dataset("par/hopper/expert-v0")
+    with pytest.raises(DataError, match="Did you mean `mujoco/walker2d/medium-v0`"):
+        open_dataset("mujoco/walker2d/medum-v0")
 
 
-@pytest.mark.parametrize("name", ["data/walker2d_medium-v2.hdf5", "https://host/file.hdf5", "mine.npz"])
-def test_kinds_to_come_are_refused_clearly(name: str) -> None:
-    with pytest.raises(DataError, match="cannot open"):
+def test_without_a_network_the_way_by_hand_is_told(datasets_root: Path) -> None:
+    name = "mujoco/walker2d/medium-v0"
+    with pytest.raises(DataError, match=f"offline mode.*`minari download {name}`.* to {datasets_root / name}") as error:
+        open_dataset(name)
+    assert "id you mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["metadata.json", "main_data.hdf5"])
+def test_a_half_made_folder_is_told_apart(make_minari: MakeMinari, datasets_root: Path, file: str) -> None:
+    name = make_minari()
+    (datasets_root / name / "data" / file).unlink()
+    with pytest.raises(DataError, match=f"`{name}` is incomplete.*no `data/{file}`.*`rm -r {datasets_root / name}`"):
         open_dataset(name)
 
 
@@ -108,7 +125,7 @@ REFUSED = {
         BOX,
         VECTORS[:3],
     ),
-    "dict observations": ("observation", gym.spaces.Dict({"goal": BOX}), {"goal": VECTORS}, BOX, VECTORS[:3]),
+    "tuple observations": ("observation", gym.spaces.Tuple((BOX, BOX)), (VECTORS, VECTORS), BOX, VECTORS[:3]),
 }
 
 
@@ -165,6 +182,41 @@ def test_metadata_without_spaces_run_no_code(
     assert not file.exists()
 
 
+OLD_SPEC = {
+    "id": "Walker2d-v5",
+    "entry_point": "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv",
+    "reward_threshold": None,
+    "nondeterministic": False,
+    "max_episode_steps": 500,
+    "order_enforce": True,
+    "autoreset": False,
+    "disable_env_checker": False,
+    "apply_api_compatibility": False,
+    "kwargs": {},
+    "additional_wrappers": [],
+    "vector_entry_point": None,
+}
+
+
+def test_the_text_of_a_spec_opens_also_in_the_form_of_older_versions(
+    make_minari: MakeMinari, datasets_root: Path
+) -> None:
+    name = make_minari()
+    edit_metadata(datasets_root / name, env_spec=json.dumps(OLD_SPEC))
+    spec = open_dataset(name).environment_spec
+    assert spec is not None
+    assert (spec.id, spec.max_episode_steps) == ("Walker2d-v5", 500)
+
+
+def test_the_environment_for_evaluation_comes_first(make_minari: MakeMinari, datasets_root: Path) -> None:
+    name = make_minari()
+    recorded, evaluated = (EnvSpec("Hopper-v5", max_episode_steps=steps) for steps in (100, 200))
+    edit_metadata(datasets_root / name, env_spec=recorded.to_json(), eval_env_spec=evaluated.to_json())
+    spec = open_dataset(name).environment_spec
+    assert spec is not None
+    assert spec.max_episode_steps == 200
+
+
 @pytest.mark.parametrize("scores", [("low", 1.0), (2.0, 1.0), (1.0, 1.0), (0.0, float("inf")), ([0.0], 1.0)])
 def test_reference_scores_that_make_no_sense_are_refused(
     make_minari: MakeMinari, datasets_root: Path, scores: tuple[Any, Any]
@@ -207,7 +259,7 @@ def test_a_bundled_data_set_is_repaired_by_collecting_it(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("name", ["a/../b-v0", "a//b-v0", "../a-v0", "/a-v0", "a b-v0", ""])
 def test_names_that_are_no_ids_are_refused(name: str) -> None:
     with pytest.raises(DataError, match="is no id of a Minari data set"):
-        open_dataset(name)
+        open_minari(name)
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

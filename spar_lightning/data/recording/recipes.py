@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
+from spar_lightning.data.naming import did_you_mean
 from spar_lightning.data.recording.behavior import Behavior, BehaviorPolicy, load_behavior
 from spar_lightning.types import DataError
 
@@ -52,9 +52,3 @@ def parse_bundled_id(dataset_id: str) -> Recipe:
         )
     _, environment, name = dataset_id.split("/")
     return Recipe(dataset_id, environment, name.removesuffix("-v0"))
-
-
-def did_you_mean(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """A sentence that offers the known names nearest to `name`."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(f'`{candidate}`' for candidate in near)}?" if near else "no known name is near."

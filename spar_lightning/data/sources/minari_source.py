@@ -1,133 +1,115 @@
-"""Reading Minari data sets that are on this machine."""
+"""Minari data sets: those on this machine, and published ones, which are downloaded on first use."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
-from minari.dataset.minari_dataset import DATASET_ID_RE, EpisodeData, MinariDataset
-from minari.dataset.minari_storage import MinariStorage
+from gymnasium.envs.registration import EnvSpec
+from minari.dataset.minari_dataset import MinariDataset
 
-from spar_lightning.data.dataset import Episode, OfflineDataset, fingerprint_of
-from spar_lightning.data.minari_folder import datasets_folder
-from spar_lightning.data.recording.recipes import BUNDLED_DATASETS, did_you_mean
+from spar_lightning.data.dataset import FloatArray, OfflineDataset, fingerprint_of
+from spar_lightning.data.simulators.observations import default_keys, flat_dimension, flatten_observations
 from spar_lightning.data.simulators.reference_scores import ScoreScale, score_scale
+from spar_lightning.data.sources.minari_episodes import Shape, read_episodes
+from spar_lightning.data.sources.minari_load import check_minari_id, load_minari, remedy
 from spar_lightning.types import DataError
-
-_EPISODES = 100  # read while the file is open; HDF5 keeps some 50 kB of each until it is closed
 
 
 def open_minari(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:
-    """Open a local Minari data set with flat continuous observations and actions, reading metadata only.
+    """Open a Minari data set with continuous observations and actions, reading metadata only.
+
+    One that is not on this machine is downloaded first. Episodes keep their ends: Minari's AntMaze does not terminate
+    at the goal but rewards every step there until the time limit (`continuing_task`), whereas D4RL's terminates.
+
+    Args:
+        name: id of the data set, such as `mujoco/walker2d/medium-v0`.
+        observation_keys: the parts of dict observations that become the vectors, in this order; by default those that
+            the environment's family needs (`default_keys`). For AntMaze these are `achieved_goal`, `observation` and
+            `desired_goal`; D4RL's own has the state without the goal, which `achieved_goal` and `observation` give.
 
     Raises:
-        DataError: the name is no id of Minari's, the data set is not on this machine, its metadata cannot be read or
-            make no sense, or its spaces are of another kind.
+        DataError: the name is no id of Minari's, the data set is neither here nor can it be downloaded, it is
+            incomplete, its metadata cannot be read or make no sense, its spaces are of another kind, or its
+            observations lack a key.
     """
-    _check_id(name)
-    stored = _load(name)
-    observations, actions = _vector_space(name, stored, "observation"), _vector_space(name, stored, "action")
+    check_minari_id(name)
+    stored = load_minari(name)
+    spec = _environment_spec(stored)
+    actions = _vector_space(name, "action", stored.action_space)
+    keys, shape = _shape(name, stored, spec, actions, observation_keys)
     return OfflineDataset(
         name=name,
-        observation_dim=observations.shape[0],
-        action_dim=actions.shape[0],
+        observation_dim=shape.observation_dim,
+        action_dim=shape.action_dim,
         action_low=_float32(actions.low),
         action_high=_float32(actions.high),
         num_episodes=int(stored.total_episodes),
         num_transitions=int(stored.total_steps),
-        environment_spec=stored.env_spec,
-        observation_keys=None if observation_keys is None else tuple(observation_keys),
-        scale=_scale(name, stored),
+        environment_spec=spec,
+        observation_keys=keys,
+        scale=_scale(name, stored, spec),
         fingerprint=fingerprint_of(stored.storage.data_path.iterdir()),
-        read=partial(_read, name, stored, observations.shape[0], actions.shape[0]),
+        read=partial(read_episodes, name, stored, shape, remedy(name, stored.storage.data_path.parent)),
     )
 
 
-def _check_id(name: str) -> None:
-    if DATASET_ID_RE.fullmatch(name) is None or "//" in name:
-        raise DataError(
-            f"`{name}` is no id of a Minari data set, expected `<namespace>/<name>-v<number>` of letters, digits, `-` "
-            "and `_`, such as `mujoco/hopper/expert-v0`."
-        )
+def _environment_spec(stored: MinariDataset) -> EnvSpec | None:
+    """The environment for evaluation, where the data set names one beside that in which it was recorded."""
+    evaluation: EnvSpec | None = stored._eval_env_spec  # Minari itself only gives out an environment made from it
+    return stored.env_spec if evaluation is None else evaluation
 
 
-def _load(name: str) -> MinariDataset:
-    folder = datasets_folder() / name
-    if not (folder / "data").exists():
-        raise DataError(_unknown(name))
-    try:
-        _check_spaces_are_stated(folder / "data")
-        return minari.load_dataset(name)
-    except ImportError as error:
-        raise DataError(f"Reading the Minari data set `{name}` needs another package: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        raise DataError(
-            f"The metadata of the Minari data set `{name}` cannot be read: {_reason(error)}. {_remedy(name, folder)}"
-        ) from error
-
-
-def _check_spaces_are_stated(data: Path) -> None:
-    """Without its spaces Minari makes the environment that the metadata name, whatever code that runs."""
-    metadata = MinariStorage.read_raw_metadata(data)
-    missing = [name for name in ("observation_space", "action_space") if name not in metadata]
-    if missing:
-        raise ValueError(f"they state no {' and no '.join(missing)}")
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).rstrip(".") or type(error).__name__
-
-
-def _remedy(name: str, folder: Path) -> str:
-    if name in BUNDLED_DATASETS:
-        return f"Collect it again: `python -m spar_lightning collect {name} --overwrite true`."
-    return f"Delete it (`rm -r {folder}`) and fetch it again."
-
-
-def _unknown(name: str) -> str:
-    known = [*_local_datasets(), *BUNDLED_DATASETS]
-    return (
-        f"The data set `{name}` is not on this machine, and it is no bundled one; {did_you_mean(name, known)} "
-        f"`minari list local` shows what is here, `minari download {name}` fetches a published one."
-    )
-
-
-def _local_datasets() -> list[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari warns of each misconfigured folder it meets
+def _shape(
+    name: str,
+    stored: MinariDataset,
+    spec: EnvSpec | None,
+    actions: gym.spaces.Box,
+    observation_keys: Sequence[str] | None,
+) -> tuple[tuple[str, ...] | None, Shape]:
+    """The keys that are used, if observations are dicts, and what the arrays must look like."""
+    space = stored.observation_space
+    as_vectors: Callable[[Any], FloatArray]
+    if isinstance(space, gym.spaces.Dict) or observation_keys is not None:
+        keys = default_keys(space, spec.id if spec else name) if observation_keys is None else tuple(observation_keys)
         try:
-            return list(minari.list_local_datasets())
-        except (OSError, ValueError, TypeError):  # a folder whose name is no id
-            return []
+            dimension = flat_dimension(space, keys)
+        except DataError as error:
+            raise DataError(f"`{name}` cannot be opened so: {error}") from error
+        as_vectors = partial(flatten_observations, space, keys=keys)
+        return keys, Shape(dimension, actions.shape[0], as_vectors)
+    box = _vector_space(name, "observation", space)
+    return None, Shape(box.shape[0], actions.shape[0], _as_stored)
 
 
-def _vector_space(name: str, stored: MinariDataset, role: str) -> gym.spaces.Box:
-    space = stored.observation_space if role == "observation" else stored.action_space
+def _as_stored(observations: Any) -> Any:
+    return observations
+
+
+def _vector_space(name: str, role: str, space: gym.Space[Any]) -> gym.spaces.Box:
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating):
         if space.shape[0] == 0:
             raise DataError(f"`{name}` has the {role} space {space}, expected at least one dimension.")
         return space
     raise DataError(
         f"`{name}` has the {role} space {space}; expected a one-dimensional Box of floats, since the policies here "
-        "take vectors and give continuous actions. Discrete, image and dict spaces are not supported."
+        "take vectors and give continuous actions. Discrete and image spaces are not supported."
     )
 
 
-def _float32(bounds: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _float32(bounds: np.ndarray[Any, Any]) -> FloatArray:
     with np.errstate(over="ignore"):  # a float64 that is too large becomes infinite, that is unbounded
         return bounds.astype(np.float32)
 
 
-def _scale(name: str, stored: MinariDataset) -> ScoreScale:
+def _scale(name: str, stored: MinariDataset, spec: EnvSpec | None) -> ScoreScale:
     metadata = stored.storage.metadata
     stated = metadata.get("ref_min_score"), metadata.get("ref_max_score")
+    known = score_scale(spec)
     if None not in stated:
         try:
             low, high = map(float, stated)
@@ -138,53 +120,5 @@ def _scale(name: str, stored: MinariDataset) -> ScoreScale:
                 f"`{name}` has the reference scores {stated[0]!r} and {stated[1]!r} in its metadata, expected finite "
                 "numbers, the first below the second: correct or remove `ref_min_score` and `ref_max_score`."
             )
-        return ScoreScale((low, high), "stated by the data set")
-    return score_scale(stored.env_spec)
-
-
-def _read(name: str, stored: MinariDataset, observation_dim: int, action_dim: int) -> Iterator[Episode]:
-    try:
-        for start in range(0, len(stored.episode_indices), _EPISODES):
-            for episode in stored.iterate_episodes(stored.episode_indices[start : start + _EPISODES]):
-                yield _episode(name, episode, observation_dim, action_dim)
-    except DataError:
-        raise
-    except (OSError, KeyError, RuntimeError, AssertionError, ValueError, TypeError) as error:
-        folder = stored.storage.data_path
-        file = next(folder.glob("*.hdf5"), folder)
-        raise DataError(
-            f"The data of `{name}` cannot be read from {file}: {_reason(error)}. The file may be truncated. "
-            f"{_remedy(name, folder.parent)}"
-        ) from error
-
-
-def _episode(name: str, episode: EpisodeData, observation_dim: int, action_dim: int) -> Episode:
-    steps = len(episode.actions)
-    where = f"episode {episode.id} of `{name}`"
-    observations = _checked(episode.observations, (steps + 1, observation_dim), "observations", where)
-    _ends(episode.truncations, steps, "truncations", where)
-    return Episode(
-        observations=observations[:-1],
-        actions=_checked(episode.actions, (steps, action_dim), "actions", where),
-        rewards=_checked(episode.rewards, (steps,), "rewards", where),
-        next_observations=observations[1:],
-        termination=_ends(episode.terminations, steps, "terminations", where),
-    )
-
-
-def _ends(flags: Any, steps: int, array: str, where: str) -> bool:
-    """Whether the flag is set at the last step; it must not be at any other."""
-    found = _checked(flags, (steps,), array, where) != 0
-    if found[:-1].any():
-        raise DataError(
-            f"`{array}` of {where} is set at step {int(found.argmax())} of {steps}; expected it at the last step only: "
-            "split the recording there."
-        )
-    return bool(found[-1]) if steps else False
-
-
-def _checked(values: Any, shape: tuple[int, ...], array: str, where: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    found = np.asarray(values, dtype=np.float32)
-    if found.shape != shape:
-        raise DataError(f"`{array}` of {where} has shape {found.shape}, expected {shape}: the recording is damaged.")
-    return found
+        return known if known.reference == (low, high) else ScoreScale((low, high), "stated by the data set")
+    return known

@@ -1,7 +1,15 @@
 """Where data come from: a name alone says which source it belongs to.
 
-A source is an entry of `SOURCES`. A new one (a D4RL file, arrays, a remote collection) needs a function that maps a
-name to an `OfflineDataset`, and a test of which names are its own.
+| name | source |
+|---|---|
+| `spar/walker2d/medium-v0` | bundled: collected on first use |
+| `d4rl:walker2d-medium-v2` | D4RL, by its own name: downloaded on first use |
+| `https://host/x.hdf5` (`.h5`, `.npz`) | a file by its URL: downloaded on first use |
+| `x.hdf5`, `~/x.h5`, `/data/x.npz` | a file by its path, in the layout of `flat_columns` |
+| `mujoco/walker2d/medium-v0` | Minari, by its id: every other name |
+
+A source is an entry of `SOURCES`. A new one needs a function that maps a name to an `OfflineDataset`, and a test of
+which names are its own.
 """
 
 from __future__ import annotations
@@ -11,9 +19,11 @@ from typing import NamedTuple
 
 from spar_lightning.data.dataset import Episode, OfflineDataset
 from spar_lightning.data.recording.recipes import BUNDLED_PREFIX
+from spar_lightning.data.sources.array_source import open_file
 from spar_lightning.data.sources.bundled import open_bundled
+from spar_lightning.data.sources.d4rl_names import PREFIX as D4RL_PREFIX
 from spar_lightning.data.sources.minari_source import open_minari
-from spar_lightning.types import DataError
+from spar_lightning.data.sources.remote_files import open_d4rl, open_url
 
 __all__ = ["SOURCES", "Episode", "OfflineDataset", "Source", "open_dataset"]
 
@@ -25,32 +35,31 @@ class Source(NamedTuple):
     open: Callable[[str, Sequence[str] | None], OfflineDataset]  # name, observation keys
 
 
-def _is_location(name: str) -> bool:
-    return "://" in name or name.endswith((".hdf5", ".h5", ".npz"))
+def _is_path(name: str) -> bool:
+    """No id of Minari's begins like this or holds a dot."""
+    return name.startswith(("/", "~")) or "." in name
 
 
 SOURCES: list[Source] = [
     Source(owns=lambda name: name.startswith(BUNDLED_PREFIX), open=open_bundled),
-    Source(owns=lambda name: not _is_location(name), open=open_minari),
+    Source(owns=lambda name: name.startswith(D4RL_PREFIX), open=open_d4rl),
+    Source(owns=lambda name: "://" in name, open=open_url),
+    Source(owns=_is_path, open=open_file),
+    Source(owns=lambda _: True, open=open_minari),
 ]
+"""The first that owns a name opens it."""
 
 
 def open_dataset(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:
-    """Open a data set by its name, reading metadata only.
+    """Open a data set by its name, reading metadata only; fetch or collect it first if it is not on this machine.
 
     Args:
-        name: `spar/<env>/<kind>-v0` (bundled, collected on first use) or the id of a Minari data set on this machine.
+        name: as in the table above.
         observation_keys: which parts of dict observations to put side by side, in this order; by default those that
             the environment's family needs.
 
     Raises:
         DataError: the name is unknown (the message names near ones), of a kind that is not supported, or stands for
-            data that cannot be used here.
+            data that cannot be fetched or used here.
     """
-    for source in SOURCES:
-        if source.owns(name):
-            return source.open(name, observation_keys)
-    raise DataError(
-        f"`{name}` is a path or a URL, which this version cannot open. Expected the id of a bundled data set such as "
-        "`spar/walker2d/medium-v0`, or of a Minari data set on this machine (`minari list local`)."
-    )
+    return next(source for source in SOURCES if source.owns(name)).open(name, observation_keys)

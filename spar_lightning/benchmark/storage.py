@@ -1,0 +1,132 @@
+"""How fast batches come from memory and from a mapped store, and what each takes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from spar_lightning.benchmark.machine import describe_machine
+from spar_lightning.benchmark.synthetic import SyntheticData
+from spar_lightning.data import MappedTransitions
+from spar_lightning.types import UserError
+
+Storage = Literal["memory", "map"]
+
+_STEPS = 300  # training steps a measurement
+_WARM_UP = 20
+_COLUMNS = ("transitions", "storage", "ready s", "again s", "batches/s", "from a cold disk", "own MB", "of files MB")
+
+
+def bench_storage(
+    transitions: list[int] | None = None,
+    batch_size: int = 256,
+    updates_per_batch: int = 10,
+    json_file: str | None = None,
+) -> None:
+    """Measure batches a second from memory and from a mapped store, and the memory of both.
+
+    Each case runs in a process of its own, on one thread, over made-up transitions of Walker2d's shapes. `again` is a
+    second start, which finds the store made. `from a cold disk` is after the rows were dropped from memory and from the
+    system's cache, while nothing else waits for them; in a training the next rows are fetched during the updates.
+    `own` is memory that cannot be given back, `of files` what the system may drop at any time.
+
+    Args:
+        transitions: how many, one case each; by default 1,000,000.
+        batch_size: transitions a batch.
+        updates_per_batch: batches of one gather.
+        json_file: where to write everything measured, if anywhere.
+    """
+    counts = [1_000_000] if transitions is None else transitions
+    if not counts or min(counts) < batch_size:
+        raise UserError(f"`transitions` is {counts}, expected numbers of at least `batch_size`, {batch_size}.")
+    rows = []
+    cases: list[tuple[int, Storage]] = [(count, storage) for count in counts for storage in get_args(Storage)]
+    for count, storage in cases:
+        first, again = (_in_child(count, storage, batch_size, updates_per_batch) for _ in range(2))
+        rows.append({**again, "first_ready_s": first["ready_s"]})
+    print("\n".join(_table(rows)))
+    if json_file is not None:
+        document = {"machine": describe_machine("cpu"), "results": rows}
+        Path(json_file).write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def _in_child(count: int, storage: Storage, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, count, storage, batch_size, updates_per_batch).result()
+
+
+def measure(count: int, storage: Storage, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
+    """What one case takes, in this process: seconds, batches a second, bytes."""
+    torch.set_num_threads(1)
+    before = _status("RssAnon")
+    began = time.perf_counter()
+    data = SyntheticData(count, batch_size, updates_per_batch=updates_per_batch, storage=storage)
+    data.setup("fit")
+    batches = iter(data.train_dataloader())
+    next(batches)
+    ready = time.perf_counter() - began
+    list(map(_consume, islice(batches, _WARM_UP)))
+    warm = _rate(batches, updates_per_batch)
+    own, of_files = _status("RssAnon") - before, _status("RssFile")
+    cold = None
+    if isinstance(data.transitions, MappedTransitions):
+        data.transitions.evict()
+        cold = _rate(batches, updates_per_batch)
+    return {
+        "transitions": count,
+        "storage": storage,
+        "ready_s": ready,
+        "batches_per_second": warm,
+        "cold_batches_per_second": cold,
+        "own_bytes": own,
+        "file_bytes": of_files,
+    }
+
+
+def _rate(batches: Any, updates_per_batch: int) -> float:
+    began = time.perf_counter()
+    list(map(_consume, islice(batches, _STEPS)))
+    return _STEPS * updates_per_batch / (time.perf_counter() - began)
+
+
+def _consume(item: Any) -> None:
+    """Gather the rows of a training step, which minibatches do when they are iterated over."""
+    for _ in item:
+        pass
+
+
+def _status(name: str) -> int:
+    """Bytes of a kind of memory of this process; 0 where the system does not tell."""
+    path = Path(f"/proc/{os.getpid()}/status")
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8")) if path.is_file() else None
+    return 0 if found is None else 1024 * int(found[1])
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
+        (
+            f"{row['transitions']:,}",
+            row["storage"],
+            f"{row['first_ready_s']:.1f}",
+            f"{row['ready_s']:.1f}",
+            f"{row['batches_per_second']:,.0f}",
+            "-" if row["cold_batches_per_second"] is None else f"{row['cold_batches_per_second']:,.0f}",
+            f"{row['own_bytes'] / 1e6:,.0f}",
+            f"{row['file_bytes'] / 1e6:,.0f}",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (_COLUMNS, *lines)) for column in range(len(_COLUMNS))]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (_COLUMNS, *lines)
+    ]

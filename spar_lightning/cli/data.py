@@ -1,0 +1,109 @@
+"""The command `data`: what data sets there are, what one holds, and whether it fits the simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spar_lightning.benchmark.storage import bench_storage
+from spar_lightning.data import open_dataset
+from spar_lightning.inspection import (
+    check_dataset,
+    describe,
+    describe_as_text,
+    json_ready,
+    list_datasets,
+    listing_as_text,
+)
+
+_PLAIN = str.maketrans({"█": "#", "±": "+-"})
+"""For terminals that cannot print more than ASCII."""
+
+
+def info(name: str, observation_keys: list[str] | None = None, json: bool = False) -> None:
+    """Tell what a data set holds: sizes, returns, lengths, ends, actions, environment, scores, defects.
+
+    It is read once, and fetched or collected first if it is not on this machine. Defects are told, not refused.
+
+    Args:
+        name: bundled, Minari's, `d4rl:` and D4RL's name, or the path or URL of a file.
+        observation_keys: which parts of dict observations to put side by side, as in `[observation,desired_goal]`.
+        json: print one JSON document instead of text.
+    """
+    with _only_result_on_stdout():
+        description = describe(open_dataset(name, observation_keys))
+    if json:
+        _print_json(description.as_dict())
+    else:
+        _print(describe_as_text(description))
+
+
+def check(
+    name: str,
+    environment: str | None = None,
+    steps: int = 1000,
+    seed: int = 0,
+    observation_keys: list[str] | None = None,
+    json: bool = False,
+) -> None:
+    """Replay logged actions in the installed simulator: do they lead where the data say?
+
+    Args:
+        name: bundled, Minari's, `d4rl:` and D4RL's name, or the path or URL of a file.
+        environment: id of the environment to compare with; by default the one that the data name.
+        steps: transitions to replay.
+        seed: of the choice of transitions.
+        observation_keys: which parts of dict observations to put side by side, as in `[observation,desired_goal]`.
+        json: print one JSON document instead of text.
+    """
+    with _only_result_on_stdout():
+        report = check_dataset(name, environment, steps, seed, observation_keys)
+    if json:
+        _print_json(report.as_dict())
+    else:
+        _print(str(report))
+
+
+def list_known(json: bool = False) -> None:
+    """List the data sets that are bundled, on this machine, or known to be published.
+
+    Args:
+        json: print one JSON document instead of text.
+    """
+    with _only_result_on_stdout():
+        listing = list_datasets()
+    if json:
+        _print_json(listing.as_dict())
+    else:
+        _print(listing_as_text(listing))
+
+
+DATA_COMMANDS: dict[str, Callable[..., None]] = {
+    "info": info,
+    "list": list_known,
+    "check": check,
+    "bench": bench_storage,
+}
+"""Sub-commands of `data`."""
+
+
+@contextlib.contextmanager
+def _only_result_on_stdout() -> Iterator[None]:
+    """What libraries print on the way goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json_format.dumps(json_ready(document), indent=2, allow_nan=False))
+
+
+def _print(text: str) -> None:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN)
+    print(text)

@@ -1,0 +1,106 @@
+"""Opening a file of named arrays, HDF5 or `.npz`, without reading them."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+
+from spar_lightning.data.naming import did_you_mean
+from spar_lightning.data.sources.npz_file import open_npz
+from spar_lightning.types import DataError
+
+SUFFIXES = (".hdf5", ".h5", ".npz")
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Column(Protocol):
+    """An array that is read a slice of rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows first."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
+        """The rows of a slice, from the file."""
+
+
+@contextlib.contextmanager
+def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
+    """The arrays at the top of a file, by name; they can be read until the context ends.
+
+    Raises:
+        DataError: there is no such file, it is of another kind than its name says, or it is damaged; the last also
+            where the arrays are read.
+    """
+    check_kind(path)
+    try:
+        if path.suffix.lower() == ".npz":
+            with open_npz(path) as arrays:
+                yield arrays
+        else:
+            with h5py.File(path, "r", locking="best-effort") as file:
+                yield {name: file[name] for name in file if _is_array(file.get(name))}
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise DataError(
+            f"{path} cannot be read: {reason}. It may be truncated: fetch it again, or delete it if it is a download."
+        ) from error
+
+
+def check_kind(path: Path) -> None:
+    """See that there is a file, and that it begins as its name says.
+
+    Raises:
+        DataError: there is none, or it does not.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder, expected a file.")
+        if path.suffix.lower() not in SUFFIXES:
+            raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(SUFFIXES)}.")
+        if not path.exists():
+            raise DataError(_missing(path))
+        problem = problem_of(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if problem is not None:
+        raise DataError(f"{path} is {problem}. Was the download cut off, or an error page saved? Fetch it again.")
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, h5py.Dataset) and item.shape is not None
+
+
+def problem_of(path: Path) -> str | None:
+    """What is wrong with the beginning of a file, such as "no HDF5 file but a web page"; None if nothing is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    archive = path.suffix.lower() == ".npz"
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    if zipfile.is_zipfile(path) if archive else h5py.is_hdf5(path):
+        return None
+    found = "a web page" if start.startswith(b"<") else "something else" if start else "empty"
+    return f"no {'NumPy archive' if archive else 'HDF5 file'} but {found}"
+
+
+def _missing(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no file {path}: its folder does not exist."
+    near = did_you_mean(path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES))
+    return f"There is no file {path}; {near}"

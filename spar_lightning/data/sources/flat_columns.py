@@ -1,0 +1,107 @@
+"""The arrays that a recording of flat vectors consists of, the same in D4RL's HDF5 files and in `.npz` archives.
+
+| array | shape | |
+|---|---|---|
+| observations | (N, O) | |
+| actions | (N, A) | continuous |
+| rewards | (N,) or (N, 1) | |
+| terminals or terminations | (N,) or (N, 1), 0 or 1 | whether the task ended after this step |
+| timeouts or truncations | (N,) or (N, 1), 0 or 1 | whether the episode was cut off after this step |
+| next_observations | (N, O), optional | else those of the next row, within an episode |
+| episode | (N,) or (N, 1) integers, optional | where it changes, another episode begins |
+
+Time-outs or `episode` must be there, since they tell where episodes were cut off, unless the environment is known:
+then its time limit does (`episode_bounds`). Without terminals nothing terminates. Other arrays are left alone.
+Source: README and `d4rl/offline_env.py` of Farama-Foundation/D4RL; `episode` is our addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spar_lightning.data.sources.array_file import Column
+from spar_lightning.types import DataError
+
+_FLOATS, _NUMBERS, _REALS, _INTEGERS = "f", "fiu", "fiub", "iu"
+_KINDS = {_FLOATS: "floats", _NUMBERS: "numbers", _REALS: "numbers or booleans", _INTEGERS: "integers"}
+
+
+@dataclass(frozen=True)
+class FlatColumns:
+    """The arrays of a file with N rows: their shapes and types are right, their values are not read yet."""
+
+    observations: Column  # (N, O)
+    actions: Column  # (N, A)
+    rewards: Column  # (N,) or (N, 1)
+    next_observations: Column | None  # (N, O)
+    terminations: Column | None  # (N,) or (N, 1), as the following two
+    truncations: Column | None
+    episode: Column | None
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return self.observations.shape[0]
+
+
+def flat_columns(columns: Mapping[str, Column]) -> FlatColumns:
+    """Find the arrays by their names, and check them.
+
+    Raises:
+        DataError: one is missing or there twice, or has another shape, length or type.
+    """
+    missing = [name for name in ("observations", "actions", "rewards") if name not in columns]
+    if missing:
+        raise DataError(f"There is no `{'` and no `'.join(missing)}`, only {', '.join(sorted(columns)) or 'nothing'}.")
+    terminations = _either(columns, "terminals", "terminations")
+    if terminations is None and columns.keys() & {"done", "dones"}:
+        raise DataError(
+            "There are `dones`, but no `terminals`: they do not tell whether the task ended or the episode was cut off."
+            " Store the two apart, as `terminals` and `timeouts`."
+        )
+    found = {
+        "observations": _check("observations", columns["observations"], 2, _NUMBERS),
+        "actions": _check("actions", columns["actions"], 2, _FLOATS),
+        "rewards": _check("rewards", columns["rewards"], 1, _REALS),
+        "next_observations": _optional(columns, "next_observations", 2, _NUMBERS),
+        "terminations": _optional(columns, terminations, 1, _REALS),
+        "truncations": _optional(columns, _either(columns, "timeouts", "truncations"), 1, _REALS),
+        "episode": _optional(columns, "episode", 1, _INTEGERS),
+    }
+    _check_shapes({name: column.shape for name, column in found.items() if column is not None})
+    return FlatColumns(**found)  # type: ignore[arg-type]  # those that must be there are
+
+
+def _either(columns: Mapping[str, Column], old: str, new: str) -> str | None:
+    """Which of the two names of an array is used, if any."""
+    if old in columns and new in columns:
+        raise DataError(f"There are both `{old}` and `{new}`, two names of the same array: keep one.")
+    return next((name for name in (old, new) if name in columns), None)
+
+
+def _optional(columns: Mapping[str, Column], name: str | None, dimensions: int, kinds: str) -> Column | None:
+    return _check(name, columns[name], dimensions, kinds) if name in columns and name is not None else None
+
+
+def _check(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+    if column.dtype.kind not in kinds:
+        raise DataError(f"`{name}` holds values of type {column.dtype}, expected {_KINDS[kinds]}.")
+    shape = column.shape
+    flat = dimensions == 1 and len(shape) == 2 and shape[1] == 1
+    if not (flat or len(shape) == dimensions) or 0 in shape[1:]:
+        expected = "(N,) or (N, 1)" if dimensions == 1 else "(N, K) with one vector a row"
+        raise DataError(f"`{name}` has shape {shape}, expected {expected}.")
+    return column
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    rows = shapes["observations"][0]
+    for name, shape in shapes.items():
+        if shape[0] != rows:
+            raise DataError(f"`{name}` has {shape[0]} rows, `observations` has {rows}; expected as many of each.")
+    following = shapes.get("next_observations", shapes["observations"])
+    if following != shapes["observations"]:
+        raise DataError(f"`next_observations` has shape {following}, `observations` has {shapes['observations']}.")
+    if rows == 0:
+        raise DataError("There are arrays, but no row in them; expected at least one.")

@@ -1,0 +1,1 @@
+"""Where the transitions of a run are kept: packed in memory, or mapped from a store on disk."""

@@ -1,0 +1,1 @@
+"""Comparing a data set with the installed simulator, by replaying its actions."""

@@ -1,0 +1,1 @@
+"""The data sets that are bundled, on this machine, or known to be published."""

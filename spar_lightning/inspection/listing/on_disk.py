@@ -1,0 +1,48 @@
+"""Where the data sets on this machine are, and how much room they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spar_lightning.data.minari_folder import datasets_folder
+from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL, PREFIX
+from spar_lightning.data.sources.remote_files import download_place
+from spar_lightning.types import DataError
+
+
+def path_on_disk(name: str) -> Path | None:
+    """The file or folder that holds the data set `name`, None where it is not on this machine."""
+    address = KNOWN_D4RL.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else name
+    if address is None:
+        return None
+    if "://" in address:
+        try:
+            place = download_place(address)
+        except DataError:  # without a cache there is none
+            return None
+        return place if place.is_file() else None
+    try:
+        place = Path(name).expanduser()
+    except RuntimeError:  # there is no such user
+        return None
+    folder = datasets_folder() / name
+    return next((path for path in (place, folder) if path.is_file() or (path / "data").is_dir()), None)
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Size of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def readable_size(amount: int) -> str:
+    """A number of bytes in decimal units, as file managers show it.
+
+    >>> readable_size(1_234), readable_size(43_210_000), readable_size(12_300_000_000)
+    ('1.2 kB', '43.2 MB', '12.3 GB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if amount >= factor:
+            return f"{amount / factor:,.1f} {unit}"
+    return f"{amount / 1e3:,.1f} kB"

@@ -1,0 +1,100 @@
+"""`data info`, `data list` and `data check` from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import HOPPER, refused
+
+from spar_lightning.cli import main
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """The one document on stdout, in which there is no NaN."""
+    main(["data", *arguments, "--json"])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    return document
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "info", HOPPER])
+    text = capsys.readouterr().out
+    assert text.startswith(f"{HOPPER}\n")
+    assert "3,000 transitions in" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert run_json(capsys, "info", HOPPER)["transitions"] == 3000
+
+
+def test_info_takes_the_flag_before_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "info", "--json", HOPPER])
+    assert json.loads(capsys.readouterr().out)["name"] == HOPPER
+
+
+def test_info_of_a_file_with_defects_ends_well(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    observations = np.ones((4, 3))
+    observations[1, 2] = np.nan
+    ends = np.array([0, 0, 0, 1])
+    path = tmp_path / "mine.npz"
+    np.savez(
+        path, observations=observations, actions=np.zeros((4, 2)), rewards=np.ones(4), terminals=ends, timeouts=0 * ends
+    )
+    document = run_json(capsys, "info", str(path))
+    assert document["defects"]
+    assert document["action_bounds"]["low"] == [None, None]
+    assert document["observations"]["first_non_finite"] == {"episode": 0, "step": 1, "dimension": 2}
+
+
+def test_a_terminal_of_ascii_gets_plain_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    main(["data", "info", HOPPER])
+    output.seek(0)
+    assert "####" in output.read()
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "list"])
+    assert f"* {HOPPER}" in capsys.readouterr().out
+    listed = {dataset["name"]: dataset for dataset in run_json(capsys, "list")["bundled"]}
+    assert listed[HOPPER]["transitions"] == 3000
+
+
+def test_check(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "check", HOPPER, "--steps", "50"])
+    assert HOPPER in capsys.readouterr().out
+    document = run_json(capsys, "check", HOPPER, "--steps", "50")
+    assert document["environment"] == "Hopper-v5"
+    assert document["verdict"] == "same"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("info", "spar/hoper/medium-v0"), "did you mean `spar/hopper/medium-v0`"),
+        (("info", "d4rl:hoper-medium-v2"), "did you mean `d4rl:hopper-medium-v2`"),
+        (("info", "nowhere.npz"), "nowhere.npz"),
+        (("info",), "name"),
+        (("list", "--jsno"), "--jsno"),
+        (("inof", HOPPER), "info"),
+        ((), "info"),
+        (("check", HOPPER, "--steps", "0"), "`steps` is 0"),
+        (("check", HOPPER, "--environment", "Nowhere-v3"), "Nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in refused(capsys, "data", *arguments)
+
+
+@pytest.mark.parametrize("command", ["info", "list", "check"])
+def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", command, "--help"])
+    assert exit_.value.code == 0
+    assert "--json " in capsys.readouterr().out
