@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import TINY, WALKER, fit, one_stage, options
+from published_data import place
 
 from spar_lightning.cli import main
+from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL, PREFIX
+from spar_lightning.data.sources.minari_names import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +28,9 @@ def blocks(language: str) -> list[str]:
 COMMANDS = [
     line for block in blocks("bash") for line in block.splitlines() if line.startswith("python -m spar_lightning")
 ]
+LOGS = next(block for block in blocks("python") if "logs.npz" in block)
+DOOR = Path("tests/demonstrations/door.npz")
+PUBLISHED = {PREFIX + name for name in KNOWN_D4RL} | set(PUBLISHED_DATASETS)
 LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
 """The tests' short settings, without those that a checkpoint fixes."""
 FEW_WINDOWS = options(
@@ -48,8 +54,10 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets:
     """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
     _link_datasets(tmp_path / "datasets", tiny_datasets)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for folder in ("configs", "tests"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
 
@@ -65,23 +73,34 @@ def _link_datasets(folder: Path, source: Path) -> None:
         target.symlink_to(data.parent)
 
 
-def own_dataset() -> None:
-    """Run the README's piece that writes a Minari data set."""
+def own_logs() -> None:
+    """Run the README's piece that writes a file of arrays."""
     random = np.random.default_rng(0)
-    ends = np.arange(50) == 49
+    observations = random.normal(size=(101, 17))
     arrays: dict[str, Any] = {
-        "observations": random.normal(size=(51, 17)),
-        "actions": random.uniform(-1, 1, size=(50, 6)).astype(np.float32),
-        "rewards": random.normal(size=50),
-        "terminations": ends,
-        "truncations": np.zeros(50, dtype=bool),
+        "observations": observations[:-1],
+        "actions": random.uniform(-1, 1, size=(100, 6)).astype(np.float32),
+        "rewards": random.normal(size=100),
+        "next_observations": observations[1:],
+        "terminations": np.arange(100) == 99,
+        "truncations": np.arange(100) == 49,
     }
-    exec(next(block for block in blocks("python") if "my/robot-v0" in block), arrays)
+    exec(LOGS, arrays)
+
+
+def prepare(arguments: list[str]) -> None:
+    """Make what a command of the README finds on a reader's machine."""
+    if "logs.npz" in arguments:
+        own_logs()
+    if "door/human-v0" in arguments and arguments[0] != "import":
+        main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
+    for name in set(arguments) & PUBLISHED:
+        place(name)
 
 
 def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) >= 12
-    assert {"fit", "test", "collect", "summarize"} <= {command.split()[3] for command in COMMANDS}
+    assert {"fit", "test", "data", "import", "summarize"} <= {command.split()[3] for command in COMMANDS}
 
 
 def test_every_picture_and_file_of_the_readme_is_there() -> None:
@@ -101,14 +120,13 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
         assert exit_.value.code == 0
         assert "--model.kappa" in capsys.readouterr().out
         return
-    if "my/robot-v0" in arguments:
-        own_dataset()
+    prepare(arguments)
     if "runs" in command:
         fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
     limits = one_stage(LIMITS) if "td3_bc" in command else LIMITS
-    short = {"fit": limits, "collect": ["--progress", "false"], "bench": FEW_WINDOWS}.get(arguments[0], [])
-    if arguments[0] == "collect":
-        arguments[arguments.index("--steps") + 1] = "200"
+    short = {"fit": limits, "bench": FEW_WINDOWS}.get(arguments[0], [])
+    if arguments[:2] == ["data", "bench"]:
+        arguments[arguments.index("--transitions") + 1] = "[2000]"
     if arguments[0] == "fit" and "--ckpt_path" in arguments:
         short = [*short, "--trainer.max_steps", "60"]
     main([*arguments, *short])
@@ -117,7 +135,7 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", [block for block in blocks("python") if "my/robot-v0" not in block])
+@pytest.mark.parametrize("piece", [block for block in blocks("python") if block != LOGS])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_python(surroundings: Path, piece: str) -> None:
     fit(RUN, dataset=WALKER)

@@ -10,6 +10,7 @@ import pytest
 
 from spar_lightning.data import BUNDLED_DATASETS
 from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL
+from spar_lightning.data.sources.remote_files import download_place
 from spar_lightning.inspection.listing.listing import ListedDataset, list_datasets
 from spar_lightning.inspection.listing.on_disk import path_on_disk
 from spar_lightning.inspection.listing.text import listing_as_text
@@ -54,7 +55,7 @@ def test_a_users_own_data_set(make_minari: Callable[..., str]) -> None:
 
 def test_a_download_of_d4rl_is_found(empty: Path) -> None:
     name = "pen-human-v1"
-    file = empty / "cache" / "downloads" / "01234567" / KNOWN_D4RL[name].rpartition("/")[2]
+    file = download_place(KNOWN_D4RL[name])
     file.parent.mkdir(parents=True)
     file.write_bytes(b"12345")
     listing = list_datasets()
