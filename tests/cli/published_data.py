@@ -22,6 +22,7 @@ MINARI_ENVIRONMENTS = {
     "mujoco/walker2d/medium-v0": "Walker2d-v5",
     "D4RL/antmaze/umaze-v1": "AntMaze_UMaze-v4",
     "D4RL/pen/human-v2": "AdroitHandPen-v1",
+    "D4RL/door/human-v2": "AdroitHandDoor-v1",
     "D4RL/pointmaze/umaze-v2": "PointMaze_UMaze-v3",
 }
 
