@@ -98,9 +98,12 @@ def _remedy(error: Exception) -> str:
         return "A package that it needs is missing: the usual remedy is `pip install 'gymnasium[mujoco]'`."
     if isinstance(error, AssertionError):
         # FrankaKitchen and Fetch of gymnasium-robotics 1.4.2: they look for a NumPy integer in a tuple of MuJoCo's
-        # enumerations, which since MuJoCo 4.0 are equal to Python's integers only.
+        # enumerations, which since MuJoCo 3.12 are equal to Python's integers only.
         versions = ", ".join(f"{package} {version}" for package, version in installed_simulators().items())
-        return f"Installed are {versions}; expected versions that work together: an older MuJoCo may help."
+        return (
+            f"Installed are {versions}; expected versions that work together: gymnasium-robotics 1.4.2 needs "
+            "`pip install 'mujoco<3.12'` for its kitchen and Fetch."
+        )
     if not isinstance(error, gym.error.Error):
         return "Expected arguments that it takes: is its version here the one of the data set?"
     return (
