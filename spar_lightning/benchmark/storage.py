@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import re
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,11 +20,18 @@ import torch
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.synthetic import SyntheticData
 from spar_lightning.data import MappedTransitions
+from spar_lightning.data.cache_folder import VARIABLE, cache_folder
 from spar_lightning.types import UserError
 
-Storage = Literal["memory", "map"]
+Kind = Literal["memory", "map"]
+
+LEGEND = """\
+ready: until the first batch; again: at a second start, which finds the store made; from a cold disk: right after the
+rows were dropped from memory and from the system's cache, while nothing else is done meanwhile; own MB: memory that
+cannot be given back; of files MB: what the system may drop at any time."""
 
 _STEPS = 300  # training steps a measurement
+_COLD_WINDOWS, _COLD_STEPS = 10, 4  # few, since what is read stays in memory
 _WARM_UP = 20
 _COLUMNS = ("transitions", "storage", "ready s", "again s", "batches/s", "from a cold disk", "own MB", "of files MB")
 
@@ -35,10 +44,9 @@ def bench_storage(
 ) -> None:
     """Measure batches a second from memory and from a mapped store, and the memory of both.
 
-    Each case runs in a process of its own, on one thread, over made-up transitions of Walker2d's shapes. `again` is a
-    second start, which finds the store made. `from a cold disk` is after the rows were dropped from memory and from the
-    system's cache, while nothing else waits for them; in a training the next rows are fetched during the updates.
-    `own` is memory that cannot be given back, `of files` what the system may drop at any time.
+    Each case runs in a process of its own, on one thread, over made-up transitions of Walker2d's shapes. The store is
+    made in a folder inside of the cache, which goes away. In a training the rows of the next step are fetched from the
+    disk during the updates of the one before.
 
     Args:
         transitions: how many, one case each; by default 1,000,000.
@@ -50,23 +58,26 @@ def bench_storage(
     if not counts or min(counts) < batch_size:
         raise UserError(f"`transitions` is {counts}, expected numbers of at least `batch_size`, {batch_size}.")
     rows = []
-    cases: list[tuple[int, Storage]] = [(count, storage) for count in counts for storage in get_args(Storage)]
+    cases: list[tuple[int, Kind]] = [(count, storage) for count in counts for storage in get_args(Kind)]
     for count, storage in cases:
-        first, again = (_in_child(count, storage, batch_size, updates_per_batch) for _ in range(2))
+        with tempfile.TemporaryDirectory(prefix=".bench-", dir=cache_folder()) as cache:
+            first, again = (_in_child(cache, count, storage, batch_size, updates_per_batch) for _ in range(2))
         rows.append({**again, "first_ready_s": first["ready_s"]})
-    print("\n".join(_table(rows)))
+    print("\n".join([*_table(rows), "", LEGEND]))
     if json_file is not None:
         document = {"machine": describe_machine("cpu"), "results": rows}
         Path(json_file).write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def _in_child(count: int, storage: Storage, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
+def _in_child(cache: str, *case: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, count, storage, batch_size, updates_per_batch).result()
+        return pool.submit(measure, cache, *case).result()
 
 
-def measure(count: int, storage: Storage, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
-    """What one case takes, in this process: seconds, batches a second, bytes."""
+def measure(cache: str, count: int, storage: Kind, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
+    """What one case takes, in this process: seconds, batches a second, bytes. The store is made in `cache`."""
+    os.environ[VARIABLE] = cache
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.set_num_threads(1)
     before = _status("RssAnon")
     began = time.perf_counter()
@@ -76,12 +87,15 @@ def measure(count: int, storage: Storage, batch_size: int, updates_per_batch: in
     next(batches)
     ready = time.perf_counter() - began
     list(map(_consume, islice(batches, _WARM_UP)))
-    warm = _rate(batches, updates_per_batch)
+    warm = _STEPS * updates_per_batch / _seconds(batches, _STEPS)
     own, of_files = _status("RssAnon") - before, _status("RssFile")
     cold = None
     if isinstance(data.transitions, MappedTransitions):
-        data.transitions.evict()
-        cold = _rate(batches, updates_per_batch)
+        seconds = 0.0
+        for _ in range(_COLD_WINDOWS):
+            data.transitions.evict()
+            seconds += _seconds(batches, _COLD_STEPS)
+        cold = _COLD_WINDOWS * _COLD_STEPS * updates_per_batch / seconds
     return {
         "transitions": count,
         "storage": storage,
@@ -93,10 +107,10 @@ def measure(count: int, storage: Storage, batch_size: int, updates_per_batch: in
     }
 
 
-def _rate(batches: Any, updates_per_batch: int) -> float:
+def _seconds(batches: Any, steps: int) -> float:
     began = time.perf_counter()
-    list(map(_consume, islice(batches, _STEPS)))
-    return _STEPS * updates_per_batch / (time.perf_counter() - began)
+    list(map(_consume, islice(batches, steps)))
+    return time.perf_counter() - began
 
 
 def _consume(item: Any) -> None:

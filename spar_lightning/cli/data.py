@@ -102,8 +102,9 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _print(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        text = text.translate(_PLAIN)
+        text.encode(encoding)
+    except UnicodeEncodeError:  # names may hold anything that a file's name may
+        text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     print(text)

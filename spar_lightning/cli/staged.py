@@ -44,7 +44,8 @@ UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
 `--algorithm td3_bc` a baseline in one stage, which has settings of its own: `fit --algorithm td3_bc --help`.
-Further commands, each with its own --help: `collect` records a bundled data set, `summarize` tabulates finished runs.
+Further commands, each with its own --help: `data` lists, describes and checks data sets, `import` makes one of your
+logs, `collect` records a bundled one, `summarize` tabulates finished runs, `bench` measures speed.
 """
 
 
@@ -213,6 +214,8 @@ class StagedCLI(LightningCLI):
         for key in EVALUATED_DATA:
             if data[key] == defaults[key]:
                 data[key] = recorded.get(key, data[key])
+                if key == "environment" and ":" in (data[key] or ""):  # a checkpoint must not choose what is imported
+                    raise UserError(f"{path} was evaluated in {data[key]}: name it again with --data.environment")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""

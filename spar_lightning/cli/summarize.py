@@ -35,7 +35,7 @@ Group = tuple[str, int, str, str]
 def summarize(runs: str) -> None:
     """Print one line for each data set, number of updates, module and settings, over all runs found.
 
-    Scores are normalized ones of the last policy; `improvement` is over the base on the same episodes, averaged
+    Scores are normalized ones of the last policy, and returns where none is defined, which the line says; `improvement` is over the base on the same episodes, averaged
     within a run, with a Student-t interval across training seeds; a module of one stage has none. `settings` name the
     module where a data set has several, and what differs between its lines there. `best seen` was chosen with the
     simulator.
@@ -45,7 +45,7 @@ def summarize(runs: str) -> None:
     """
     files = _result_files(Path(runs))
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    scored = [document for document in documents if document.get("score") is not None]
+    scored = [document for document in documents if not math.isnan(_value(document))]
     groups = _grouped(scored)
     kept = {key: _newest_of_each_seed(group) for key, group in groups.items()}
     print(f"| {' | '.join(COLUMNS)} |")
@@ -56,7 +56,7 @@ def summarize(runs: str) -> None:
     if repeated:
         print(f"\nLeft out: {repeated} older of several runs with the same seed and settings.")
     if len(documents) > len(scored):
-        print(f"\nLeft out: {len(documents) - len(scored)} without normalized scores.")
+        print(f"\nLeft out: {len(documents) - len(scored)} without an evaluation.")
 
 
 def _result_files(folder: Path) -> list[Path]:
@@ -114,21 +114,27 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _row(key: Group, settings: str, group: Sequence[Document]) -> list[str]:
     dataset, updates, *_ = key
     references = {
-        name: [document[name]["score"] for document in group if name in document] for name in ("base", "fitted")
+        name: [_value(document[name]) for document in group if name in document] for name in ("base", "fitted")
     }
     improvements = [document["improvement"]["mean"] for document in group if "improvement" in document]
     return [
-        dataset,
+        dataset if group[0].get("score") is not None else f"{dataset} (returns)",
         settings,
         " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
         f"{updates:,}",
         _mean(references["base"]),
         _mean(references["fitted"]),
-        _mean([document["score"] for document in group]),
+        _mean([_value(document) for document in group]),
         _interval(improvements) if improvements else "-",
-        _mean([document["best"]["score"] for document in group if document["best"]]),
+        _mean([_value(document["best"]) for document in group if document["best"]]),
         f"{np.mean([document['wall_time_s']['total'] for document in group]) / 60:.1f}",
     ]
+
+
+def _value(row: Mapping[str, Any]) -> float:
+    """The normalized score, or the return where there is none; NaN without an evaluation."""
+    score = row.get("score")
+    return float(row.get("return", math.nan) if score is None else score)
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
@@ -49,11 +50,11 @@ class OfflineDataset:
         """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.
 
         Raises:
-            DataError: a time limit is given, but no environment is known.
+            DataError: the environment's id is none, or a time limit is given, but no environment is known.
         """
         if environment is None and max_episode_steps is None:
             return self
-        spec = self.environment_spec if environment is None else EnvSpec(environment)
+        spec = self.environment_spec if environment is None else _spec(environment)
         if spec is None:
             raise DataError(
                 f"`max_episode_steps` is {max_episode_steps}, but `{self.name}` names no environment: name one with "
@@ -70,6 +71,15 @@ class OfflineDataset:
             DataError: the stored data cannot be read, or do not have the shapes that the data set states.
         """
         return self.read()
+
+
+def _spec(environment: str) -> EnvSpec:
+    try:
+        return EnvSpec(environment)
+    except gym.error.Error as error:
+        raise DataError(
+            f"`environment` is `{environment}`, expected the id of a Gymnasium environment, such as `Hopper-v4`."
+        ) from error
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

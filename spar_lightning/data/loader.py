@@ -1,4 +1,4 @@
-"""Batches from memory, resumable at any step."""
+"""Batches of transitions, resumable at any step."""
 
 from __future__ import annotations
 

@@ -92,11 +92,11 @@ def move_into_place(new: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = new.with_name("replaced")
     try:
-        if place.exists():
+        if os.path.lexists(place):  # also a link to nothing
             place.rename(aside)
         new.rename(place)
     except BaseException:
-        if aside.exists() and not place.exists():
+        if os.path.lexists(aside) and not os.path.lexists(place):
             aside.rename(place)
         raise
 

@@ -15,10 +15,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.data.dataset import OfflineDataset
+from spar_lightning.data.dataset import FloatArray, OfflineDataset
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
-from spar_lightning.data.simulators.environments import make_environment
+from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.data.statistics import compute_statistics, share_outside
 from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
@@ -55,7 +55,8 @@ class OfflineDataModule(pl.LightningDataModule):
         reward_shift: added after scaling; -1 is the custom on AntMaze.
         goal_terminations: make every transition with a positive reward a termination, as in D4RL's AntMaze files;
             Minari's recordings of it never terminate.
-        environment: id of the Gymnasium environment to evaluate in, instead of the data set's own.
+        environment: id of the Gymnasium environment to evaluate in, instead of the data set's own; `module:Id` imports
+            the module first, which registers it. Where the data state no bounds of the actions, its own count.
         max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
@@ -156,6 +157,7 @@ class OfflineDataModule(pl.LightningDataModule):
 
         Raises:
             EnvironmentUnavailableError: the data set names no environment, or it cannot be made here.
+            DataError: it does not fit the data.
         """
         return self.environment_maker()()
 
@@ -165,13 +167,16 @@ class OfflineDataModule(pl.LightningDataModule):
         Raises:
             EnvironmentUnavailableError: the data set names no environment.
         """
-        spec = self._opened().environment_spec
+        dataset = self._opened()
+        spec = dataset.environment_spec
         if spec is None:
             raise EnvironmentUnavailableError(
-                f"`{self.name}` does not say which environment it came from; expected a Gymnasium spec in its "
-                "metadata. Policies can be trained on it, but not rolled out: turn the rollouts off."
+                f"`{self.name}` does not say which environment it comes from: name one with `data.environment`, or do "
+                "without scores."
             )
-        return functools.partial(make_environment, spec, self._opened().observation_keys)
+        dimensions = dataset.observation_dim, dataset.action_dim
+        module = (self.hparams["environment"] or "").rpartition(":")[0]
+        return functools.partial(make_fitting_environment, spec, dataset.observation_keys, *dimensions, module)
 
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
@@ -203,24 +208,44 @@ class OfflineDataModule(pl.LightningDataModule):
     def _opened(self) -> OfflineDataset:
         if self._dataset is None:
             dataset = open_dataset(self._name, self.hparams["observation_keys"])
-            self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
+            module, _, environment = (self.hparams["environment"] or "").rpartition(":")
+            register_environments(module)
+            self._dataset = dataset.evaluated_in(environment or None, self.hparams["max_episode_steps"])
         return self._dataset
 
     def _load(self) -> None:
         dataset = self._opened()
+        action_low, action_high = self._action_bounds()
         transitions = read_transitions(dataset, self.storage)
         episodes = transitions.num_episodes
         held_out = _held_out_episodes(episodes, self.validation_fraction)
         self._transitions, self._validation_transitions = transitions.split(held_out)
-        factor = reward_factor(self._transitions, self.hparams["reward_scale"])  # of the training part alone
-        for part in filter(None, (self._transitions, self._validation_transitions)):
-            if self.hparams["goal_terminations"]:
+        parts = [part for part in (self._transitions, self._validation_transitions) if part is not None]
+        if self.hparams["goal_terminations"]:
+            for part in parts:
                 terminate_at_goals(part)
+        factor = reward_factor(self._transitions, self.hparams["reward_scale"])  # of the training part alone
+        for part in parts:
             transform_rewards(part, factor, self.hparams["reward_shift"])
         self._statistics = compute_statistics(
-            self._transitions, dataset.action_low, dataset.action_high, self.hparams["normalize_observations"]
+            self._transitions, action_low, action_high, self.hparams["normalize_observations"]
         )
         self._report(episodes, len(held_out))
+
+    def _action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Those of the environment that the run itself names, where the data state none.
+
+        Made here, so that one that cannot be had, or does not fit, is found before anything is trained.
+        """
+        dataset = self._opened()
+        if self.hparams["environment"] is None:
+            return dataset.action_low, dataset.action_high
+        environment = self.make_environment()
+        space = environment.action_space
+        environment.close()
+        if not isinstance(space, gym.spaces.Box) or np.isfinite([dataset.action_low, dataset.action_high]).any():
+            return dataset.action_low, dataset.action_high
+        return space.low.astype(np.float32), space.high.astype(np.float32)
 
     def _move(self, device: torch.device) -> None:
         self._transitions = self.transitions.to(device)
@@ -231,15 +256,14 @@ class OfflineDataModule(pl.LightningDataModule):
         rows = len(self.transitions)
         where = ", on disk" if self.transitions.on_disk else ""
         rank_zero_info(
-            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} episodes are "
-            "held out."
+            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} held out"
         )
         low, high = self.statistics.action_low, self.statistics.action_high
         outside = share_outside(self.transitions, low, high)
         if outside > 0:
             rank_zero_warn(
                 f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "
-                f"{low.tolist()} to {high.tolist()}; they are clipped where a policy needs it."
+                f"{_shortest(low)} to {_shortest(high)}; they are clipped where a policy needs it."
             )
 
 
@@ -271,6 +295,11 @@ def _check_settings(
         raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
     if max_episode_steps is not None and max_episode_steps < 1:
         raise DataError(f"`max_episode_steps` is {max_episode_steps}, expected at least 1 step.")
+
+
+def _shortest(bounds: Tensor) -> str:
+    values = sorted(set(bounds.tolist()))
+    return f"{values[0]:g}" if len(values) == 1 else str([round(value, 4) for value in bounds.tolist()])
 
 
 def _ready(value: T | None) -> T:

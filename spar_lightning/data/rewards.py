@@ -59,9 +59,20 @@ def reward_factor(transitions: Transitions, scale: RewardScale) -> float:
 
 
 def transform_rewards(transitions: Transitions, factor: float, shift: float) -> None:
-    """Replace the rewards by `factor * rewards + shift`."""
-    if factor != 1.0 or shift != 0.0:
-        transitions.set_column("rewards", transitions.rewards * factor + shift)
+    """Replace the rewards by `factor * rewards + shift`.
+
+    Raises:
+        DataError: one of them would be too large for float32.
+    """
+    if factor == 1.0 and shift == 0.0:
+        return
+    rewards = transitions.rewards * factor + shift
+    if not rewards.isfinite().all():
+        raise DataError(
+            f"Rewards up to {float(transitions.rewards.abs().max()):g}, times {factor:g} plus {shift:g}, are too large "
+            "for float32: give a smaller `reward_scale` or `reward_shift`."
+        )
+    transitions.set_column("rewards", rewards)
 
 
 def terminate_at_goals(transitions: Transitions) -> None:

@@ -141,7 +141,20 @@ def test_runs_without_scores_are_counted(tmp_path, table):
     write(tmp_path / "b", score=None)
     rows, (note,) = table()
     assert len(rows) == 1
-    assert "1 without normalized scores" in note
+    assert "1 without an evaluation" in note
+
+
+def test_returns_stand_in_where_no_score_is_defined(tmp_path, table):
+    rows = {"base": {"score": None, "return": 2.0}, "best": {"score": None, "return": 9.0}}
+    write(tmp_path / "a", score=None, **{"return": 7.0}, **rows)
+    (row,), notes = table()
+    assert (row["dataset"], row["base"], row["last"], row["best seen"]) == (
+        "toy/one-v0 (returns)",
+        "2.0 (2)",
+        "7.0 (7)",
+        "9.0 (9)",
+    )
+    assert notes == []
 
 
 def test_a_folder_without_runs_is_an_error(tmp_path):

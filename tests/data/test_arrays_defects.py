@@ -77,7 +77,7 @@ def test_nan_is_found_where_it_is(path: Path) -> None:
     arrays = flat_arrays()
     arrays["observations"][4, 1] = np.nan
     dataset = open_dataset(write_arrays(path, **arrays))
-    with pytest.raises(DataError, match=r"`observations` has 1 NaN .* row 1 of episode 1: \[ ?4\. +nan"):
+    with pytest.raises(DataError, match=r"`observations` has 1 NaN .* nan, in dimension 1, row 1 of episode 1\."):
         PackedTransitions.from_episodes(dataset.episodes())
 
 

@@ -173,6 +173,24 @@ def test_environments_are_fresh_and_keep_the_time_limit(cheetah: str) -> None:
     assert truncations == [False] * 999 + [True]
 
 
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ("Walker2d-v5", r"shape \(17,\) and actions of shape \(6,\), the data \(11,\) and \(3,\)"),
+        ("CartPole-v1", r"shape \(4,\) and actions of shape \(\)"),
+        ("PointMaze_UMaze-v3", "shape None .a dict: choose its parts with `observation_keys`"),
+    ],
+)
+def test_an_environment_that_does_not_fit_is_refused(hopper: str, environment: str, found: str) -> None:
+    with pytest.raises(DataError, match=f"`{environment}` has observations of {found}"):
+        OfflineDataModule(hopper, environment=environment).make_environment()
+
+
+def test_what_is_no_id_of_an_environment_is_refused(hopper: str) -> None:
+    with pytest.raises(DataError, match=r"`environment` is `\.\./x`, expected the id"):
+        OfflineDataModule(hopper, environment="../x").environment_id  # noqa: B018
+
+
 def test_data_without_an_environment_cannot_be_rolled_out(make_minari: MakeMinari) -> None:
     module = OfflineDataModule(make_minari())
     assert module.environment_id is None

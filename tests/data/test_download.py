@@ -43,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/plain/elsewhere")
             self.end_headers()
+        elif way == "part":
+            self._send(self.contents[100:], {"Content-Range": "bytes 100-"}, status=206)
         elif way == "page":
             self._send(b"<html>Please log in</html>", {"Content-Type": "text/html"})
         elif way == "unsized":
@@ -232,6 +234,12 @@ def test_a_page_instead_of_a_file(server: str, cached: Any) -> None:
     assert cached() == []
 
 
+def test_a_part_instead_of_a_file(server: str, cached: Any) -> None:
+    with pytest.raises(DataError, match="the server sends another part of the file than was asked for"):
+        open_dataset(f"{server}/part/x.hdf5")
+    assert cached() == []
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -240,11 +248,20 @@ def test_a_page_instead_of_a_file(server: str, cached: Any) -> None:
         ("http:///x.hdf5", "expected http:// or https://"),
         ("http://host/x.zip", r"expected one that ends in \.hdf5, \.h5, \.npz"),
         ("http://host/", "names no file of a known kind"),
+        ("http://host/.npz", "names no file of a known kind"),
+        ("http://host/\udcff.npz", "is no URL"),
+        (f"http://{'a' * 80}/x.npz", "label empty or too long"),
     ],
 )
 def test_addresses_of_another_kind(url: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         open_dataset(url)
+
+
+def test_a_cache_in_the_home_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPAR_LIGHTNING_CACHE", "~nobody-of-this-name/cache")
+    with pytest.raises(DataError, match="cache folder ~nobody-of-this-name/cache cannot be used"):
+        open_dataset("http://127.0.0.1:1/x.npz")
 
 
 def test_the_cache_keeps_to_its_folder(tmp_path: Path, server: str) -> None:

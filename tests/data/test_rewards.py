@@ -67,6 +67,11 @@ def test_a_shift_that_makes_no_sense_is_refused() -> None:
         OfflineDataModule(reward_shift=float("nan"))
 
 
+def test_rewards_that_become_too_large_are_refused(transitions: PackedTransitions) -> None:
+    with pytest.raises(DataError, match=r"Rewards up to 6, times 1e\+38 plus 0, are too large"):
+        transform_rewards(transitions, 1e38, 0.0)
+
+
 def test_a_goal_ends_the_episode_each_time_that_it_is_reached() -> None:
     """As in D4RL's AntMaze files: each step at the goal is a termination, so an episode of its own."""
     transitions = PackedTransitions.from_episodes([episode([0, 0, 1, 1, 0]), episode([0, 0])])
@@ -76,21 +81,24 @@ def test_a_goal_ends_the_episode_each_time_that_it_is_reached() -> None:
     assert transitions.num_episodes == 4
 
 
-@pytest.fixture
-def maze(make_minari: MakeMinari) -> str:
-    """Twenty recordings of 6 steps that never terminate, with a reward of 1 from the fourth step on."""
+def recordings(reaching: int) -> list[EpisodeBuffer]:
+    """Twenty of 6 steps that never terminate; so many have a reward of 1 from the fourth step on."""
     ends = np.arange(6) == 5
-    buffers = [
+    return [
         EpisodeBuffer(
             observations=np.random.default_rng(seed).normal(3.0, 2.0, size=(7, 5)),
             actions=np.full((6, 2), 0.5),
-            rewards=(np.arange(6) >= 3).astype(float),
+            rewards=((np.arange(6) >= 3) & (seed < reaching)).astype(float),
             terminations=np.zeros(6, dtype=bool),
             truncations=ends,
         )
         for seed in range(20)
     ]
-    return make_minari(buffers)
+
+
+@pytest.fixture
+def maze(make_minari: MakeMinari) -> str:
+    return make_minari(recordings(20))
 
 
 @pytest.mark.parametrize("storage", ["memory", "map"])
@@ -115,3 +123,10 @@ def test_observations_can_be_left_as_they_are(maze: str) -> None:
     assert torch.equal(raw.statistics.observation_mean, torch.zeros(5))
     assert torch.equal(raw.statistics.observation_std, torch.ones(5))
     assert (normalized.statistics.observation_mean > 2).all()
+
+
+def test_the_return_range_is_that_of_the_episodes_that_are_trained_on(make_minari: MakeMinari) -> None:
+    """After goals have cut them: returns of 1 at the goal and 0 elsewhere, not 3 for a recording that reaches it."""
+    data = OfflineDataModule(make_minari(recordings(10)), reward_scale="return_range", goal_terminations=True)
+    data.setup("fit")
+    assert data.transitions.rewards.unique().tolist() == [0, 1000]

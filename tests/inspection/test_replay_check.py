@@ -98,7 +98,7 @@ def test_data_of_another_version_are_not(walker_v4: OfflineDataset) -> None:
     report = check_opened(walker_v4, "Walker2d-v5")
     assert report.verdict == "different"
     assert report.next_observations.percentile_95 > 10 * TOLERANCE
-    assert "different: this is not the simulator of the data" in str(report)
+    assert "different: the simulator here does not repeat the data" in str(report)
     assert max(map(len, str(report).splitlines())) <= 120
 
 
@@ -179,6 +179,8 @@ def test_missing_last_observations_and_nan_are_left_out(hopper_v4: OfflineDatase
     everything = _dataset([first, *others], hopper_v4.environment_spec)
     report = check_opened(everything, steps=everything.num_transitions)
     assert report.left_out["a number is missing or not finite"] == 2
+    assert report.verdict == "same"
+    assert np.isfinite(report.rewards.percentile_95)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,7 @@ def test_missing_last_observations_and_nan_are_left_out(hopper_v4: OfflineDatase
         ),
         ("Reacher-v5", DataError, r"`Reacher-v5` cannot be rebuilt.*Hopper.*AdroitHandDoor"),
         ("NoSuchThing-v0", EnvironmentUnavailableError, "`NoSuchThing-v0` cannot be made here"),
+        ("", DataError, "`environment` is ``, expected the id"),
     ],
 )
 def test_environments_that_do_not_fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import traceback
 import warnings
@@ -16,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning.data.simulators.observations import FlatObservations
 from spar_lightning.data.simulators.trusted_specs import ENVIRONMENT_PACKAGES, trusted_spec
-from spar_lightning.types import EnvironmentUnavailableError
+from spar_lightning.types import DataError, EnvironmentUnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +70,51 @@ def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None
     return FlatObservations(environment, tuple(observation_keys))
 
 
+def make_fitting_environment(
+    spec: EnvSpec,
+    observation_keys: Sequence[str] | None,
+    observation_dim: int,
+    action_dim: int,
+    module: str = "",
+) -> gym.Env[Any, Any]:
+    """`make_environment`, for policies that were trained on vectors of these dimensions.
+
+    `module` registers the environment, where it is the user's own; this may be another process than the user's.
+
+    Raises:
+        DataError: its observations or actions are of other shapes.
+        EnvironmentUnavailableError: as `make_environment`.
+    """
+    register_environments(module)
+    environment = make_environment(spec, observation_keys)
+    found = environment.observation_space.shape, environment.action_space.shape
+    if found != ((observation_dim,), (action_dim,)):
+        parts = " (a dict: choose its parts with `observation_keys`)" if found[0] is None else ""
+        environment.close()
+        raise DataError(
+            f"The environment `{spec.id}` has observations of shape {found[0]}{parts} and actions of shape {found[1]}, "
+            f"the data ({observation_dim},) and ({action_dim},): name the one that they come from with `environment`, "
+            "or turn the rollouts off."
+        )
+    return environment
+
+
+def register_environments(module: str) -> None:
+    """Import the module of the user's own environments, if one is named. Never for what a data set names.
+
+    Raises:
+        EnvironmentUnavailableError: there is no such module.
+    """
+    try:
+        if module:
+            importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        raise EnvironmentUnavailableError(
+            f"The module `{module}` cannot be imported: {error}. Expected one that registers the environment, "
+            "installed or in `PYTHONPATH`."
+        ) from error
+
+
 def installed_simulators() -> dict[str, str]:
     """Package -> installed version, of those that the environments come from."""
     versions = {}
@@ -82,7 +128,7 @@ def installed_simulators() -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     if str(error):
-        return str(error).rstrip(".")
+        return str(error).rstrip(".?")
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"

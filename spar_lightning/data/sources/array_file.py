@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +19,7 @@ from spar_lightning.data.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
 SUFFIXES = (".hdf5", ".h5", ".npz")
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 class Column(Protocol):
@@ -35,6 +37,23 @@ class Column(Protocol):
         """The rows of a slice, from the file."""
 
 
+@dataclass(frozen=True)
+class NoColumn:
+    """What has the place of an array, and is none."""
+
+    what: str  # such as "a group"
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype[Any] = np.dtype(object)  # noqa: RUF009
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
+        """Nothing can be read.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"rows {rows.start} to {rows.stop} of {self.what}")
+
+
 @contextlib.contextmanager
 def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
     """The arrays at the top of a file, by name; they can be read until the context ends.
@@ -50,11 +69,13 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
                 yield arrays
         else:
             with h5py.File(path, "r", locking="best-effort") as file:
-                yield {name: file[name] for name in file if _is_array(file.get(name))}
+                yield {name: _column(file, name) for name in file}
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory: {error}. Split it, or free memory.") from error
     except _DAMAGE as error:
-        reason = str(error).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DataError(
             f"{path} cannot be read: {reason}. It may be truncated: fetch it again, or delete it if it is a download."
         ) from error
@@ -73,6 +94,8 @@ def check_kind(path: Path) -> None:
             raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(SUFFIXES)}.")
         if not path.exists():
             raise DataError(_missing(path))
+        if not path.is_file():  # reading from a pipe or a device may never end
+            raise DataError(f"{path} is a device or a pipe, expected a file.")
         problem = problem_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -80,8 +103,16 @@ def check_kind(path: Path) -> None:
         raise DataError(f"{path} is {problem}. Was the download cut off, or an error page saved? Fetch it again.")
 
 
-def _is_array(item: Any) -> bool:
-    return isinstance(item, h5py.Dataset) and item.shape is not None
+def _column(file: h5py.File, name: str) -> Column:
+    """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's."""
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        return NoColumn("a link into another file")
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
+        return NoColumn("a link to nothing" if item is None else "a group")
+    if item.is_virtual or item.external:
+        return NoColumn("kept in another file")
+    return NoColumn("empty") if item.shape is None else item
 
 
 def problem_of(path: Path) -> str | None:
@@ -100,6 +131,8 @@ def problem_of(path: Path) -> str | None:
 
 
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path} is a link to {path.readlink()}, where no file is."
     if not path.parent.is_dir():
         return f"There is no file {path}: its folder does not exist."
     near = did_you_mean(path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES))

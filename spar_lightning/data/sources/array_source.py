@@ -16,9 +16,11 @@ from spar_lightning.data.sources.array_file import Column, open_columns
 from spar_lightning.data.sources.d4rl_names import d4rl_name_of
 from spar_lightning.data.sources.episode_bounds import EpisodeBounds, episode_bounds
 from spar_lightning.data.sources.flat_columns import FlatColumns, flat_columns
+from spar_lightning.data.storage.memory import available_memory
 from spar_lightning.types import DataError
 
 _BLOCK = 1 << 16  # rows read at once
+_NUMBER = 4  # bytes
 
 
 def open_file(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:
@@ -82,9 +84,21 @@ def open_arrays(
 def _checked(path: Path, arrays: Any, time_limit: int | None) -> tuple[FlatColumns, EpisodeBounds]:
     try:
         columns = flat_columns(arrays)
+        _check_memory(columns)
         return columns, episode_bounds(columns, time_limit)
     except DataError as error:
         raise DataError(f"{path} cannot be used. {error}") from error
+
+
+def _check_memory(columns: FlatColumns) -> None:
+    """Refuse what cannot be read anyway, before it takes all memory: a small file may state, or unfold to, anything."""
+    rows, width = columns.rows, columns.observations.shape[1] + columns.actions.shape[1]
+    needed, free = _NUMBER * (rows + min(rows, _BLOCK) * width), available_memory()  # flags of all rows, and a block
+    if needed > free:
+        raise DataError(
+            f"It states {rows:,} rows of {width:,} numbers, which take at least {needed / 1e9:,.1f} GB of memory to "
+            f"read; {free / 1e9:,.1f} GB are free. Is it damaged? Else split it, or free memory."
+        )
 
 
 def _read(path: Path, bounds: EpisodeBounds) -> Iterator[Episode]:
@@ -127,8 +141,6 @@ def _episodes(columns: FlatColumns, bounds: EpisodeBounds, path: Path) -> Iterat
 
 def _float32(column: Column, name: str, rows: slice, path: Path) -> FloatArray:
     values = column[rows]
-    if len(values) != rows.stop - rows.start:
-        raise DataError(f"{path} is damaged: `{name}` ends in row {rows.start + len(values):,}. Fetch it again.")
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32, copy=False)
     lost = np.isinf(narrow) & np.isfinite(values)

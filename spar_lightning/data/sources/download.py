@@ -13,6 +13,7 @@ import requests
 from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_info
 from tqdm.auto import tqdm
+from urllib3.exceptions import LocationParseError
 
 from spar_lightning.data.sources.network_errors import explain
 from spar_lightning.data.sources.partial_download import PartialDownload
@@ -62,6 +63,8 @@ def download(
             f"; {kept:,} bytes are kept, the next try goes on there" if kept else ""
         )
         raise DataError(_failure(url, destination, reason)) from error
+    except LocationParseError as error:  # of a host's name, which requests leaves as it is
+        raise DataError(_failure(url, destination, str(error))) from error
     except OSError as error:
         raise DataError(_failure(url, destination, f"{error.strerror or error} ({destination.parent})")) from error
     return destination
@@ -82,6 +85,9 @@ def _fetch(url: str, partial: PartialDownload, stall_seconds: float) -> None:
             return _fetch(url, partial, stall_seconds)
         response.raise_for_status()
         if not _continues(response, start):
+            if response.status_code == requests.codes.partial_content:
+                partial.discard()
+                raise requests.ConnectionError("the server sends another part of the file than was asked for")
             partial.begin(response)
             start = 0
         size = _size(response, start)

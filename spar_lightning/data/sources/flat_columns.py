@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.array_file import Column, NoColumn
 from spar_lightning.types import DataError
 
 _FLOATS, _NUMBERS, _REALS, _INTEGERS = "f", "fiu", "fiub", "iu"
@@ -85,6 +85,8 @@ def _optional(columns: Mapping[str, Column], name: str | None, dimensions: int, 
 
 
 def _check(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+    if isinstance(column, NoColumn):
+        raise DataError(f"`{name}` is {column.what}, expected an array in the file itself.")
     if column.dtype.kind not in kinds:
         raise DataError(f"`{name}` holds values of type {column.dtype}, expected {_KINDS[kinds]}.")
     shape = column.shape

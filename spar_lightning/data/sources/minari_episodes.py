@@ -40,6 +40,10 @@ def read_episodes(name: str, stored: MinariDataset, shape: Shape, remedy: str) -
                 yield _episode(name, episode, shape)
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"An episode of `{name}` does not fit into memory: {error}. Is the file damaged? {remedy}"
+        ) from error
     except (OSError, KeyError, RuntimeError, AssertionError, ValueError, TypeError) as error:
         folder = stored.storage.data_path
         file = next(folder.glob("*.hdf5"), folder)
@@ -79,7 +83,10 @@ def _ends(flags: Any, steps: int, array: str, where: str) -> bool:
 
 
 def _checked(values: Any, shape: tuple[int, ...], array: str, where: str) -> FloatArray:
-    found = np.asarray(values, dtype=np.float32)
+    found = np.asarray(values)
     if found.shape != shape:
         raise DataError(f"`{array}` of {where} has shape {found.shape}, expected {shape}: the recording is damaged.")
-    return found
+    if found.dtype.kind not in "fiub":
+        raise DataError(f"`{array}` of {where} has the type {found.dtype}, expected numbers: the recording is damaged.")
+    with np.errstate(over="ignore"):  # infinite, which is told where it is trained on
+        return found.astype(np.float32, copy=False)

@@ -14,6 +14,12 @@ from spar_lightning.data.recording.recipes import BUNDLED_DATASETS
 from spar_lightning.data.sources.minari_download import download_minari
 from spar_lightning.types import DataError
 
+_COUNTS = ("total_episodes", "total_steps")
+_DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(OSError, RecursionError, TypeError, ValueError),
+)
+
 
 def check_minari_id(name: str) -> None:
     """See that a name is of the form of Minari's ids.
@@ -41,7 +47,7 @@ def load_minari(name: str) -> MinariDataset:
     _check_complete(name, folder, METADATA_FILE_NAME)
     try:
         metadata = MinariStorage.read_raw_metadata(folder / "data")
-        _check_spaces_are_stated(metadata)
+        _check_stated(metadata)
         if metadata.get("data_format") == "hdf5":
             _check_complete(name, folder, "main_data.hdf5")
         return minari.load_dataset(name)
@@ -49,8 +55,8 @@ def load_minari(name: str) -> MinariDataset:
         raise
     except ImportError as error:
         raise DataError(f"Reading the Minari data set `{name}` needs another package: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        reason = str(error).rstrip(".") or type(error).__name__
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DataError(
             f"The metadata of the Minari data set `{name}` cannot be read: {reason}. {remedy(name, folder)}"
         ) from error
@@ -64,11 +70,14 @@ def _check_complete(name: str, folder: Path, file: str) -> None:
         )
 
 
-def _check_spaces_are_stated(metadata: dict[str, Any]) -> None:
+def _check_stated(metadata: dict[str, Any]) -> None:
     """Without its spaces Minari makes the environment that the metadata name, whatever code that runs."""
-    missing = [name for name in ("observation_space", "action_space") if name not in metadata]
+    missing = [name for name in ("observation_space", "action_space", *_COUNTS) if name not in metadata]
     if missing:
         raise ValueError(f"they state no {' and no '.join(missing)}")
+    for name in _COUNTS:
+        if not isinstance(metadata[name], int) or metadata[name] < 0:
+            raise ValueError(f"`{name}` is {metadata[name]!r}, expected a number of at least 0")
 
 
 def remedy(name: str, folder: Path) -> str:

@@ -43,14 +43,17 @@ class NpzColumn:
         """The rows of a slice without a step.
 
         Raises:
-            ValueError: the values are pickled objects.
+            ValueError: the values are pickled objects, or end too early.
         """
         if self._column_major:  # rows are not in one piece: all or nothing
             self._file.seek(0)
             return np.lib.format.read_array(self._file, allow_pickle=False)[rows]
         start, stop, _ = rows.indices(self.shape[0])
         self._file.seek(self._offset + start * self._row_bytes)
-        contents = bytearray(self._file.read(max(stop - start, 0) * self._row_bytes))  # so that it can be written to
+        wanted = max(stop - start, 0) * self._row_bytes
+        contents = bytearray(self._file.read(wanted))  # so that it can be written to
+        if len(contents) < wanted:
+            raise ValueError(f"an array of shape {self.shape} ends in row {start + len(contents) // self._row_bytes}")
         return np.frombuffer(contents, self.dtype).reshape(-1, *self.shape[1:])
 
 

@@ -28,11 +28,15 @@ def open_url(url: str, observation_keys: Sequence[str] | None = None) -> Offline
     Raises:
         DataError: the URL is of another kind, the file cannot be downloaded, or it cannot be opened.
     """
-    address = urlsplit(url)
+    try:
+        url.encode()  # a name from a shell may hold bytes that are no text
+        address = urlsplit(url)
+    except ValueError as error:
+        raise DataError(f"`{url}` is no URL: {error}.") from error
     file_name = Path(unquote(address.path)).name
     if address.scheme not in ("http", "https") or not address.netloc:
         raise DataError(f"`{url}` is no address that can be fetched, expected http:// or https://; or give a path.")
-    if not file_name.lower().endswith(SUFFIXES):
+    if Path(file_name).suffix.lower() not in SUFFIXES:
         raise DataError(f"`{url}` names no file of a known kind, expected one that ends in {', '.join(SUFFIXES)}.")
     return open_arrays(_fetched(url), url, d4rl_name_of(file_name), observation_keys)
 

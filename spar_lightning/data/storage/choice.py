@@ -12,6 +12,7 @@ from spar_lightning.data.storage.packed_transitions import PackedTransitions
 from spar_lightning.data.storage.packing import base_widths, flat_widths
 from spar_lightning.data.storage.store import open_store
 from spar_lightning.data.storage.transitions import Transitions
+from spar_lightning.types import DataError
 
 Storage = Literal["auto", "memory", "map"]
 
@@ -41,8 +42,14 @@ def read_transitions(dataset: OfflineDataset, storage: Storage) -> Transitions:
     """All transitions of a data set.
 
     Raises:
-        DataError: the data cannot be read, or not be packed.
+        DataError: the data cannot be read, or not be packed, or do not fit into memory.
     """
     if is_mapped(dataset, storage):
         return MappedTransitions.open(open_store(dataset))
-    return PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+    try:
+        return PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+    except MemoryError as error:
+        raise DataError(
+            f"The transitions of `{dataset.name}` do not fit into memory: {error}. Leave them on disk with `storage: "
+            "map`, or free memory."
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,9 +13,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 def available_memory() -> int:
     """Bytes: the least of what the machine has free, and what the limits of container and process leave."""
     left = [psutil.virtual_memory().available, _left_in_container()]
-    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if limit != resource.RLIM_INFINITY:
-        left.append(limit - int(psutil.Process().memory_info().data))
+    if sys.platform == "linux":
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        if limit != resource.RLIM_INFINITY:
+            left.append(limit - int(psutil.Process().memory_info().data))
     return max(0, min(amount for amount in left if amount is not None))
 
 

@@ -78,8 +78,9 @@ def _columns(episode: Episode, number: int) -> dict[str, FloatArray]:
 def _check_finite(name: str, values: FloatArray, number: int) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
-        row = int(np.argwhere(bad)[0][0])
+        row, *dimension = np.argwhere(bad)[0].tolist()
+        place = f"dimension {dimension[0]}, row {row}" if dimension else f"row {row}"
         raise DataError(
-            f"`{name}` has {int(bad.sum())} NaN or infinite value(s), the first in row {row} of episode {number}: "
-            f"{values[row]}. Expected finite numbers: remove or repair that episode."
+            f"`{name}` has {int(bad.sum())} NaN or infinite value(s), the first, {values[row][tuple(dimension)]}, in "
+            f"{place} of episode {number}. Expected finite numbers: remove or repair that episode."
         )

@@ -7,17 +7,19 @@ both, with their checksums. Nothing that belongs to one run is in it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import sys
-import tempfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from tqdm.auto import tqdm
 
@@ -71,17 +73,19 @@ class PackedStore:
 def open_store(dataset: OfflineDataset) -> PackedStore:
     """The store of a data set, made first where there is none, or one of other files, or a damaged one.
 
-    Several processes may ask at once: each sees a complete one.
+    Several processes may ask at once: one of them makes it, and each sees a complete one.
 
     Raises:
         DataError: the data cannot be packed, or the cache folder cannot be written to or is too full.
     """
     folder = _place(dataset)
-    problem = _problem(folder, dataset)
-    if problem is not None:
-        if folder.exists():
-            rank_zero_warn(f"The packed copy of {dataset.name} in {folder} {problem}: it is made again.")
-        _write(dataset, folder)
+    if _problem(folder, dataset) is not None:
+        with _maker(dataset, folder):
+            problem = _problem(folder, dataset)  # another process may have been faster
+            if problem is not None:
+                if folder.exists():
+                    rank_zero_warn(f"The packed copy of {dataset.name} in {folder} {problem}: it is made again.")
+                _write(dataset, folder)
     return PackedStore(folder, _header(folder))
 
 
@@ -99,17 +103,18 @@ def _problem(folder: Path, dataset: OfflineDataset) -> str | None:
     """Why the store cannot be used, None if it can."""
     try:
         header = _header(folder)
-    except (OSError, ValueError, TypeError):
+        if header.format != _FORMAT:
+            return f"has format {header.format}, this version reads {_FORMAT}"
+        expected = _described(dataset, header.num_transitions, header.checksums)
+        if not dataset.fingerprint or header != expected:
+            return "was made from other files"
+        sizes = {ROWS: expected.num_transitions * expected.row_bytes, ENDS: expected.num_transitions}
+        for name, size in sizes.items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != size or _checksum(path) != header.checksums[name]:
+                return f"is damaged ({name})"
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return "is not complete"
-    if header.format != _FORMAT:
-        return f"has format {header.format}, this version reads {_FORMAT}"
-    if not dataset.fingerprint or header.fingerprint != dataset.fingerprint:
-        return "was made from other files"
-    sizes = {ROWS: header.num_transitions * header.row_bytes, ENDS: header.num_transitions}
-    for name, size in sizes.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != size or _checksum(path) != header.checksums.get(name):
-            return f"is damaged ({name})"
     return None
 
 
@@ -121,34 +126,40 @@ def _checksum(path: Path) -> int:
     return checksum
 
 
-def _write(dataset: OfflineDataset, folder: Path) -> None:
-    _check_space(dataset, folder.parent)
-    rank_zero_info(f"{dataset.name} is packed once, into {folder}")
-    scratch = Path(tempfile.mkdtemp(prefix=".packing-", dir=folder.parent))
+@contextlib.contextmanager
+def _maker(dataset: OfflineDataset, folder: Path) -> Iterator[None]:
+    """Be the only process that makes this store; the system ends a killed one's turn."""
     try:
-        header = _pack(dataset, scratch)
-        (scratch / HEADER).write_text(json.dumps(asdict(header), indent=1), encoding="utf-8")
-        new = scratch / "store"
-        new.mkdir()
-        for name in (ROWS, ENDS, HEADER):
-            (scratch / name).rename(new / name)
-        move_into_place(new, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            yield
     except OSError as error:
-        if _problem(folder, dataset) is None:
-            return  # another process was faster
         raise DataError(
             f"{dataset.name} cannot be packed into {folder}: {error.strerror or error}. Expected a disk with room for "
             f"{_bytes(dataset) / 1e9:.1f} GB: free some, or name another folder in `SPAR_LIGHTNING_CACHE`."
         ) from error
+
+
+def _write(dataset: OfflineDataset, folder: Path) -> None:
+    scratch = folder.with_name(f".{folder.name}.packing")
+    shutil.rmtree(scratch, ignore_errors=True)  # of a maker that was killed
+    _check_space(dataset, folder.parent)
+    rank_zero_info(f"{dataset.name} is packed once, into {folder}")
+    new = scratch / "store"
+    try:
+        new.mkdir(parents=True)
+        header = _pack(dataset, new)
+        (new / HEADER).write_text(json.dumps(asdict(header), indent=1), encoding="utf-8")
+        move_into_place(new, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _pack(dataset: OfflineDataset, scratch: Path) -> StoreHeader:
+def _pack(dataset: OfflineDataset, new: Path) -> StoreHeader:
     checksums, count = {ROWS: 0, ENDS: 0}, 0
     with (
-        (scratch / ROWS).open("wb") as rows,
-        (scratch / ENDS).open("wb") as ends,
+        (new / ROWS).open("wb") as rows,
+        (new / ENDS).open("wb") as ends,
         tqdm(
             total=dataset.num_transitions, desc=f"packing {dataset.name}", unit="step", disable=not sys.stderr.isatty()
         ) as bar,
@@ -163,6 +174,10 @@ def _pack(dataset: OfflineDataset, scratch: Path) -> StoreHeader:
                 checksums[name] = _append(file, array, checksums[name])
             count += len(last)
             bar.update(len(last))
+    return _described(dataset, count, checksums)
+
+
+def _described(dataset: OfflineDataset, num_transitions: int, checksums: dict[str, int]) -> StoreHeader:
     return StoreHeader(
         format=_FORMAT,
         dataset=dataset.name,
@@ -170,7 +185,7 @@ def _pack(dataset: OfflineDataset, scratch: Path) -> StoreHeader:
         observation_keys=None if dataset.observation_keys is None else list(dataset.observation_keys),
         observation_dim=dataset.observation_dim,
         action_dim=dataset.action_dim,
-        num_transitions=count,
+        num_transitions=num_transitions,
         checksums=checksums,
     )
 
@@ -186,10 +201,10 @@ def _bytes(dataset: OfflineDataset) -> int:
 
 
 def _check_space(dataset: OfflineDataset, root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
     needed, free = _bytes(dataset), shutil.disk_usage(root).free
     if free < needed:
         raise DataError(
-            f"{root} has {free / 1e9:.1f} GB left, expected {needed / 1e9:.1f} GB to pack {dataset.name}: free some, "
-            "or name another folder in `SPAR_LIGHTNING_CACHE`."
+            f"{root} has {free / 1e9:.1f} GB left, expected {needed / 1e9:.1f} GB to pack the "
+            f"{dataset.num_transitions:,} transitions that {dataset.name} states: free some, or name another folder in "
+            "`SPAR_LIGHTNING_CACHE`."
         )

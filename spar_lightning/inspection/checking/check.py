@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning.data.dataset import Episode, OfflineDataset
 from spar_lightning.data.simulators.environments import installed_simulators
@@ -55,7 +54,7 @@ def check_opened(
     for argument, value, least in (("steps", steps, 1), ("seed", seed, 0)):
         if value < least:
             raise DataError(f"`{argument}` is {value}, expected at least {least}.")
-    spec = dataset.environment_spec if environment is None else EnvSpec(environment)
+    spec = dataset.evaluated_in(environment, None).environment_spec
     if spec is None:
         raise DataError(
             f"`{dataset.name}` does not say which environment it comes from: name it, as in `--environment Hopper-v4`."

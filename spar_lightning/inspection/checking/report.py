@@ -65,7 +65,7 @@ class CheckReport:
     def verdict(self) -> Verdict:
         """Whether the simulator is that of the data."""
         errors = [self.next_observations, *([] if self.rewards is None else [self.rewards])]
-        if any(error.percentile_95 > TOLERANCE for error in errors):
+        if not all(error.percentile_95 <= TOLERANCE for error in errors):  # so that a NaN never passes
             return "different"
         return "same but for some" if self.outliers else "same"
 
@@ -103,8 +103,8 @@ class CheckReport:
             )
         rewards = "" if self.rewards is None else f", rewards by {self.rewards.percentile_95:.1e}"
         return (
-            "this is not the simulator of the data, so scores here do not compare with those of the data's "
-            "environment. "
+            "the simulator here does not repeat the data, so scores do not compare with those of the data's "
+            "environment: another version, or logs in other units or another order. "
             f"Next observations are off by {self.next_observations.percentile_95:.1e} standard deviations{rewards} "
             f"(95th percentile; {TOLERANCE:g} would pass)."
         )

@@ -52,8 +52,10 @@ class Spread:
     squares: Array | float = 0.0
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
-        """Take rows (T, K) into account."""
-        rows = values.astype(np.float64)
+        """Take rows (T, K) into account, but for those with a number that is not finite."""
+        rows = values[np.isfinite(values).all(1)].astype(np.float64)
+        if not len(rows):
+            return
         self.shift = rows.mean(0) if self.shift is None else self.shift
         self.count += len(rows)
         self.sums = self.sums + (rows - self.shift).sum(0)

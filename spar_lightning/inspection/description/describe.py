@@ -99,7 +99,7 @@ def describe(dataset: OfflineDataset) -> Description:
         action_bounds=bounds.summary(),
         rewards=columns["rewards"],
         environment=environment,
-        scores=_scores(dataset, returns),
+        scores=_scores(dataset, returns, Distribution.of(episodes.lengths)),
         behavior=sample.judge(),
         defects=[*_not_finite(columns), *reading.defects()],
     )
@@ -125,10 +125,13 @@ def _not_finite(columns: dict[str, ColumnSummary]) -> Iterator[str]:
             )
 
 
-def _scores(dataset: OfflineDataset, returns: Distribution) -> ReferenceScores:
+def _scores(dataset: OfflineDataset, returns: Distribution, lengths: Distribution) -> ReferenceScores:
     reference, note = dataset.scale
     if reference is None:
         return ReferenceScores(None, None, note, None, None, None)
     low, high = reference
+    if lengths.median == 1:  # as in D4RL's AntMaze, which ends an episode at each step that the ant stays at the goal
+        note += "; most of these episodes are single steps, whose returns are no scores"
+        return ReferenceScores(low, high, note, None, None, None)
     own = (100 * (value - low) / (high - low) for value in (returns.mean, returns.median, returns.maximum))
     return ReferenceScores(low, high, note, *own)
