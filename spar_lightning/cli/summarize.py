@@ -37,8 +37,8 @@ def summarize(runs: str) -> None:
 
     Scores are normalized ones of the last policy, or returns where no score is defined, which the line says.
     `improvement` is over the base on the same episodes, averaged within a run, with a Student-t interval across
-    training seeds; a module of one stage has none. `settings` name the module where a data set has several, and what differs
-    between its lines there. `best seen` was chosen with the simulator.
+    training seeds; a module of one stage has none. `settings` name the module where a data set has several, and what
+    differs between its lines there. `best seen` was chosen with the simulator.
 
     Args:
         runs: a run folder, or one that holds some at any depth.
