@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bundled data
 	$(BIN)/python -m spar_lightning fit --config configs/walker.yaml
 
-test: $(VENV)/.installed  ## Run every test
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## Run every test, a thread in each of up to four processes
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed  ## Lint, format check and types
 	$(BIN)/ruff check .

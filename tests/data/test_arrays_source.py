@@ -127,14 +127,20 @@ def test_blocks_make_no_difference(path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert _rows(whole) == [row for row in range(60) if row not in ends or row in terminals]
 
 
-def test_opening_reads_no_observations(tmp_path: Path) -> None:
-    """Those of this file would not fit into any memory; HDF5 stores nothing for what was never written."""
-    path, rows, arrays = tmp_path / "mine.hdf5", 1000, flat_arrays(1000)
-    with h5py.File(path, "w") as file:
-        file.create_dataset("observations", (rows, 2**33), "f4", chunks=(1, 1024))
-        for name in ("actions", "rewards", "terminals", "timeouts"):
-            file.create_dataset(name, data=arrays[name])
-    assert open_dataset(str(path)).observation_dim == 2**33
+def test_opening_reads_shapes_and_flags_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = write_arrays(tmp_path / "mine.hdf5", **flat_arrays())
+    reads: list[str] = []
+    read = h5py.Dataset.__getitem__
+
+    def noted(column: h5py.Dataset, rows: Any) -> Any:
+        reads.append(column.name)
+        return read(column, rows)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", noted)
+    dataset = open_dataset(name)
+    assert set(reads) == {"/terminals", "/timeouts"}
+    next(dataset.episodes())
+    assert "/observations" in reads
 
 
 def test_a_file_of_another_name_has_no_environment(path: Path) -> None:
