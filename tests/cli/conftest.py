@@ -16,7 +16,7 @@ from spar_lightning.data import collect
 def tiny_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of Minari data sets."""
     folder = tmp_path_factory.mktemp("cli-datasets")
-    for dataset in (WALKER, HOPPER, CHEETAH):
+    for dataset in (WALKER, HOPPER, CHEETAH, "spar/hopper/medium-v0"):
         collect(dataset, steps=3000, root=folder, progress=False)
     return folder
 
