@@ -50,8 +50,9 @@ class OfflineDataset:
         """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.
 
         Raises:
-            DataError: the environment's id is none, or a time limit is given, but no environment is known.
+            DataError: the environment's id is none, or a time limit is given, but is none or no environment is known.
         """
+        check_time_limit(max_episode_steps)
         if environment is None and max_episode_steps is None:
             return self
         spec = self.environment_spec if environment is None else _spec(environment)
@@ -71,6 +72,16 @@ class OfflineDataset:
             DataError: the stored data cannot be read, or do not have the shapes that the data set states.
         """
         return self.read()
+
+
+def check_time_limit(max_episode_steps: int | None) -> None:
+    """See that episodes may have at least one step.
+
+    Raises:
+        DataError: they may not.
+    """
+    if max_episode_steps is not None and max_episode_steps < 1:
+        raise DataError(f"`max_episode_steps` is {max_episode_steps}, expected at least 1 step.")
 
 
 def _spec(environment: str) -> EnvSpec:

@@ -83,7 +83,7 @@ def _usable(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(
             f"The folder of data sets {folder} cannot be used: {error}. Expected a folder that can be written to: set "
-            f"`{_ROOT_VARIABLE}`, or pass `--root` when collecting."
+            f"`{_ROOT_VARIABLE}`, or pass another `--root`, where there is one."
         ) from error
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.data.dataset import FloatArray, OfflineDataset
+from spar_lightning.data.dataset import FloatArray, OfflineDataset, check_time_limit
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
 from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
@@ -293,8 +293,7 @@ def _check_settings(
         raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
     if not 1 <= updates_per_batch <= _MOST_UPDATES:
         raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
-    if max_episode_steps is not None and max_episode_steps < 1:
-        raise DataError(f"`max_episode_steps` is {max_episode_steps}, expected at least 1 step.")
+    check_time_limit(max_episode_steps)
 
 
 def _shortest(bounds: Tensor) -> str:

@@ -101,8 +101,24 @@ def test_files_of_another_kind(path: Path) -> None:
 def test_a_truncated_file(path: Path) -> None:
     write_arrays(path, **flat_arrays(1000))
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(DataError, match=r"cannot be read: .*truncated|is no NumPy archive"):
+    with pytest.raises(DataError, match=r"is a damaged HDF5 file: .*truncated|is no NumPy archive"):
         open_dataset(str(path))
+
+
+@pytest.mark.parametrize("through", ["itself", "a group"])
+def test_links_into_other_files_are_not_followed(tmp_path: Path, through: str) -> None:
+    arrays = flat_arrays()
+    write_arrays(tmp_path / "other.hdf5", **arrays)
+    del arrays["observations"]
+    name = write_arrays(tmp_path / "mine.hdf5", **arrays)
+    with h5py.File(name, "a") as file:
+        if through == "itself":
+            file["observations"] = h5py.ExternalLink("other.hdf5", "/observations")
+        else:
+            file["other"] = h5py.ExternalLink("other.hdf5", "/")
+            file["observations"] = h5py.SoftLink("/other/observations")
+    with pytest.raises(DataError, match=r"`observations` is (a link into|kept in) another file"):
+        open_dataset(name)
 
 
 def test_a_damaged_file(path: Path) -> None:

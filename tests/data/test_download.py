@@ -193,6 +193,15 @@ def test_a_connection_that_breaks_and_cannot_be_resumed(server: str, cached: Any
     assert Handler.asked == [None, None]
 
 
+def test_a_file_of_unstated_size_that_is_cut_off_is_not_kept(server: str, cached: Any) -> None:
+    Handler.hang_up_after = len(Handler.contents) - 500
+    with pytest.raises(DataError, match=r"damaged HDF5 file: .*truncated"):
+        open_dataset(f"{server}/unsized/x.hdf5")
+    assert cached() == []
+    Handler.hang_up_after = None
+    assert open_dataset(f"{server}/unsized/x.hdf5").num_transitions == 6
+
+
 def test_a_connection_that_breaks_is_gone_on_from(server: str, cached: Any, large: bytes) -> None:
     Handler.contents, url = large, f"{server}/resumable/x.npz"
     Handler.hang_up_after = 100_000

@@ -115,6 +115,9 @@ def test_pip_is_advised_for_known_packages_only(monkeypatch: pytest.MonkeyPatch)
         {"kwargs": {"no_such_argument": 1}},
         {"kwargs": {"frame_skip": "many"}},
         {"kwargs": {"xml_file": "/no/such/file.xml"}},
+        {"kwargs": {"frame_skip": 0}},
+        {"kwargs": {"reset_noise_scale": "a"}},  # of these two a reset, or a step, knows first
+        {"kwargs": {"healthy_z_range": 5}},
         {"max_episode_steps": -1},
         {"max_episode_steps": "long"},
     ],
@@ -132,6 +135,15 @@ def test_arguments_and_harmless_wrappers_are_the_specs() -> None:
     assert environment.unwrapped.frame_skip == 2  # type: ignore[attr-defined]
     assert environment.spec is not None
     assert environment.spec.max_episode_steps == 1000  # the registry's, where the data set states none
+
+
+def test_nothing_is_drawn_because_a_data_set_says_so() -> None:
+    drawing = {"render_mode": "human", "width": 64, "camera_name": "track"}
+    environment = make_environment(EnvSpec("Hopper-v5", entry_point=HOPPER, kwargs={**drawing, "frame_skip": 2}))
+    assert environment.render_mode is None
+    assert environment.spec is not None
+    assert environment.spec.kwargs.keys() & drawing.keys() == set()
+    assert environment.unwrapped.frame_skip == 2  # type: ignore[attr-defined]
 
 
 ROBOTICS = """

@@ -221,6 +221,36 @@ def test_another_data_set_is_only_replaced_when_asked(root: Path, npz: Callable[
     assert not hidden(root)
 
 
+def test_an_id_that_holds_other_data_sets_or_lies_in_one_is_refused(root: Path, npz: Callable[..., str]) -> None:
+    import_dataset(npz(), id="nest-v0/in-v0", progress=False)
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=r"`nest-v0` is a namespace in .*, with data sets of its own"):
+            import_dataset(npz(), id="nest-v0", progress=False, overwrite=overwrite)
+        with pytest.raises(DataError, match="`nest-v0/in-v0/deep-v0` would lie inside of the data set `nest-v0/in-v0`"):
+            import_dataset(npz(), id="nest-v0/in-v0/deep-v0", progress=False, overwrite=overwrite)
+    assert len(list(minari.load_dataset("nest-v0/in-v0").iterate_episodes())) > 0
+    assert hidden(root) == []
+
+
+def test_values_that_are_not_finite_are_kept_and_told(
+    root: Path, npz: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewards = np.zeros(10)
+    rewards[[0, 6]] = np.nan, np.inf
+    import_dataset(npz(rewards=rewards), id="my/holes-v0", progress=False)
+    assert "NaN or infinite, with which no policy is trained: 2" in capsys.readouterr().out
+
+
+def test_observation_keys_of_vectors_are_refused(root: Path, npz: Callable[..., str]) -> None:
+    with pytest.raises(DataError, match="which has no parts: leave out `observation_keys`"):
+        import_dataset(npz(observation_dim=11, action_dim=3), id="my/x-v0", env="Hopper-v5", observation_keys=["x"])
+
+
+def test_a_time_limit_of_no_step_is_refused(root: Path, npz: Callable[..., str]) -> None:
+    with pytest.raises(DataError, match="`max_episode_steps` is 0, expected at least 1 step"):
+        import_dataset(npz(), id="my/x-v0", max_episode_steps=0)
+
+
 def test_another_environment_is_refused(root: Path, npz: Callable[..., str]) -> None:
     with pytest.raises(DataError, match="3 observation and 1 action dimensions, `Hopper-v5` has 11 and 3: name the"):
         import_dataset(npz(), id=ID, env="Hopper-v5", progress=False)

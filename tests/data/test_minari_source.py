@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.data import PackedTransitions, open_dataset
+from spar_lightning.data.sources.minari_load import remedy
 from spar_lightning.data.sources.minari_source import open_minari
 from spar_lightning.types import DataError
 
@@ -208,6 +209,57 @@ def test_the_text_of_a_spec_opens_also_in_the_form_of_older_versions(
     assert (spec.id, spec.max_episode_steps) == ("Walker2d-v5", 500)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("kwargs", None), ("kwargs", []), ("max_episode_steps", "x"), ("max_episode_steps", [1])]
+)
+@pytest.mark.parametrize("entry", ["env_spec", "eval_env_spec"])
+def test_a_spec_that_makes_no_sense_is_refused(
+    make_minari: MakeMinari, datasets_root: Path, setting: str, value: Any, entry: str
+) -> None:
+    name = make_minari()
+    edit_metadata(datasets_root / name, **{entry: json.dumps({**OLD_SPEC, setting: value})})
+    with pytest.raises(DataError, match=rf"whose `{setting}` is .*, expected .*correct or remove it in `env_spec`"):
+        open_dataset(name)
+
+
+@pytest.mark.parametrize("changes", [{"total_episodes": 3 * 10**9}, {"total_episodes": 10**12, "total_steps": 10**12}])
+def test_more_episodes_than_there_can_be_are_refused(
+    make_minari: MakeMinari, datasets_root: Path, changes: dict[str, int]
+) -> None:
+    name = make_minari()
+    edit_metadata(datasets_root / name, **changes)
+    with pytest.raises(DataError, match=r"they state [\d,]+ episodes of [\d,]+ steps"):
+        open_dataset(name)
+
+
+def test_the_data_of_another_version_of_minari_are_not_called_damaged(
+    make_minari: MakeMinari, datasets_root: Path
+) -> None:
+    name = make_minari()
+    edit_metadata(datasets_root / name, minari_version="9")
+    with pytest.raises(DataError, match=r"by Minari 9, expected one of .*: install another Minari") as caught:
+        open_dataset(name)
+    assert "rm -r" not in str(caught.value)
+
+
+def test_deleting_comes_first_only_where_there_is_another_copy(tmp_path: Path) -> None:
+    assert remedy("mujoco/hopper/expert-v0", tmp_path).startswith(f"Delete it (`rm -r {tmp_path}`)")
+    assert remedy("my/hopper-v0", tmp_path).startswith("Restore it from a copy; or, if it was downloaded, delete it")
+
+
+def test_a_pipe_is_no_data_set(make_minari: MakeMinari, datasets_root: Path) -> None:
+    """Reading from one would wait for ever."""
+    name = make_minari()
+    file = datasets_root / name / "data" / "metadata.json"
+    text = file.read_text()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataError, match=r"is incomplete.*no `data/metadata\.json`"):
+        open_dataset(name)
+    file.unlink()
+    file.write_text(text)
+
+
 def test_the_environment_for_evaluation_comes_first(make_minari: MakeMinari, datasets_root: Path) -> None:
     name = make_minari()
     recorded, evaluated = (EnvSpec("Hopper-v5", max_episode_steps=steps) for steps in (100, 200))
@@ -269,3 +321,8 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("user/data-v0", "spar/hopper/expert-v0"):
         with pytest.raises(DataError, match=f"{file} cannot be used.*`MINARI_DATASETS_PATH`.*`--root`"):
             open_dataset(name)
+
+
+def test_a_name_that_no_folder_can_have_is_refused() -> None:
+    with pytest.raises(DataError, match=r"cannot be looked for in .*: File name too long"):
+        open_dataset("x" * 300 + "-v0")

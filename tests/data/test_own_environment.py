@@ -72,6 +72,7 @@ def test_without_an_environment_the_data_bound_the_actions(logs: str) -> None:
 @pytest.mark.parametrize(
     ("environment", "error", "message"),
     [
+        (".relative:my/Plant-v0", EnvironmentUnavailableError, r"`\.relative` cannot be imported"),
         ("no_such_module:my/Plant-v0", EnvironmentUnavailableError, "`no_such_module` cannot be imported"),
         ("Nope-v5", EnvironmentUnavailableError, "`Nope-v5`"),
         ("Walker2d-v5", DataError, r"observations of shape \(17,\).* the data \(3,\) and \(2,\)"),

@@ -28,6 +28,7 @@ class Conversion:
     dropped: int = 0  # transitions
     repeated: int = 0  # observations
     outside: int = 0  # transitions whose action is outside the bounds
+    not_finite: int = 0  # values that are NaN or infinite
 
     def counts(self) -> dict[str, int]:
         """What is different from the source, by name."""
@@ -35,6 +36,7 @@ class Conversion:
             "dropped_transitions": self.dropped,
             "repeated_observations": self.repeated,
             "actions_outside_bounds": self.outside,
+            "values_not_finite": self.not_finite,
         }
 
     def buffers(
@@ -64,15 +66,16 @@ class Conversion:
             steps = len(observations) - 1
             if steps < 1:
                 continue
-            actions = episode.actions[:steps]
+            actions, rewards = episode.actions[:steps], episode.rewards[:steps]
             self.episodes += 1
             self.transitions += steps
             self.outside += int(((actions < bounds[0]) | (actions > bounds[1])).any(axis=1).sum())
+            self.not_finite += sum(int((~np.isfinite(part)).sum()) for part in (observations, actions, rewards))
             ends = np.arange(steps) == steps - 1
             arrays: dict[str, Any] = {
                 "observations": as_stored(observations),
                 "actions": actions,
-                "rewards": episode.rewards[:steps],
+                "rewards": rewards,
                 "terminations": ends & episode.termination,
                 "truncations": ends & (not episode.termination),
             }

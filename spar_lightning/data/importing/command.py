@@ -78,11 +78,11 @@ def import_dataset(
     starts = start_states(source, dataset.num_episodes)
     with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
         place = folder / id
-        _check_place(place, id, overwrite)
+        _check_place(folder, id, overwrite)
         with scratch_folder(folder) as scratch:
             check_space(scratch, dataset)
             found = _convert(dataset, starts, scratch, id, progress, {"author": author, "description": description})
-            _check_place(place, id, overwrite)  # another process may have been faster
+            _check_place(folder, id, overwrite)  # another process may have been faster
             move_into_place(scratch / id, place)
         if "/" in id:
             register_namespace(id.rpartition("/")[0])
@@ -98,7 +98,14 @@ def _check_id(name: str) -> None:
         raise DataError(f"`{name}` is a name of the bundled data sets, expected another namespace, as in `my/data-v0`.")
 
 
-def _check_place(place: Path, name: str, overwrite: bool) -> None:
+def _check_place(folder: Path, name: str, overwrite: bool) -> None:
+    """See that nothing is where the data set goes, or else nothing but the one that it is to replace."""
+    place = folder / name
+    around = next((str(outer) for outer in Path(name).parents if (folder / outer / "data").is_dir() and outer.name), "")
+    if around:
+        raise DataError(f"`{name}` would lie inside of the data set `{around}` in {folder}: choose another `--id`.")
+    if place.is_dir() and any(entry.is_dir() and entry.name != "data" for entry in place.iterdir()):
+        raise DataError(f"`{name}` is a namespace in {folder}, with data sets of its own: choose another `--id`.")
     if place.exists() and not overwrite:
         raise DataError(f"`{name}` is already in {place}: choose another `--id`, or pass `--overwrite true`.")
 
@@ -140,6 +147,7 @@ def _summary(source: str, place: Path, found: Conversion, starts: StartStates) -
         "dropped transitions, since what came after them is not known": f"{found.dropped:,}",
         "repeated last observations, after terminations": f"{found.repeated:,}",
         "actions outside of the bounds, kept as they are": f"{found.outside:,}",
+        "values that are NaN or infinite, with which no policy is trained": f"{found.not_finite:,}",
         "start states, kept as reset options": ", ".join(starts) or "none",
     }
     return "\n".join([f"Imported {source} to {place}", *(f"  {fact}: {value}" for fact, value in facts.items())])

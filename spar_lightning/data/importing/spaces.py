@@ -36,9 +36,9 @@ def stated_spaces(dataset: OfflineDataset, environment: gym.Env[Any, Any] | None
             observations, gym.spaces.Box(dataset.action_low, dataset.action_high, dtype=np.float32), _unchanged
         )
     actions, space = environment.action_space, environment.observation_space
-    keys: tuple[str, ...] = ()
-    if isinstance(space, gym.spaces.Dict):
-        keys = dataset.observation_keys or default_keys(space, environment.spec.id if environment.spec else None)
+    keys = dataset.observation_keys or ()
+    if not keys and isinstance(space, gym.spaces.Dict):
+        keys = default_keys(space, environment.spec.id if environment.spec else None)
     found = (flat_dimension(space, keys) if keys else _size(space), _size(actions))
     if found != (dataset.observation_dim, dataset.action_dim) or not isinstance(actions, gym.spaces.Box):
         name = environment.spec.id if environment.spec else str(environment)

@@ -21,6 +21,12 @@ from spar_lightning.types import DataError, EnvironmentUnavailableError
 
 _log = logging.getLogger(__name__)
 
+_FAILURES = (
+    *(gym.error.Error, ImportError, OSError),
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+)
+"""What environments raise that are not installed, or whose arguments make no sense."""
+
 _SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 
 
@@ -58,7 +64,9 @@ def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*precision lowered by casting", category=UserWarning)
             environment = gym.make(trusted_spec(spec), disable_env_checker=True)
-    except (gym.error.Error, ImportError, AttributeError, TypeError, ValueError, AssertionError, OSError) as error:
+            if not isinstance(spec, str) and spec.kwargs:
+                _try_out(environment)
+    except _FAILURES as error:
         if isinstance(error, EnvironmentUnavailableError):
             raise
         name = spec if isinstance(spec, str) else spec.id
@@ -68,6 +76,13 @@ def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None
     if observation_keys is None:
         return environment
     return FlatObservations(environment, tuple(observation_keys))
+
+
+def _try_out(environment: gym.Env[Any, Any]) -> None:
+    """Make one step: some arguments are looked at no earlier."""
+    environment.action_space.seed(0)
+    environment.reset(seed=0)
+    environment.step(environment.action_space.sample())
 
 
 def make_fitting_environment(
@@ -108,7 +123,7 @@ def register_environments(module: str) -> None:
     try:
         if module:
             importlib.import_module(module)
-    except (ImportError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise EnvironmentUnavailableError(
             f"The module `{module}` cannot be imported: {error}. Expected one that registers the environment, "
             "installed or in `PYTHONPATH`."

@@ -13,7 +13,7 @@ from spar_lightning.data.simulators.reference_table import (
     TABLE_VERSION,
     ReferenceScore,
 )
-from spar_lightning.data.simulators.trusted_specs import registered_spec
+from spar_lightning.data.simulators.trusted_specs import DRAWING_ARGUMENTS, registered_spec
 from spar_lightning.types import EnvironmentUnavailableError
 
 __all__ = ["REFERENCE_SCORES", "REFERENCE_TABLE", "TABLE_VERSION", "ScoreScale", "score_scale"]
@@ -33,8 +33,7 @@ _OBSERVATIONS_ONLY = (
     "include_cvel_in_observation",
     "include_qfrc_actuator_in_observation",
 )
-_DRAWING_ONLY = ("camera_id", "camera_name", "default_camera_config", "height", "max_geom", "render_mode", "width")
-_HARMLESS = frozenset((*_OBSERVATIONS_ONLY, *_DRAWING_ONLY))
+_HARMLESS = DRAWING_ARGUMENTS.union(_OBSERVATIONS_ONLY)
 """Arguments of environments that change neither rewards nor what happens."""
 
 _CHANGING_REWARDS = frozenset({"ClipReward", "NormalizeReward"})

@@ -40,6 +40,11 @@ _REGISTERED_BY = {
 }
 """How an id begins -> the module that registers it when it is imported."""
 
+DRAWING_ARGUMENTS = frozenset(
+    {"camera_id", "camera_name", "default_camera_config", "height", "max_geom", "render_mode", "width"}
+)
+"""Arguments of environments that only say how they are drawn; here none is, and a window may not be had."""
+
 _WRAPPERS = frozenset(
     {
         "ClipAction",
@@ -65,6 +70,8 @@ _WRAPPERS = frozenset(
 def trusted_spec(spec: EnvSpec | str) -> EnvSpec:
     """The registry's own spec, with the settings of `spec` that call nothing: time limit, arguments, harmless wrappers.
 
+    Arguments that only say how an environment is drawn are left out.
+
     Args:
         spec: of a data set, or an id. Without an entry point it stands for whatever is registered under its id.
 
@@ -85,8 +92,9 @@ def trusted_spec(spec: EnvSpec | str) -> EnvSpec:
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise _refusal(spec.id, f"the time limit {limit!r}, expected at least 1 step")
     wrappers = tuple(_trusted_wrapper(spec.id, wrapper) for wrapper in spec.additional_wrappers)
+    arguments = {name: value for name, value in spec.kwargs.items() if name not in DRAWING_ARGUMENTS}
     return dataclasses.replace(
-        registered, max_episode_steps=limit, kwargs={**registered.kwargs, **spec.kwargs}, additional_wrappers=wrappers
+        registered, max_episode_steps=limit, kwargs={**registered.kwargs, **arguments}, additional_wrappers=wrappers
     )
 
 

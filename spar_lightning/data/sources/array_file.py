@@ -110,13 +110,13 @@ def _column(file: h5py.File, name: str) -> Column:
     item = file.get(name)
     if not isinstance(item, h5py.Dataset):
         return NoColumn("a link to nothing" if item is None else "a group")
-    if item.is_virtual or item.external:
+    if item.is_virtual or item.external or item.file.filename != file.filename:  # the last through a link to a link
         return NoColumn("kept in another file")
     return NoColumn("empty") if item.shape is None else item
 
 
 def problem_of(path: Path) -> str | None:
-    """What is wrong with the beginning of a file, such as "no HDF5 file but a web page"; None if nothing is.
+    """What is wrong with a file as a whole, such as "no HDF5 file but a web page"; None if nothing is.
 
     Raises:
         OSError: it cannot be read.
@@ -125,9 +125,18 @@ def problem_of(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(64).lstrip()
     if zipfile.is_zipfile(path) if archive else h5py.is_hdf5(path):
-        return None
+        return None if archive else _damage(path)
     found = "a web page" if start.startswith(b"<") else "something else" if start else "empty"
     return f"no {'NumPy archive' if archive else 'HDF5 file'} but {found}"
+
+
+def _damage(path: Path) -> str | None:
+    """An HDF5 file knows its size: one that was cut off cannot be opened."""
+    try:
+        h5py.File(path, "r", locking="best-effort").close()
+    except OSError as error:
+        return f"a damaged HDF5 file: {' '.join(str(error).split())}"
+    return None
 
 
 def _missing(path: Path) -> str:

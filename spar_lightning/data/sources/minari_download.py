@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import minari
 from huggingface_hub import HfApi
@@ -129,6 +130,17 @@ def _fetch(name: str, published: _Published, scratch: Path) -> Path:
 
 def _check_metadata(name: str, data: Path) -> None:
     metadata = MinariStorage.read_raw_metadata(data)
+    check_version(name, metadata)
+    if metadata.get("dataset_id") != name:
+        raise ValueError(f"what is published there is `{metadata.get('dataset_id')}`")
+
+
+def check_version(name: str, metadata: Mapping[str, Any]) -> None:
+    """See that the installed Minari reads what another one wrote.
+
+    Raises:
+        DataError: it does not.
+    """
     version, supported = metadata.get("minari_version"), minari.supported_dataset_versions
     if version not in supported:
         raise DataError(
@@ -136,8 +148,6 @@ def _check_metadata(name: str, data: Path) -> None:
             f"which the installed Minari {minari.__version__} reads: install another Minari, or choose another version "
             "of the data set (`minari list remote`)."
         )
-    if metadata.get("dataset_id") != name:
-        raise ValueError(f"what is published there is `{metadata.get('dataset_id')}`")
 
 
 def _failure(name: str, root: Path, error: Exception) -> str:

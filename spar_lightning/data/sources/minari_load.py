@@ -11,7 +11,9 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
 from spar_lightning.data.minari_folder import datasets_folder
 from spar_lightning.data.recording.recipes import BUNDLED_DATASETS
-from spar_lightning.data.sources.minari_download import download_minari
+from spar_lightning.data.sources.minari_download import check_version, download_minari
+from spar_lightning.data.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.data.storage.memory import available_memory
 from spar_lightning.types import DataError
 
 _COUNTS = ("total_episodes", "total_steps")
@@ -30,7 +32,7 @@ def check_minari_id(name: str) -> None:
     if DATASET_ID_RE.fullmatch(name) is None or "//" in name:
         raise DataError(
             f"`{name}` is no id of a Minari data set, expected `<namespace>/<name>-v<number>` of letters, digits, `-` "
-            "and `_`, such as `mujoco/hopper/expert-v0`."
+            "and `_`, the namespace with at least two of them, such as `mujoco/hopper/expert-v0`."
         )
 
 
@@ -42,11 +44,12 @@ def load_minari(name: str) -> MinariDataset:
             state no spaces.
     """
     folder = datasets_folder() / name
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not _is_there(name, folder):
         download_minari(name)
     _check_complete(name, folder, METADATA_FILE_NAME)
     try:
         metadata = MinariStorage.read_raw_metadata(folder / "data")
+        check_version(name, metadata)
         _check_stated(metadata)
         if metadata.get("data_format") == "hdf5":
             _check_complete(name, folder, "main_data.hdf5")
@@ -62,8 +65,16 @@ def load_minari(name: str) -> MinariDataset:
         ) from error
 
 
+def _is_there(name: str, folder: Path) -> bool:
+    """Whether there is more than an empty folder."""
+    try:
+        return any(folder.iterdir()) if folder.is_dir() else folder.exists()
+    except OSError as error:
+        raise DataError(f"`{name}` cannot be looked for in {folder.parent}: {error.strerror or error}.") from error
+
+
 def _check_complete(name: str, folder: Path, file: str) -> None:
-    if not (folder / "data" / file).exists():
+    if not (folder / "data" / file).is_file():
         raise DataError(
             f"The Minari data set `{name}` is incomplete: {folder} has no `data/{file}`. Was a download or a copy cut "
             f"off? {remedy(name, folder)}"
@@ -78,10 +89,15 @@ def _check_stated(metadata: dict[str, Any]) -> None:
     for name in _COUNTS:
         if not isinstance(metadata[name], int) or metadata[name] < 0:
             raise ValueError(f"`{name}` is {metadata[name]!r}, expected a number of at least 0")
+    episodes, steps = (metadata[name] for name in _COUNTS)
+    if episodes > steps or 8 * episodes > available_memory():  # Minari numbers the episodes, before it reads any
+        raise ValueError(f"they state {episodes:,} episodes of {steps:,} steps in all")
 
 
 def remedy(name: str, folder: Path) -> str:
     """What to do with a damaged data set."""
     if name in BUNDLED_DATASETS:
         return f"Collect it again: `python -m spar_lightning collect {name} --overwrite true`."
-    return f"Delete it (`rm -r {folder}`); a published one is then downloaded again."
+    if name in PUBLISHED_DATASETS:
+        return f"Delete it (`rm -r {folder}`): it is then downloaded again."
+    return f"Restore it from a copy; or, if it was downloaded, delete it (`rm -r {folder}`) to have it fetched again."

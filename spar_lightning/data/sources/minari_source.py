@@ -39,7 +39,7 @@ def open_minari(name: str, observation_keys: Sequence[str] | None = None) -> Off
     """
     check_minari_id(name)
     stored = load_minari(name)
-    spec = _environment_spec(stored)
+    spec = _environment_spec(name, stored)
     actions = _vector_space(name, "action", stored.action_space)
     keys, shape = _shape(name, stored, spec, actions, observation_keys)
     return OfflineDataset(
@@ -58,10 +58,22 @@ def open_minari(name: str, observation_keys: Sequence[str] | None = None) -> Off
     )
 
 
-def _environment_spec(stored: MinariDataset) -> EnvSpec | None:
+def _environment_spec(name: str, stored: MinariDataset) -> EnvSpec | None:
     """The environment for evaluation, where the data set names one beside that in which it was recorded."""
     evaluation: EnvSpec | None = stored._eval_env_spec  # Minari itself only gives out an environment made from it
-    return stored.env_spec if evaluation is None else evaluation
+    spec: EnvSpec | None = stored.env_spec if evaluation is None else evaluation
+    if spec is not None:
+        _check_spec(name, "kwargs", spec.kwargs, dict, "names and values")
+        _check_spec(name, "max_episode_steps", spec.max_episode_steps, int | None, "a number of steps, or none")
+    return spec
+
+
+def _check_spec(name: str, setting: str, found: Any, kind: Any, expected: str) -> None:
+    if not isinstance(found, kind):
+        raise DataError(
+            f"`{name}` has an environment in its metadata whose `{setting}` is {found!r}, expected {expected}: correct "
+            "or remove it in `env_spec` (`eval_env_spec`)."
+        )
 
 
 def _shape(

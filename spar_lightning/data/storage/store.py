@@ -135,8 +135,9 @@ def _maker(dataset: OfflineDataset, folder: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise DataError(
-            f"{dataset.name} cannot be packed into {folder}: {error.strerror or error}. Expected a disk with room for "
-            f"{_bytes(dataset) / 1e9:.1f} GB: free some, or name another folder in `SPAR_LIGHTNING_CACHE`."
+            f"{dataset.name} cannot be packed into {folder}: {error.strerror or error}. Expected a folder that can be "
+            f"written to, with room for {_bytes(dataset) / 1e9:.1f} GB: free some, or name another in "
+            "`SPAR_LIGHTNING_CACHE`."
         ) from error
 
 
