@@ -113,6 +113,46 @@ def test_a_rare_difference_is_told(hopper_v4: OfflineDataset) -> None:
     assert report.rewards.percentile_95 < 1e-5 < OUTLIER < report.rewards.largest
 
 
+@pytest.fixture(scope="module")
+def long_walks() -> OfflineDataset:
+    """Ends are a hundredth of the steps: none of them in the 95th percentile."""
+    spec, keys = EnvSpec("PointMaze_UMaze-v3"), ("observation", "desired_goal")
+    return _dataset(_episodes(spec, keys, _random(2), [100] * 10), spec, keys)
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "terminations", "next observations"])
+def test_ends_that_are_wrong_are_found(long_walks: OfflineDataset, wrong: str) -> None:
+    episodes = list(long_walks.episodes())
+    if wrong == "terminations":  # time-outs stored as such
+        episodes = [episode._replace(termination=True) for episode in episodes]
+    if wrong == "next observations":  # those after a reset
+        afterwards = [other.observations[:1] for other in episodes[1:] + episodes[:1]]
+        episodes = [
+            episode._replace(next_observations=np.concatenate([episode.next_observations[:-1], start]))
+            for episode, start in zip(episodes, afterwards, strict=True)
+        ]
+    report = check_opened(_dataset(episodes, long_walks.environment_spec, long_walks.observation_keys), steps=400)
+    assert report.next_observations.percentile_95 < TOLERANCE
+    assert report.verdict == ("same" if wrong == "nothing" else "other ends")
+    assert report.ends == (10, 10 * (wrong == "next observations"), 10 * (wrong == "terminations"))
+    assert report.as_dict()["ends"]["replayed"] == 10
+    assert ("episodes do not end there" in str(report)) == (wrong != "nothing")
+
+
+def test_terminations_that_are_left_out_are_found(hopper_v4: OfflineDataset) -> None:
+    episodes = [episode._replace(termination=False) for episode in hopper_v4.episodes()]
+    report = check_opened(_dataset(episodes, hopper_v4.environment_spec))
+    assert report.verdict == "other ends"
+    assert report.ends.differing_terminations == report.ends.replayed > 0
+
+
+def test_ends_that_cannot_be_replayed_are_told(hopper_v4: OfflineDataset) -> None:
+    episodes = [e._replace(next_observations=e.next_observations[:-1]) for e in hopper_v4.episodes()]
+    report = check_opened(_dataset(episodes, hopper_v4.environment_spec))
+    assert report.ends.replayed == 0
+    assert "episode ends      none could be replayed" in str(report)
+
+
 def test_a_changed_reward_is_found(hopper_v4: OfflineDataset) -> None:
     doubled = [episode._replace(rewards=2 * episode.rewards) for episode in hopper_v4.episodes()]
     report = check_opened(_dataset(doubled, hopper_v4.environment_spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,13 @@ from spar_lightning.data.dataset import Episode, OfflineDataset
 from spar_lightning.data.simulators.environments import installed_simulators
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.inspection.checking.replay import Replay, open_replay
-from spar_lightning.inspection.checking.report import OUTLIER, CheckReport, Errors
+from spar_lightning.inspection.checking.report import OUTLIER, CheckReport, EpisodeEnds, Errors
 from spar_lightning.inspection.checking.sampling import Spread, StepChoice
 from spar_lightning.types import DataError
 
 Array = npt.NDArray[np.float64]
+
+_OF_REWARDS = ("reward", "termination")  # what depends on the goal too
 
 
 def check_dataset(
@@ -29,7 +32,8 @@ def check_dataset(
 ) -> CheckReport:
     """Replay logged actions from logged states in the installed simulator, and compare what comes of them.
 
-    The steps are drawn from the whole data set, which is read once, an episode at a time.
+    The steps are drawn from the whole data set, which is read once, an episode at a time; beside them the last steps
+    of some episodes are looked at, where flags and next observations go wrong.
 
     Args:
         name: of the data set, as `open_dataset` takes it.
@@ -67,29 +71,43 @@ def check_opened(
         replay.close()
 
 
+class _Replayed(NamedTuple):
+    """What became of one step."""
+
+    observation: Array  # (O,) errors
+    reward: float  # error
+    termination: bool  # whether it differs
+    drawn: bool  # among all steps, not as the end of an episode only
+    last: bool  # of an episode
+
+
 @dataclass
 class _Found:
-    """Errors of the replayed steps."""
+    """The replayed steps, and why others could not be."""
 
-    observations: list[Array] = field(default_factory=list)  # (O,) each
-    rewards: list[float] = field(default_factory=list)
-    terminations: list[bool] = field(default_factory=list)  # whether they differ
-    left_out: Counter[str] = field(default_factory=Counter)
+    replayed: list[_Replayed] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)  # of those drawn
 
-    def add(self, replay: Replay, episode: Episode, steps: list[int]) -> None:
-        """Replay these steps of an episode."""
+    def add(self, replay: Replay, episode: Episode, drawn: list[int], end: bool) -> None:
+        """Replay the steps that were drawn of an episode and, if asked to, its last one."""
+        last = len(episode.rewards) - 1
+        steps = sorted({*drawn, last}) if end else drawn
         known = [step for step in steps if step < len(episode.next_observations) and _is_finite(episode, step)]
-        if len(known) < len(steps):
-            self.left_out["a number is missing or not finite"] += len(steps) - len(known)
+        self.left_out["a number is missing or not finite"] += len(set(drawn) - set(known))
         for step, outcome in replay.outcomes(episode, known):
             if isinstance(outcome, str):
-                self.left_out[outcome] += 1
+                self.left_out[outcome] += step in drawn
                 continue
             logged = episode.next_observations[step].astype(np.float64)
-            self.observations.append(np.abs(outcome.next_observation - logged))
-            self.rewards.append(abs(outcome.reward - float(episode.rewards[step])))
-            ended = episode.termination and step == len(episode.rewards) - 1
-            self.terminations.append(outcome.terminated != ended)
+            self.replayed.append(
+                _Replayed(
+                    observation=np.abs(outcome.next_observation - logged),
+                    reward=abs(outcome.reward - float(episode.rewards[step])),
+                    termination=outcome.terminated != (episode.termination and step == last),
+                    drawn=step in drawn,
+                    last=step == last,
+                )
+            )
 
 
 def _is_finite(episode: Episode, step: int) -> bool:
@@ -104,9 +122,9 @@ def _compare(dataset: OfflineDataset, environment: str, replay: Replay, choice: 
             continue
         observations.add(episode.observations)
         rewards.add(episode.rewards[:, None])
-        found.add(replay, episode, choice.steps(number, first, len(episode.rewards)))
+        found.add(replay, episode, choice.steps(number, first, len(episode.rewards)), choice.end(number))
         first += len(episode.rewards)
-    if not found.observations:
+    if not any(step.drawn for step in found.replayed):
         reasons = ", ".join(f"{reason} ({count:,} steps)" for reason, count in found.left_out.items())
         raise DataError(f"No step of `{dataset.name}` can be replayed: {reasons or 'there are no transitions'}.")
     return _report(dataset, environment, replay, found, observations.std, float(rewards.std[0]))
@@ -115,12 +133,13 @@ def _compare(dataset: OfflineDataset, environment: str, replay: Replay, choice: 
 def _report(
     dataset: OfflineDataset, environment: str, replay: Replay, found: _Found, std: Array, reward_std: float
 ) -> CheckReport:
-    raw = np.stack(found.observations)
+    drawn = [step for step in found.replayed if step.drawn]
+    raw = np.stack([step.observation for step in drawn])
     scaled = raw / std
-    reward_errors = np.array(found.rewards)
+    reward_errors, terminations = (np.array([getattr(step, name) for step in drawn]) for name in _OF_REWARDS)
     far = scaled.max(1) > OUTLIER
     if replay.tells_rewards:
-        far |= (reward_errors / reward_std > OUTLIER) | np.array(found.terminations)
+        far |= (reward_errors / reward_std > OUTLIER) | terminations
     return CheckReport(
         dataset=dataset.name,
         environment=environment,
@@ -128,12 +147,21 @@ def _report(
         method=replay.method,
         transitions=dataset.num_transitions,
         replayed=len(raw),
-        left_out=dict(found.left_out),
+        left_out={reason: count for reason, count in found.left_out.items() if count},
         next_observations=Errors.of(scaled.max(1)),
         next_observations_raw=Errors.of(raw.max(1)),
         worst_dimension=int(np.quantile(scaled, 0.95, axis=0).argmax()),
         rewards=Errors.of(reward_errors / reward_std) if replay.tells_rewards else None,
         rewards_raw=Errors.of(reward_errors) if replay.tells_rewards else None,
-        differing_terminations=sum(found.terminations) if replay.tells_rewards else None,
+        differing_terminations=int(terminations.sum()) if replay.tells_rewards else None,
         outliers=int(far.sum()),
+        ends=_ends([step for step in found.replayed if step.last], std, replay.tells_rewards),
+    )
+
+
+def _ends(last: Sequence[_Replayed], std: Array, tells_terminations: bool) -> EpisodeEnds:
+    return EpisodeEnds(
+        replayed=len(last),
+        elsewhere=sum(bool((step.observation / std).max() > OUTLIER) for step in last),
+        differing_terminations=sum(step.termination for step in last) if tells_terminations else None,
     )

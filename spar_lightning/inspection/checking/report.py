@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Verdict = Literal["same", "same but for some", "different"]
+Verdict = Literal["same", "same but for some", "other ends", "different"]
 
 TOLERANCE = 1e-3
 """The 95th percentile of the errors up to which a simulator counts as that of the data, in standard deviations.
@@ -27,6 +27,33 @@ OUTLIER = 1e-2
 A few of them in data that otherwise agree tell of rare differences: in Hopper-v4 and Hopper-v5 the reward of the step
 that falls.
 """
+
+
+WRONG_ENDS = 0.05
+"""The share of episodes' ends that may differ; where an environment replays its own data, none does."""
+
+
+class EpisodeEnds(NamedTuple):
+    """What became of the last steps of episodes, a few of all that is replayed, where recordings go wrong."""
+
+    replayed: int
+    elsewhere: int  # led to another next observation, by more than `OUTLIER`
+    differing_terminations: int | None  # None where the observations do not tell the goal
+
+    @property
+    def are_wrong(self) -> bool:
+        """Whether so many differ that it is no accident."""
+        return max(self.elsewhere, self.differing_terminations or 0) > WRONG_ENDS * self.replayed
+
+    def __str__(self) -> str:
+        if not self.replayed:
+            return "none could be replayed: whether they are right is not known"
+        terminations = (
+            "terminations not compared"
+            if self.differing_terminations is None
+            else f"{self.differing_terminations:,} terminate in one of the two only"
+        )
+        return f"{self.replayed:,} replayed: {self.elsewhere:,} lead elsewhere, {terminations}"
 
 
 class Errors(NamedTuple):
@@ -60,6 +87,7 @@ class CheckReport:
     rewards_raw: Errors | None
     differing_terminations: int | None
     outliers: int  # steps with an error above `OUTLIER`, or another termination
+    ends: EpisodeEnds
 
     @property
     def verdict(self) -> Verdict:
@@ -67,13 +95,15 @@ class CheckReport:
         errors = [self.next_observations, *([] if self.rewards is None else [self.rewards])]
         if not all(error.percentile_95 <= TOLERANCE for error in errors):  # so that a NaN never passes
             return "different"
+        if self.ends.are_wrong:
+            return "other ends"
         return "same but for some" if self.outliers else "same"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         report = asdict(self)
         for name, value in report.items():
-            if isinstance(value, Errors):
+            if isinstance(value, Errors | EpisodeEnds):
                 report[name] = value._asdict()
         return {**report, "tolerance": TOLERANCE, "outlier": OUTLIER, "verdict": self.verdict}
 
@@ -90,6 +120,7 @@ class CheckReport:
             lines += [f"{'termination':<18}{self.differing_terminations:>11,} differ"]
         else:
             lines += ["reward            not compared: the observations do not tell the goal"]
+        lines += [f"episode ends      {self.ends}"]
         conclusion = textwrap.wrap(f"{self.verdict}: {self._explanation()}", width=100)
         return "\n".join([*lines, "", *conclusion])
 
@@ -100,6 +131,12 @@ class CheckReport:
             return (
                 f"the simulator repeats the data but for {self.outliers:,} of {self.replayed:,} steps, so scores here "
                 "nearly compare with those of the data's environment."
+            )
+        if self.verdict == "other ends":
+            return (
+                "the simulator repeats the data, but episodes do not end there as they do here. Were time-outs stored "
+                "as terminations, or terminations left out? Or was what a reset led to stored as the last next "
+                "observation? Values that bootstrap from such ends are wrong."
             )
         rewards = "" if self.rewards is None else f", rewards by {self.rewards.percentile_95:.1e}"
         return (

@@ -14,8 +14,13 @@ _STD_FLOOR = 1e-3  # of a dimension that hardly changes
 Array = npt.NDArray[np.float64]
 
 
+_ENDS_OF_STEPS = 4  # one end of an episode beside so many steps
+
+
 class StepChoice:
     """Which steps to replay: any of the data set, or where the horizon is limited, the first ones of some episodes.
+
+    Beside any steps also the last ones of some episodes: among all steps they are too few to be met by chance.
 
     Args:
         dataset: whose numbers of transitions and episodes are known.
@@ -31,6 +36,8 @@ class StepChoice:
             (dataset.num_transitions, steps) if horizon is None else (dataset.num_episodes, -(-steps // horizon))
         )
         self._chosen = np.sort(random.choice(total, size=min(wanted, total), replace=False))
+        ends = min(-(-steps // _ENDS_OF_STEPS), dataset.num_episodes) if horizon is None else 0
+        self._ends = frozenset(random.choice(dataset.num_episodes, size=ends, replace=False).tolist())
 
     def steps(self, number: int, first: int, length: int) -> list[int]:
         """Those of the episode of this number, whose first step has the number `first` in the data set."""
@@ -40,6 +47,10 @@ class StepChoice:
             return list(range(min(self._horizon, length))) if chosen else []
         start, end = np.searchsorted(self._chosen, (first, first + length))
         return [int(step) - first for step in self._chosen[start:end]]
+
+    def end(self, number: int) -> bool:
+        """Whether the last step of the episode of this number is replayed too."""
+        return number in self._ends
 
 
 @dataclass
