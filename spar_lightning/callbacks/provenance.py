@@ -14,12 +14,13 @@ LIBRARIES = ("torch", "lightning", "torchmetrics", "gymnasium", "mujoco", "minar
 
 
 def training_settings(trainer: pl.Trainer) -> dict[str, Any]:
-    """Hyper-parameters of `model` and `data` as primitives, and the precision unless it is the default.
+    """Hyper-parameters of `model` and `data` as primitives, what the data hold, and the precision unless it is usual.
 
     They are without the seed: equal for seeds of one experiment.
     """
     datamodule = getattr(trainer, "datamodule", None)
     data = {name: value for name, value in getattr(datamodule, "hparams", {}).items() if name != "seed"}
+    data |= getattr(datamodule, "contents", {})
     settings = {"model": _primitive(trainer.lightning_module.hparams), "data": _primitive(data)}
     return settings if trainer.precision == "32-true" else settings | {"precision": trainer.precision}
 

@@ -33,18 +33,18 @@ class RunSummary(pl.Callback):
         evaluation = _evaluation(trainer)
         if stage == "fit":
             folder = run_folder(trainer)  # on all ranks
-            _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder), ""]))
+            _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder, evaluation), ""]))
         elif evaluation is not None and evaluation.final:
             _print("\n".join(["", *score_table(evaluation.final), *_scale(trainer), ""]))
 
-    def _places(self, trainer: pl.Trainer, folder: Path) -> list[str]:
+    def _places(self, trainer: pl.Trainer, folder: Path, evaluation: RolloutEvaluation | None) -> list[str]:
         folder = _short(folder)
         files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
             places["results"] = str(folder / "results.json")
         places["curves"] = f"tensorboard --logdir {folder}"
-        if "last" in files:
+        if "last" in files and not (evaluation and evaluation.unavailable):
             places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
         return [f"  {name:<17}{place}" for name, place in places.items()]
 

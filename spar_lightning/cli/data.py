@@ -23,18 +23,21 @@ _PLAIN = str.maketrans({"█": "#", "±": "+-"})
 """For terminals that cannot print more than ASCII."""
 
 
-def info(name: str, observation_keys: list[str] | None = None, json: bool = False) -> None:
+def info(
+    name: str, environment: str | None = None, observation_keys: list[str] | None = None, json: bool = False
+) -> None:
     """Tell what a data set holds: sizes, returns, lengths, ends, actions, environment, scores, defects.
 
     It is read once, and fetched or collected first if it is not on this machine. Defects are told, not refused.
 
     Args:
         name: bundled, Minari's, `d4rl:` and D4RL's name, or the path or URL of a file.
+        environment: id of the environment that policies would be evaluated in; by default what the data name.
         observation_keys: which parts of dict observations to put side by side, as in `[observation,desired_goal]`.
         json: print one JSON document instead of text.
     """
     with _only_result_on_stdout():
-        description = describe(open_dataset(name, observation_keys))
+        description = describe(open_dataset(name, observation_keys).evaluated_in(environment, None))
     if json:
         _print_json(description.as_dict())
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -73,6 +74,9 @@ def main(args: Sequence[str] | None = None) -> None:
         _fail(str(error))
     except UnicodeDecodeError as error:
         _fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
+    except BrokenPipeError:  # whoever read the output has enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        sys.exit(1)
     except OSError as error:
         _fail(
             f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"

@@ -152,6 +152,12 @@ class OfflineDataModule(pl.LightningDataModule):
         """Of the training part."""
         return _ready(self._statistics)
 
+    @property
+    def contents(self) -> dict[str, float]:
+        """By what data of the same name can be told apart that were recorded anew: of the training part."""
+        mean_reward = self.transitions.rewards.mean(dtype=torch.float64).item()
+        return {"transitions": len(self.transitions), "mean_reward": float(f"{mean_reward:.6g}")}
+
     def make_environment(self) -> gym.Env[Any, Any]:
         """A fresh environment of the kind that the data came from, with its time limit.
 
@@ -259,6 +265,9 @@ class OfflineDataModule(pl.LightningDataModule):
             f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} held out"
         )
         low, high = self.statistics.action_low, self.statistics.action_high
+        if self.hparams["goal_terminations"]:
+            reached = self.transitions.column("terminations").mean().item()
+            rank_zero_info(f"{reached:.2%} of the transitions of {self.name} now end an episode: at a goal, or anyway")
         outside = share_outside(self.transitions, low, high)
         if outside > 0:
             rank_zero_warn(

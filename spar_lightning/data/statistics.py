@@ -13,6 +13,7 @@ from spar_lightning.data.storage.transitions import Transitions
 from spar_lightning.types import DataError, DatasetStatistics
 
 STD_FLOOR = 1e-3
+_CONSTANT = 1e-9  # deviation up to which a column is constant but for rounding, relative to its mean
 _BOUNDS_APART = 1e-6  # least distance of an action's bounds, relative to the larger one
 _CHUNK = 16_384  # rows; bounds the float64 copy
 
@@ -35,8 +36,9 @@ def compute_statistics(
         normalize_observations: False gives mean 0 and deviation 1, whatever the data.
 
     Returns:
-        float32 tensors on the CPU; `observation_std` is at least `STD_FLOOR`, so that a constant observation is not
-        blown up.
+        float32 tensors on the CPU. `observation_std` is at least `STD_FLOOR`, so that an observation that hardly moves
+        is not blown up; it is 1 where one never moves, which tells nothing of its scale: D4RL's recordings of the ant
+        have contact forces of 0, its simulator today has some up to 1.
 
     Raises:
         DataError: a lower bound is not clearly below the upper one, as in an action that is constant and has no
@@ -52,6 +54,7 @@ def compute_statistics(
     _check_bounds(low, high)
     if normalize_observations:
         mean, std = moments(lambda: (chunk.observations for chunk in transitions.chunks(_CHUNK)), len(transitions))
+        std = torch.where(std > _CONSTANT * mean.abs(), std, 1.0)
     else:
         mean, std = torch.zeros(transitions.observation_dim), torch.ones(transitions.observation_dim)
     return DatasetStatistics(
@@ -75,7 +78,8 @@ def _check_bounds(low: Tensor, high: Tensor) -> None:
             raise DataError(
                 f"Action dimension {dimension} has the bounds {lowest} and {highest}, expected the first clearly below "
                 "the second, at a finite distance. Without bounds of the environment they are the data's: is the "
-                "dimension constant? State the action space's bounds when the data set is made."
+                "dimension constant? Name the environment whose bounds count, with `data.environment`, or state the "
+                "action space's bounds when the data set is made."
             )
 
 

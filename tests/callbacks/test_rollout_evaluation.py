@@ -202,6 +202,14 @@ def test_settings_are_primitives_and_leave_the_seed_out(tmp_path):
     }
 
 
+def test_data_recorded_anew_under_the_same_name_are_another_setting(tmp_path):
+    data = ToyData()
+    data.contents = {"transitions": 7, "mean_reward": 0.5}
+    train(tmp_path, ToyModule(), [RolloutEvaluation(1, 1)], data=data)
+    found = json.loads((tmp_path / "results.json").read_text())["settings"]["data"]
+    assert found == {"transitions": 7, "mean_reward": 0.5}
+
+
 def test_another_precision_is_another_setting(tmp_path):
     train(tmp_path, ToyModule(), [RolloutEvaluation(num_episodes=1, final_episodes=1)], precision="bf16-mixed")
     assert json.loads((tmp_path / "results.json").read_text())["settings"]["precision"] == "bf16-mixed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,25 @@ def test_info_of_a_file_with_defects_ends_well(capsys: pytest.CaptureFixture[str
     assert document["defects"]
     assert document["action_bounds"]["low"] == [None, None]
     assert document["observations"]["first_non_finite"] == {"episode": 0, "step": 1, "dimension": 2}
+
+
+def test_info_of_ones_own_file_in_an_environment(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path, ends = tmp_path / "mine.npz", np.arange(4) == 3
+    np.savez(path, observations=np.ones((4, 11)), actions=np.ones((4, 3), "f4"), rewards=np.ones(4), timeouts=ends)
+    assert run_json(capsys, "info", str(path))["environment"]["id"] is None
+    document = run_json(capsys, "info", str(path), "--environment", "Hopper-v4")
+    assert (document["environment"]["id"], document["environment"]["time_limit"]) == ("Hopper-v4", 1000)
+    assert document["scores"]["note"] == "D4RL's hopper"
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "spar_lightning", "data", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 def test_a_terminal_of_ascii_gets_plain_bars(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,14 @@ def test_dimensions_are_known_before_setup(hopper: str) -> None:
         _ = module.transitions
 
 
+def test_contents_tell_recordings_of_one_name_apart(hopper: str, tmp_path: Path) -> None:
+    data = OfflineDataModule(hopper)
+    data.setup("fit")
+    found = data.contents
+    assert found["transitions"] == len(data.transitions) < 2000  # some are held out
+    assert found["mean_reward"] == pytest.approx(data.transitions.rewards.double().mean().item(), rel=1e-5)
+
+
 def test_dimensions_fetch_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     fetched: list[str] = []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -27,10 +29,18 @@ def test_moments_agree_with_numpy_in_float64(monkeypatch: object) -> None:
     np.testing.assert_allclose(found.observation_std[:2], exact.std(0)[:2], rtol=1e-6)
 
 
-def test_a_constant_observation_gets_the_floor() -> None:
+@pytest.mark.parametrize(
+    ("values", "std"),
+    [(np.full(50, 0.0), 1.0), (np.full(50, 0.1), 1.0), (1e-5 * (np.arange(50) % 2), 1e-3)],
+    ids=["zero", "constant", "hardly moving"],
+)
+def test_an_observation_that_does_not_move_is_not_blown_up(values: Any, std: float) -> None:
     transitions, _ = make(50)
+    observations = transitions.column("observations").clone()
+    observations[:, 2] = torch.from_numpy(values)
+    transitions.set_column("observations", observations)
     found = compute_statistics(transitions, np.full(2, -1, np.float32), np.full(2, 1, np.float32))
-    assert found.observation_std[2].item() == np.float32(1e-3)
+    assert found.observation_std[2].item() == np.float32(std)
 
 
 def test_bounds_are_the_environments_and_where_it_has_none_the_datas() -> None:

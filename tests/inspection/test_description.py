@@ -187,7 +187,14 @@ def test_scores_and_time_limit(make_episode: Callable[..., Episode]) -> None:
     ends = found.ends
     # One step before the limit is at the limit, as some of D4RL's files have it.
     assert (ends.terminated, ends.at_time_limit, ends.longer, ends.cut) == (1, 3, 1, 0)
-    assert "75.0% reached the time limit, 0% cut off before it; 1 episode longer" in sections(found)["Ends"]
+    assert "75.0% cut off at the time limit or later, 0% cut off before it; 1 ep" in sections(found)["Ends"]
+
+
+def test_time_outs_that_were_stored_as_terminations_are_suspected(make_episode: Callable[..., Episode]) -> None:
+    spec = EnvSpec("Pendulum-v1", max_episode_steps=4)
+    for lengths, suspected in (((4, 4, 4), True), ((4, 2, 1), False), ((3, 4, 1, 2, 1), False)):
+        found = describe(dataset([make_episode(length, True) for length in lengths], environment_spec=spec))
+        assert ("terminations just at the time limit: are they time-outs?" in sections(found)["Ends"]) == suspected
 
 
 def test_an_environment_that_cannot_be_made_is_told(make_episode: Callable[..., Episode]) -> None:

@@ -112,7 +112,8 @@ def _is_collected(recipe: Recipe, root: Path, steps: int, seed: int, overwrite: 
         return True
     raise DataError(
         f"`{recipe.dataset_id}` is already in {root}, collected with {found}; expected {wanted}. "
-        f"Pass `overwrite=True`: `python -m spar_lightning collect {recipe.dataset_id} --overwrite true`."
+        f"Pass `overwrite=True`: `python -m spar_lightning collect {recipe.dataset_id} --steps {steps} --seed {seed} "
+        "--overwrite true`."
     )
 
 

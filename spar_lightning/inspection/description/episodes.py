@@ -79,6 +79,7 @@ class Ends:
 
     terminated: int
     at_time_limit: int | None  # truncated at the environment's time limit, or one step before; None: no limit is known
+    terminated_at_limit: int  # at the time limit, or one step before: time-outs, if there are many
     longer: int  # than the time limit, however they end
     cut: int  # truncated otherwise: their returns are not those of whole episodes
     lack_next_observation: int  # truncated without the last next observation: that transition is not trained on
@@ -126,10 +127,12 @@ class EpisodeSums:
         """How the episodes end, given the environment's time limit in steps."""
         limit = np.inf if time_limit is None else time_limit
         truncated = ~np.array(self._terminations, dtype=bool)
+        at_limit = (self.lengths >= limit - _OFF_BY_ONE) & (self.lengths <= limit)
         whole = truncated & (self.lengths >= limit - _OFF_BY_ONE)
         return Ends(
             terminated=int((~truncated).sum()),
             at_time_limit=None if time_limit is None else int(whole.sum()),
+            terminated_at_limit=int((~truncated & at_limit).sum()),
             longer=int((self.lengths > limit).sum()),
             cut=int((truncated & ~whole).sum()),
             lack_next_observation=self.lacking,

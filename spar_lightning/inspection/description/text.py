@@ -135,11 +135,13 @@ def _ends(found: Description) -> str:
     ends, episodes = found.ends, max(1, found.episodes)
     parts = [f"{percent(ends.terminated / episodes)} terminated"]
     if ends.at_time_limit is not None:
-        parts.append(f"{percent(ends.at_time_limit / episodes)} reached the time limit")
+        parts.append(f"{percent(ends.at_time_limit / episodes)} cut off at the time limit or later")
     elsewhere = "cut off" if ends.at_time_limit is None else "cut off before it"
     parts.append(f"{percent(ends.cut / episodes)} {elsewhere}")
-    longer = f"; {ends.longer:,} episode{_s(ends.longer)} longer than the limit" if ends.longer else ""
-    return ", ".join(parts) + longer
+    further = [f"{ends.longer:,} episode{_s(ends.longer)} longer than the limit"] if ends.longer else []
+    if ends.terminated_at_limit > max(1, ends.terminated // 2):
+        further.append(f"{ends.terminated_at_limit:,} terminations just at the time limit: are they time-outs?")
+    return "; ".join([", ".join(parts), *further])
 
 
 def _scores(found: Description) -> str:
