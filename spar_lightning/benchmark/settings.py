@@ -26,7 +26,7 @@ APPLIES: dict[str, set[str]] = {
     "spar": _OF_MODULES,
     "spar_in_sample": _OF_MODULES,
     "spar_warmup": _OF_MODULES,
-    "td3_bc": _OF_MODULES - {"num_critics", "compile"},
+    "td3_bc": _OF_MODULES - {"num_critics"},
     "bc": _UNDER_LIGHTNING,
     "plain": _EVERYWHERE,
     "d3rlpy_td3_bc": {*_EVERYWHERE, "num_critics"},

@@ -72,7 +72,7 @@ def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
     if setting.contender == "bc":
         return base
     if setting.contender == "td3_bc":
-        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
+        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims, compile=setting.compile)
     base.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
     warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
     target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
@@ -138,7 +138,6 @@ def _watched(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Watche
     yield Watched(MovingAverage, "update", "targets")
     for optimizer in trainer.optimizers:
         yield Watched(optimizer, "step", "optimizer")
-        yield Watched(optimizer, "zero_grad", "optimizer")
     for config in trainer.lr_scheduler_configs:
         yield Watched(config.scheduler, "step", "optimizer")
     yield from _watched_logging(trainer)

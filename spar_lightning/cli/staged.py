@@ -23,7 +23,8 @@ from spar_lightning.callbacks.results import run_folder
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
-from spar_lightning.modules.manual import check_position, require_compiler
+from spar_lightning.modules.compiled import require_compiler
+from spar_lightning.modules.manual import check_position
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}

@@ -8,6 +8,7 @@ from typing import TypeVar
 from torch import nn
 
 from spar_lightning.functional import update_average
+from spar_lightning.modules.flat import flat_parameters
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -30,8 +31,7 @@ class MovingAverage:
 
     def __init__(self, average: nn.Module, source: nn.Module, tau: float) -> None:
         self.tau = tau
-        self._averages = list(average.parameters())
-        self._sources = list(source.parameters())
+        self._averages, self._sources = [flat_parameters(average)], [flat_parameters(source)]
 
     def update(self) -> None:
         """Take one step towards the source."""

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from spar_lightning.data import Minibatches, offline_data
 from spar_lightning.modules.checkpoints import MODULE_KEY
+from spar_lightning.modules.compiled import CompiledLoss, require_compiler
+from spar_lightning.modules.flat import FlatParameters
 from spar_lightning.types import TransitionBatch, UserError
 
 Metrics = dict[str, Tensor]
+
+
+class Trained(NamedTuple):
+    """What one optimizer does."""
+
+    networks: Sequence[nn.Module]  # that it steps
+    learning_rate: float
+    factor: Callable[[], float] | None = None  # of the learning rate, as it is now
 
 
 class ManualUpdates(pl.LightningModule):
@@ -45,8 +54,8 @@ class ManualUpdates(pl.LightningModule):
     _shown: tuple[str, ...] = ()
     """Metrics that the progress bar shows, under the first part of their names."""
 
-    _pure_losses: tuple[str, ...] = ()
-    """Methods without random numbers, side effects or numbers that change, so that each is compiled once and whole."""
+    _pure_losses: Mapping[str, str] = MappingProxyType({})
+    """Methods that can be compiled, as `CompiledLoss` says, and the optimizer that descends each."""
 
     # ------------------------------------------------------------------------------------- what a subclass may write
 
@@ -76,8 +85,10 @@ class ManualUpdates(pl.LightningModule):
             )
         if self._compile:
             require_compiler()
-            for name in self._pure_losses:  # hides the method; the networks stay as they are
-                setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
+            for name, optimizer in self._pure_losses.items():
+                if optimizer in self._trained:  # hides the method; the networks stay as they are
+                    parameters = [p for flat in self._trained[optimizer] for p in flat.parameters]
+                    setattr(self, name, CompiledLoss(getattr(self, name), parameters, self.device.type))
 
     def on_fit_end(self) -> None:
         """Go back to the plain losses, with which a module can be copied and pickled."""
@@ -132,9 +143,13 @@ class ManualUpdates(pl.LightningModule):
             counted: whether Lightning counts it in `global_step`.
         """
         optimizer = self._optimizer(name)
-        optimizer.zero_grad()
+        for flat in self._trained[name]:
+            flat.clear_gradients()
         if loss is not None:
-            self.manual_backward(loss)
+            with torch.autocast(self.device.type, enabled=False):  # the forward pass has chosen the types
+                self.manual_backward(loss)
+            for flat in self._trained[name]:
+                flat.gather_gradients()
         if counted:
             optimizer.step()
         else:  # with the precision plugin's help all the same
@@ -144,18 +159,22 @@ class ManualUpdates(pl.LightningModule):
 
     # ---------------------------------------------------------------------------------------------------- optimizers
 
-    def _by_name(
-        self, optimizers: Mapping[str, Optimizer], factors: Mapping[str, Callable[[int], float]] | None = None
-    ) -> tuple[list[Optimizer], list[LambdaLR]]:
-        """What `configure_optimizers` returns: optimizers by name, and factors of the learning rates of some."""
-        schedulers = {name: LambdaLR(optimizers[name], factor) for name, factor in (factors or {}).items()}
-        self._optimizer_names, self._scheduler_names = list(optimizers), list(schedulers)
-        return list(optimizers.values()), list(schedulers.values())
-
-    def _adam(self, parameters: Iterable[Tensor], learning_rate: float) -> Adam:
+    def _adam(self, trained: Mapping[str, Trained]) -> tuple[list[Adam], list[LambdaLR]]:
+        """What `configure_optimizers` returns: Adam for each name, and the learning rates that change."""
         # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
-        clips_mixed = self._gradient_clip_norm is not None and self.trainer.precision.endswith("-mixed")
-        return Adam(parameters, lr=learning_rate, fused=not clips_mixed)
+        fused = self._gradient_clip_norm is None or not self.trainer.precision.endswith("-mixed")
+        self._trained = {name: [FlatParameters(network) for network in one.networks] for name, one in trained.items()}
+        optimizers = {
+            name: Adam([flat.vector for flat in self._trained[name]], lr=one.learning_rate, fused=fused)
+            for name, one in trained.items()
+        }
+        schedulers = {
+            name: LambdaLR(optimizers[name], partial(_now, one.factor))
+            for name, one in trained.items()
+            if one.factor is not None
+        }
+        self._scheduler_names = list(schedulers)
+        return list(optimizers.values()), list(schedulers.values())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip unscaled gradients, if asked to."""
@@ -168,7 +187,7 @@ class ManualUpdates(pl.LightningModule):
         return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
 
     def _optimizer(self, name: str) -> LightningOptimizer:
-        return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[self._optimizer_names.index(name)]
+        return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[list(self._trained).index(name)]
 
     @staticmethod
     def _as_list(found: Any) -> list[Any]:
@@ -178,6 +197,11 @@ class ManualUpdates(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say which module this is, for whoever has the file alone."""
         checkpoint[MODULE_KEY] = type(self).__name__
+
+
+def _now(factor: Callable[[], float], _: int) -> float:
+    """A learning rate's factor, for a scheduler that says how often it was asked."""
+    return factor()
 
 
 def check_position(updates: int, updates_per_batch: int) -> None:
@@ -191,23 +215,3 @@ def check_position(updates: int, updates_per_batch: int) -> None:
             f"the checkpoint is at update {updates}, which `updates_per_batch`, {updates_per_batch}, does not divide:"
             " go on with a divisor of it, such as 1"
         )
-
-
-def require_compiler() -> None:
-    """See that losses can be compiled here.
-
-    Raises:
-        UserError: if there is no C++ compiler, or the one that `CXX` names does not run.
-    """
-    chosen = os.environ.get("CXX")
-    names = [chosen] if chosen else ["g++", "clang++"]
-    if not any(_runs(name) for name in names):
-        raise UserError(
-            f"`compile` is set, but {' and '.join(names)} cannot be run: expected a C++ compiler; install one, name it"
-            " with the environment variable CXX, or leave `compile` out"
-        )
-
-
-def _runs(compiler: str) -> bool:
-    path = shutil.which(compiler)
-    return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0

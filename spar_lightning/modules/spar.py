@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import torch
@@ -21,7 +22,7 @@ from spar_lightning.modules.base import (
     residual_spread,
 )
 from spar_lightning.modules.bc import BCModule
-from spar_lightning.modules.manual import ManualUpdates, Metrics
+from spar_lightning.modules.manual import ManualUpdates, Metrics, Trained
 from spar_lightning.modules.policy import ActsOnArrays
 from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy, States
 from spar_lightning.modules.returns import ReturnSweep
@@ -92,7 +93,14 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     num_sweeps: Tensor
 
     _shown = ("critic/loss", "actor/lsi_loss")
-    _pure_losses = ("_evidence_loss", "_regression_loss", "_in_sample_targets", "_self_imitation_loss")
+    _pure_losses = MappingProxyType(
+        {
+            "_evidence_loss": "manifold",
+            "_regression_loss": "critic",
+            "_in_sample_loss": "critic",
+            "_self_imitation_loss": "actor",
+        }
+    )
 
     def __init__(
         self,
@@ -198,7 +206,14 @@ class SPARModule(ActsOnArrays, ManualUpdates):
 
     def critic_loss(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
         """Regression of Q(s, a) and V(s) on standardized targets; actions (B, A) scaled."""
+        if self._bootstraps and self.hparams["critic_target"] == "in_sample":  # no random numbers: all in one graph
+            return self._in_sample_loss(batch, states, actions)
         return self._regression_loss(states, actions, *self._critic_targets(batch, states, actions))
+
+    def _in_sample_loss(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
+        targets = self._in_sample_targets(batch, states, actions)
+        # By its class, since a compiled one hides the method: both are to be one graph.
+        return SPARModule._regression_loss(self, states, actions, *targets)
 
     def _regression_loss(
         self, states: States, actions: Tensor, target_q: Tensor, value_target: Tensor, expectile: float
@@ -217,20 +232,27 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     @torch.no_grad()
     def _critic_targets(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Tensor, float]:
         """Standardized targets of Q and V, (B,) each, and the expectile of V's regression."""
-        if self.target_critic is None or self._updates < self.hparams["warmup_steps"]:
-            returns = batch.columns["returns"]
-            return returns, returns, self.hparams["expectile"]
-        if self.hparams["critic_target"] == "policy":
+        if not self._bootstraps:
+            target_q = batch.columns["returns"]
+        elif self.hparams["critic_target"] == "in_sample":
+            return self._in_sample_targets(batch, states, actions)
+        else:
             target_q = self._bootstrap(batch, self._next_policy_value(batch))
-            return target_q, target_q, self.hparams["expectile"]
-        target_q, value_target = self._in_sample_targets(batch, states, actions)
-        return target_q, value_target, self.hparams["bootstrap_expectile"]
+        return target_q, target_q, self.hparams["expectile"]
 
-    def _in_sample_targets(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def _bootstraps(self) -> bool:
+        """Whether targets come from a target network by now, rather than from the data's returns."""
+        return self.target_critic is not None and self._updates >= self.hparams["warmup_steps"]
+
+    @torch.no_grad()
+    def _in_sample_targets(
+        self, batch: TransitionBatch, states: States, actions: Tensor
+    ) -> tuple[Tensor, Tensor, float]:
         assert self.target_critic is not None
         next_values = self.value(self.base.normalizer.normalize(batch.next_observations))
         value_target = self._conservative(self.target_critic, states.observations, actions)
-        return self._bootstrap(batch, next_values), value_target
+        return self._bootstrap(batch, next_values), value_target, self.hparams["bootstrap_expectile"]
 
     def _bootstrap(self, batch: TransitionBatch, next_values: Tensor) -> Tensor:
         """One-step target from standardized next values (B,), standardized again."""
@@ -447,20 +469,23 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         if self.hparams["freeze_critic"] and self.trainer.precision == "16-mixed":
             raise UserError("`freeze_critic` does not work with precision 16-mixed, expected bf16-mixed or 32-true")
         rate, actor_rate = self.hparams["learning_rate"], self.hparams["actor_learning_rate"]
-        remaining, decays = self._remaining, self.hparams
-        optimizers = {
-            "critic": self._adam([*self.critic.parameters(), *self.value.parameters()], rate),
-            "actor": self._adam(self.policy.actor.parameters(), actor_rate),
-        }
-        factors: dict[str, Callable[[int], float]] = {
-            "critic": lambda _: remaining() if decays["critic_decay"] else 1.0,
-            "actor": lambda _: remaining() ** 0.5 if decays["actor_decay"] else 1.0,
+        trained = {
+            "critic": Trained([self.critic, self.value], rate, self._critic_factor),
+            "actor": Trained([self.policy.actor], actor_rate, self._actor_factor),
         }
         if not isinstance(self.policy.manifold, GaussianManifold):
-            optimizers["manifold"] = self._adam(self.policy.manifold.parameters(), rate)
-            warmup = max(1, self.hparams["warmup_steps"])
-            factors["manifold"] = lambda _: max(0.0, 1.0 - self._updates / warmup) if decays["manifold_decay"] else 1.0
-        return self._by_name(optimizers, factors)
+            trained["manifold"] = Trained([self.policy.manifold], rate, self._manifold_factor)
+        return self._adam(trained)
+
+    def _critic_factor(self) -> float:
+        return self._remaining() if self.hparams["critic_decay"] else 1.0
+
+    def _actor_factor(self) -> float:
+        return self._remaining() ** 0.5 if self.hparams["actor_decay"] else 1.0
+
+    def _manifold_factor(self) -> float:
+        remaining = 1.0 - self._updates / max(1, self.hparams["warmup_steps"])
+        return max(0.0, remaining) if self.hparams["manifold_decay"] else 1.0
 
     def _check_budget(self) -> None:
         warmup, max_steps = self.hparams["warmup_steps"], self.trainer.max_steps

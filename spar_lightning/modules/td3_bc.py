@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -13,7 +14,7 @@ from spar_lightning import functional as SF
 from spar_lightning.data import offline_data
 from spar_lightning.modules.averages import MovingAverage, frozen_copy
 from spar_lightning.modules.base import check_dimensions
-from spar_lightning.modules.manual import ManualUpdates, Metrics
+from spar_lightning.modules.manual import ManualUpdates, Metrics, Trained
 from spar_lightning.modules.policy import ActsOnArrays
 from spar_lightning.modules.settings import check_settings
 from spar_lightning.networks import MLP, EnsembleCritic, Normalizer
@@ -50,9 +51,11 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         learning_rate: of Adam for both critics.
         actor_learning_rate: of Adam for the actor.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+        compile: compile the losses, which takes half a minute and a C++ compiler: pays for long runs.
     """
 
     _shown = ("critic/loss", "actor/loss")
+    _pure_losses = MappingProxyType({"_td_loss": "critic", "actor_loss": "actor"})
 
     def __init__(
         self,
@@ -68,8 +71,9 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 3e-4,
         gradient_clip_norm: float | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(gradient_clip_norm)
+        super().__init__(gradient_clip_norm, compile)
         check_settings(locals())
         hidden_dims = list(hidden_dims)
         self.save_hyperparameters()
@@ -94,15 +98,18 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
 
     def critic_loss(self, batch: TransitionBatch) -> tuple[Tensor, Metrics]:
         """Squared error of both critics to the target; the batch is in the networks' units."""
-        target_q = self._target_q(batch)
+        return self._td_loss(batch, torch.randn_like(batch.actions))
+
+    def _td_loss(self, batch: TransitionBatch, noise: Tensor) -> tuple[Tensor, Metrics]:
+        target_q = self._target_q(batch, noise)
         q_values = self.critic(batch.observations, batch.actions)
         loss = SF.critic_loss(q_values, target_q)
         return loss, {"critic/loss": loss.detach(), "critic/q_data": q_values.detach(), "critic/target_q": target_q}
 
     @torch.no_grad()
-    def _target_q(self, batch: TransitionBatch) -> Tensor:
+    def _target_q(self, batch: TransitionBatch, noise: Tensor) -> Tensor:
         next_actions = torch.tanh(self.target_actor(batch.next_observations))
-        noise = self.hparams["target_noise"] * torch.randn_like(next_actions)
+        noise = self.hparams["target_noise"] * noise
         next_actions = SF.smoothed_actions(next_actions, noise, self.hparams["target_noise_bound"])
         next_values = SF.conservative(self.target_critic(batch.next_observations, next_actions))
         return SF.td_target(batch.rewards, batch.terminations, next_values, self.hparams["discount"])
@@ -183,9 +190,9 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimizer for both critics and one for the actor, at constant learning rates."""
-        return self._by_name(
+        return self._adam(
             {
-                "critic": self._adam(self.critic.parameters(), self.hparams["learning_rate"]),
-                "actor": self._adam(self.actor.parameters(), self.hparams["actor_learning_rate"]),
+                "critic": Trained([self.critic], self.hparams["learning_rate"]),
+                "actor": Trained([self.actor], self.hparams["actor_learning_rate"]),
             }
         )

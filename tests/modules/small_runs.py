@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -41,6 +41,11 @@ def fit(
 
 def copy_state(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def memory(tensors: Iterable[Tensor]) -> set[int]:
+    """Where tensors lie, each block of memory once."""
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
 def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> set[str]:

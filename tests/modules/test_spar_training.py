@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import HIDDEN, History, copy_state, differing, fit
+from small_runs import HIDDEN, History, copy_state, differing, fit, memory
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -72,12 +72,14 @@ def test_the_base_stays_as_it_was(make_spar: MakeSPAR, make_base: MakeBase, data
     assert module.critic.training
     parameters = set(base.parameters())
     assert all(not parameter.requires_grad and parameter.grad is None for parameter in parameters)
-    optimized = {p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
-    assert optimized.isdisjoint(parameters)
+    optimized = memory(
+        p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]
+    )
+    assert optimized.isdisjoint(memory(parameters))
     averaged = [module.average_critic, module.sweep_value, module.policy.average_actor]
-    assert optimized.isdisjoint(parameter for network in averaged for parameter in network.parameters())
+    assert optimized.isdisjoint(memory(parameter for network in averaged for parameter in network.parameters()))
     learned = [module.critic, module.value, module.policy.actor, module.policy.manifold]
-    assert optimized == {parameter for network in learned for parameter in network.parameters()}
+    assert optimized == memory(parameter for network in learned for parameter in network.parameters())
 
 
 def test_the_base_is_evaluated_once(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit
+from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit, memory
 
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.data import OfflineDataModule
@@ -118,8 +118,10 @@ def test_each_update_changes_what_it_should(make_td3_bc: MakeTD3BC, datamodule: 
         assert history.changes(update) == CRITIC | (ACTOR if (update + 1) % 3 == 0 else set()), update
     assert trainer.global_step == 9
     assert module.normalizer.matches(datamodule.statistics)
-    optimized = {p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]}
-    assert optimized == {*module.critic.parameters(), *module.actor.parameters()}
+    optimized = memory(
+        p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]
+    )
+    assert optimized == memory([*module.critic.parameters(), *module.actor.parameters()])
 
 
 def test_the_targets_follow_at_their_rate(make_td3_bc: MakeTD3BC, datamodule: OfflineDataModule) -> None:

@@ -1,0 +1,95 @@
+"""Parameters in one buffer are the parameters that they were."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from small_runs import memory
+from torch import nn
+from torch.optim import Adam
+
+from spar_lightning.modules.averages import MovingAverage
+from spar_lightning.modules.flat import FlatParameters, flat_parameters
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1))  # 15, 5, 5 and 1 elements: none fills its place
+
+
+def test_parameters_move_into_one_buffer_with_their_values() -> None:
+    network = _network()
+    names, before = list(dict(network.named_parameters())), deepcopy(network).state_dict()
+    parameters = list(network.parameters())
+    flat = flat_parameters(network)
+    assert list(dict(network.named_parameters())) == names
+    assert all(new is old for new, old in zip(network.parameters(), parameters, strict=True))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert memory(parameters) == memory([flat])
+    assert flat.shape == (64,)
+    assert flat.count_nonzero() == 26
+    assert all(parameter.data_ptr() % 64 == flat.data_ptr() % 64 for parameter in parameters)
+
+
+def test_they_move_once_unless_something_takes_them_apart() -> None:
+    network = _network()
+    flat = flat_parameters(network)
+    assert flat_parameters(network).data_ptr() == flat.data_ptr()
+    copied = flat_parameters(deepcopy(network))
+    assert copied.data_ptr() != flat.data_ptr()
+    assert torch.equal(copied, flat)
+    part = flat_parameters(network[0])  # a part of a buffer is none of its own
+    assert part.shape == (32,)
+    assert flat_parameters(network).data_ptr() != flat.data_ptr()
+    network.double()
+    assert flat_parameters(network).dtype == torch.float64
+
+
+def test_an_optimizer_of_the_buffer_takes_the_steps_of_one_of_the_parameters() -> None:
+    plain, flat = _network(), _network()
+    together = FlatParameters(flat)
+    optimizers = Adam(plain.parameters(), lr=0.1), Adam([together.vector], lr=0.1)
+    for inputs in torch.randn(5, 8, 3):
+        plain.zero_grad()
+        together.clear_gradients()
+        assert together.vector.grad is None
+        for network in (plain, flat):
+            network(inputs).square().sum().backward()
+        together.gather_gradients()
+        for optimizer in optimizers:
+            optimizer.step()
+    for left, right in zip(plain.parameters(), flat.parameters(), strict=True):
+        assert torch.allclose(left, right, atol=1e-6)
+    assert together.vector.count_nonzero() == 26
+
+
+def test_what_is_cleared_is_passed_by() -> None:
+    network = _network()
+    together = FlatParameters(network)
+    optimizer = Adam([together.vector], lr=0.1)
+    network(torch.ones(1, 3)).sum().backward()
+    together.gather_gradients()
+    optimizer.step()
+    before = together.vector.clone()
+    together.clear_gradients()
+    optimizer.step()
+    assert torch.equal(together.vector, before)
+
+
+def test_a_parameter_without_gradient_is_an_error() -> None:
+    together = FlatParameters(_network())
+    with pytest.raises(TypeError):
+        together.gather_gradients()
+
+
+def test_a_moving_average_follows_parameters_that_are_flat_already() -> None:
+    network, average = _network(), _network()
+    together = FlatParameters(network)
+    follower = MovingAverage(average, network, tau=0.25)
+    before = flat_parameters(average).clone()
+    with torch.no_grad():
+        together.vector.add_(torch.where(together.vector != 0, 1.0, 0.0))
+    follower.update()
+    assert torch.allclose(flat_parameters(average), torch.where(before != 0, before + 0.25, 0.0))
