@@ -138,4 +138,5 @@ def _combinations(contenders: Sequence[str], lists: dict[str, Sequence[Any]]) ->
 def _check(name: str, found: Sequence[str], known: Sequence[str] | dict[str, Any]) -> None:
     for value in found:
         if value not in known:
-            raise UserError(f"`{name}` holds `{value}`, expected some of {', '.join(known)}")
+            remedy = f": write several as [{value}]" if "," in value else ""
+            raise UserError(f"`{name}` holds `{value}`, expected some of {', '.join(known)}{remedy}")

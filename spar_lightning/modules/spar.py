@@ -85,7 +85,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         actor_decay: let the actor's fall with `sqrt(1 - updates / max_steps)`.
         manifold_decay: let the manifold's fall linearly to 0 over `warmup_steps`.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
-        compile: compile the losses, which takes half a minute and a C++ compiler: pays for long runs.
+        compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
     """
 
     return_mean: Tensor

@@ -51,7 +51,7 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         learning_rate: of Adam for both critics.
         actor_learning_rate: of Adam for the actor.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
-        compile: compile the losses, which takes half a minute and a C++ compiler: pays for long runs.
+        compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
     """
 
     _shown = ("critic/loss", "actor/loss")

@@ -114,6 +114,7 @@ def test_figure_is_drawn(measured: dict[str, Any], tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         ({"modules": "sparr"}, "`modules` holds `sparr`, expected some of spar"),
+        ({"modules": "spar,plain"}, "write several as [spar,plain]"),
         ({"modules": []}, "`modules` is empty"),
         ({"precisions": ["16-true"]}, "`precisions` holds `16-true`, expected some of 32-true, bf16-mixed"),
         ({"loader": "fast"}, "`loader` holds `fast`"),

@@ -116,6 +116,7 @@ def test_pip_is_advised_for_known_packages_only(monkeypatch: pytest.MonkeyPatch)
         {"kwargs": {"frame_skip": "many"}},
         {"kwargs": {"xml_file": "/no/such/file.xml"}},
         {"kwargs": {"frame_skip": 0}},
+        {"kwargs": {"frame_skip": 1_000_000_000}},  # which would not come back
         {"kwargs": {"reset_noise_scale": "a"}},  # of these two a reset, or a step, knows first
         {"kwargs": {"healthy_z_range": 5}},
         {"max_episode_steps": -1},

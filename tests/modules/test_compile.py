@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import copy_state, fit
+from small_runs import HIDDEN, copy_state, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import SPARModule
+from spar_lightning.modules import SPARModule, TD3BCModule
+from spar_lightning.modules.compiled import CompiledLoss
 from spar_lightning.types import UserError
 
 MakeSPAR = Callable[..., SPARModule]
@@ -55,6 +56,40 @@ def test_compiled_spar_trains_as_the_plain_one(
     critic = {"_regression_loss": 6, "_in_sample_loss": 6} if target == "in_sample" else {"_regression_loss": 12}
     assert calls == {"_evidence_loss": 6, "_self_imitation_loss": 3} | critic
     assert not set(vars(module)) & set(module._pure_losses)
+
+
+@pytest.mark.slow
+def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) -> None:
+    def make(compile: bool) -> TD3BCModule:
+        torch.manual_seed(0)
+        return TD3BCModule(11, 3, hidden_dims=HIDDEN, compile=compile)
+
+    plain = _train(make(compile=False), datamodule.name)
+    module = make(compile=True)
+    _assert_near(_train(module, datamodule.name), plain)
+    assert not set(vars(module)) & set(module._pure_losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_a_compiled_loss_has_the_gradient_of_the_plain_one(factor: float) -> None:
+    network = torch.nn.Linear(4, 1)
+    parameters = list(network.parameters())
+
+    def loss(inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        outputs = network(inputs)
+        return outputs.square().mean(), {"outputs": outputs.detach()}
+
+    inputs = torch.randn(8, 4)
+    expected_value, expected_metrics = loss(inputs)
+    expected = torch.autograd.grad(factor * expected_value, parameters)
+    value, metrics = CompiledLoss(loss, parameters, "cpu")(inputs)
+    (factor * value).backward()  # a scaler of gradients multiplies the loss
+    assert torch.allclose(value, expected_value)
+    assert torch.allclose(metrics["outputs"], expected_metrics["outputs"])
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, gradient, atol=1e-6)
 
 
 @pytest.mark.slow

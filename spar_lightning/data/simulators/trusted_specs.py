@@ -45,6 +45,9 @@ DRAWING_ARGUMENTS = frozenset(
 )
 """Arguments of environments that only say how they are drawn; here none is, and a window may not be had."""
 
+_MOST_FRAMES = 1000
+"""Simulator steps that one step of an environment may take: far more than any does, and an end in sight."""
+
 _WRAPPERS = frozenset(
     {
         "ClipAction",
@@ -91,6 +94,9 @@ def trusted_spec(spec: EnvSpec | str) -> EnvSpec:
     limit = registered.max_episode_steps if spec.max_episode_steps is None else spec.max_episode_steps
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise _refusal(spec.id, f"the time limit {limit!r}, expected at least 1 step")
+    frames = spec.kwargs.get("frame_skip", 1)
+    if not isinstance(frames, int) or not 1 <= frames <= _MOST_FRAMES:
+        raise _refusal(spec.id, f"the argument `frame_skip` {frames!r}, expected 1 to {_MOST_FRAMES:,} simulator steps")
     wrappers = tuple(_trusted_wrapper(spec.id, wrapper) for wrapper in spec.additional_wrappers)
     arguments = {name: value for name, value in spec.kwargs.items() if name not in DRAWING_ARGUMENTS}
     return dataclasses.replace(
@@ -143,6 +149,6 @@ def _trusted_wrapper(name: str, wrapper: WrapperSpec) -> WrapperSpec:
 
 def _refusal(name: str, found: str) -> EnvironmentUnavailableError:
     return EnvironmentUnavailableError(
-        f"The environment `{name}` is not made: its spec has {found}. A data set must not choose what code runs here; "
+        f"The environment `{name}` is not made: its spec has {found}. A data set must not choose what runs here; "
         "train without rollouts, or make the environment yourself."
     )
