@@ -35,8 +35,9 @@ class ManualUpdates(pl.LightningModule):
     """Makes one or several updates in a training step, each of which steps optimizers by name.
 
     A subclass writes `_update`, which makes one update of a minibatch and calls `_step` with `counted=True` exactly
-    once, so that `global_step` is the number of updates. Everything that is due now and then (learning rates, logs) is
-    due by updates, however many of them a training step makes.
+    once, so that `global_step` is the number of updates; its `configure_optimizers` returns what `_adam` makes.
+    Everything that is due now and then (learning rates, logs) is due by updates, however many of them a training step
+    makes.
 
     Args:
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
@@ -83,15 +84,19 @@ class ManualUpdates(pl.LightningModule):
             raise UserError(
                 f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
             )
+        self._uncompile()  # an interrupted run has no end
         if self._compile:
             require_compiler()
             for name, optimizer in self._pure_losses.items():
-                if optimizer in self._trained:  # hides the method; the networks stay as they are
-                    parameters = [p for flat in self._trained[optimizer] for p in flat.parameters]
+                if optimizer in self._flat:  # hides the method; the networks stay as they are
+                    parameters = [p for flat in self._flat[optimizer] for p in flat.parameters]
                     setattr(self, name, CompiledLoss(getattr(self, name), parameters, self.device.type))
 
     def on_fit_end(self) -> None:
         """Go back to the plain losses, with which a module can be copied and pickled."""
+        self._uncompile()
+
+    def _uncompile(self) -> None:
         for name in self._pure_losses:
             self.__dict__.pop(name, None)
 
@@ -143,12 +148,12 @@ class ManualUpdates(pl.LightningModule):
             counted: whether Lightning counts it in `global_step`.
         """
         optimizer = self._optimizer(name)
-        for flat in self._trained[name]:
+        for flat in self._flat[name]:
             flat.clear_gradients()
         if loss is not None:
             with torch.autocast(self.device.type, enabled=False):  # the forward pass has chosen the types
                 self.manual_backward(loss)
-            for flat in self._trained[name]:
+            for flat in self._flat[name]:
                 flat.gather_gradients()
         if counted:
             optimizer.step()
@@ -163,9 +168,9 @@ class ManualUpdates(pl.LightningModule):
         """What `configure_optimizers` returns: Adam for each name, and the learning rates that change."""
         # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
         fused = self._gradient_clip_norm is None or not self.trainer.precision.endswith("-mixed")
-        self._trained = {name: [FlatParameters(network) for network in one.networks] for name, one in trained.items()}
+        self._flat = {name: [FlatParameters(network) for network in one.networks] for name, one in trained.items()}
         optimizers = {
-            name: Adam([flat.vector for flat in self._trained[name]], lr=one.learning_rate, fused=fused)
+            name: Adam([flat.vector for flat in self._flat[name]], lr=one.learning_rate, fused=fused)
             for name, one in trained.items()
         }
         schedulers = {
@@ -187,7 +192,7 @@ class ManualUpdates(pl.LightningModule):
         return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
 
     def _optimizer(self, name: str) -> LightningOptimizer:
-        return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[list(self._trained).index(name)]
+        return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[list(self._flat).index(name)]
 
     @staticmethod
     def _as_list(found: Any) -> list[Any]:
