@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,6 @@ class CompiledLoss:
     def __init__(self, loss: Loss, parameters: Sequence[nn.Parameter], device_type: str) -> None:
         self._parameters = tuple(parameters)
 
-        @wraps(loss)  # for its name in profiles
         def value_and_gradient(*arguments: Any) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
             value, metrics = loss(*arguments)
             with torch.autocast(device_type, enabled=False):
@@ -41,12 +40,21 @@ class CompiledLoss:
             return value.detach(), metrics, gradients
 
         torch._dynamo.config.trace_autograd_ops = True
-        self._compiled = torch.compile(value_and_gradient, dynamic=False, fullgraph=True)
+        own = _with_code_of_its_own(value_and_gradient, loss.__name__)
+        self._compiled = torch.compile(own, dynamic=False, fullgraph=True)
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and metrics."""
         value, metrics, gradients = self._compiled(*arguments)
         return _WithGradient.apply(value, gradients, *self._parameters), metrics  # type: ignore[no-untyped-call]
+
+
+def _with_code_of_its_own(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function under another name: graphs are kept by code, few for each, and all of them are tried at a call."""
+    function = cast(FunctionType, function)
+    return FunctionType(
+        function.__code__.replace(co_name=name), function.__globals__, name, closure=function.__closure__
+    )
 
 
 class _WithGradient(torch.autograd.Function):

@@ -93,6 +93,21 @@ def test_a_compiled_loss_has_the_gradient_of_the_plain_one(factor: float) -> Non
 
 
 @pytest.mark.slow
+def test_any_number_of_losses_can_be_compiled() -> None:
+    def compiled() -> CompiledLoss:
+        network = torch.nn.Linear(4, 1)
+
+        def loss(inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return network(inputs).square().mean(), {}
+
+        return CompiledLoss(loss, list(network.parameters()), "cpu")
+
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for loss in [compiled() for _ in range(4)]:
+            loss(torch.randn(8, 4))
+
+
+@pytest.mark.slow
 def test_compiled_losses_are_computed_in_mixed_precision_too(
     make_spar: MakeSPAR, datamodule: OfflineDataModule
 ) -> None:
