@@ -23,28 +23,37 @@ class CompiledLoss:
     A loss that is compiled alone becomes two graphs, and everything that the second needs is written to memory by the
     first: on a CPU that costs what fusion saves. Calling `backward` on the value hands out the gradient.
 
+    Without gradients asked for, as in validation, the plain loss is computed.
+
     Args:
-        loss: returns a scalar and metrics; without random numbers, side effects or numbers that change, so that it is
-            compiled once.
+        loss: a function or method that returns a scalar and metrics; without random numbers, side effects, or Python
+            numbers that change from call to call, so that it is compiled once.
         parameters: what the gradient is taken with respect to; each must take part.
         device_type: of the parameters.
     """
 
     def __init__(self, loss: Loss, parameters: Sequence[nn.Parameter], device_type: str) -> None:
+        self._loss = loss
         self._parameters = tuple(parameters)
+        ours = self._parameters
 
         def value_and_gradient(*arguments: Any) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
             value, metrics = loss(*arguments)
             with torch.autocast(device_type, enabled=False):
-                gradients = torch.autograd.grad(value, self._parameters)
+                gradients = torch.autograd.grad(value, ours)
             return value.detach(), metrics, gradients
 
+        # For this process, and read whenever a graph is made: gradients may be part of one, and it is not split for
+        # DDP, which would part them from the loss.
         torch._dynamo.config.trace_autograd_ops = True
+        torch._dynamo.config.optimize_ddp = False
         own = _with_code_of_its_own(value_and_gradient, loss.__name__)
         self._compiled = torch.compile(own, dynamic=False, fullgraph=True)
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and metrics."""
+        if not torch.is_grad_enabled():
+            return self._loss(*arguments)
         value, metrics, gradients = self._compiled(*arguments)
         return _WithGradient.apply(value, gradients, *self._parameters), metrics  # type: ignore[no-untyped-call]
 
@@ -58,7 +67,7 @@ def _with_code_of_its_own(function: Callable[..., Any], name: str) -> Callable[.
 
 
 class _WithGradient(torch.autograd.Function):
-    """A value with a gradient that is known."""
+    """A value with a gradient that is known; backward works once."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: tuple[Tensor, ...], *parameters: Tensor) -> Tensor:  # noqa: ARG004
@@ -67,9 +76,9 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        # Not one where a scaler of 16-bit gradients is at work, which there is on no CPU.
+        # The factor is 1 unless a scaler of 16-bit gradients multiplies the loss, which none does on a CPU.
         gradients = ctx.gradients if factor.is_cpu and factor == 1.0 else torch._foreach_mul(ctx.gradients, factor)
-        ctx.gradients = None  # nobody else's, so that they need not be copied
+        ctx.gradients = None  # the last reference of ours, so that autograd keeps the tensors without a copy
         return None, None, *gradients
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-_ALIGNMENT = 16  # elements: a cache line of float32
+from spar_lightning.types import UserError
+
+_ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 
 
 def flat_parameters(network: nn.Module) -> Tensor:
-    """All parameters of a network as one vector that shares their memory, with zeros between them up to cache lines.
+    """All parameters of a network as one vector that shares their memory, each padded with zeros to a cache line.
 
     The first call moves them there; each stays a parameter of its own. Whatever gives them new memory, such as a move
     to another device, takes them apart again: ask anew after that.
@@ -44,17 +45,35 @@ class FlatParameters:
         self.vector = nn.Parameter(flat_parameters(network))
         self._gradient = torch.zeros_like(self.vector)
         starts, _ = _layout(self.parameters)
+        self._addresses = [parameter.data_ptr() for parameter in self.parameters]
         self._views = [_view(self._gradient, *one) for one in zip(self.parameters, starts, strict=True)]
 
     def clear_gradients(self) -> None:
-        """Leave no gradient, so that an optimizer passes by."""
+        """Set all gradients to None, so that an optimizer's step moves nothing."""
         for parameter in (*self.parameters, self.vector):
             parameter.grad = None
 
     def gather_gradients(self) -> None:
-        """Take over those of the network's parameters, each of which must have one."""
-        torch._foreach_copy_(self._views, [cast(Tensor, parameter.grad) for parameter in self.parameters])
+        """Copy the parameters' gradients into the vector's, of which they are views from then on.
+
+        Raises:
+            UserError: if a parameter has no gradient, or does not lie in the vector any more.
+        """
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if len(gradients) < len(self.parameters):
+            raise UserError(
+                f"{len(self.parameters) - len(gradients)} of the {len(self.parameters)} parameters of a network have no"
+                " gradient, expected one for each: a part of a network cannot be frozen"
+            )
+        if [parameter.data_ptr() for parameter in self.parameters] != self._addresses:
+            raise UserError(
+                "the parameters of a network were given new memory during the training, expected them where the"
+                " optimizer steps them: change them in place, as `parameter.data.copy_(...)` does"
+            )
+        torch._foreach_copy_(self._views, gradients)
         self.vector.grad = self._gradient
+        for parameter, view in zip(self.parameters, self._views, strict=True):
+            parameter.grad = view
 
 
 def _layout(parameters: list[nn.Parameter]) -> tuple[list[int], int]:

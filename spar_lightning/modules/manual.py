@@ -93,8 +93,13 @@ class ManualUpdates(pl.LightningModule):
                     setattr(self, name, CompiledLoss(getattr(self, name), parameters, self.device.type))
 
     def on_fit_end(self) -> None:
-        """Go back to the plain losses, with which a module can be copied and pickled."""
+        """Go back to the plain losses."""
         self._uncompile()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: the plain losses, since compiled ones are of this module's parameters."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in self._pure_losses}
 
     def _uncompile(self) -> None:
         for name in self._pure_losses:

@@ -352,7 +352,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         elif self.policy.is_fitted:
             raise UserError(
                 f"`warmup_steps` is {self.hparams['warmup_steps']}, but the warm-up of this checkpoint at update"
-                f" {self._updates} is over, expected at most {self._updates}: resume with the checkpoint's setting"
+                f" {self._updates} is over, expected at most {self._updates}: resume with the checkpoint's setting, or"
+                " fit a new module"
             )
 
     def _update(self, batch: TransitionBatch) -> None:

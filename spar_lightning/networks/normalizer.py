@@ -40,7 +40,7 @@ class Normalizer(nn.Module):
     def matches(self, statistics: DatasetStatistics) -> bool:
         """Whether these are the statistics of that data, up to rounding."""
         return all(
-            torch.allclose(getattr(self, name).cpu(), value.cpu(), rtol=1e-3, atol=1e-4)
+            torch.allclose(getattr(self, name).cpu().float(), value.cpu().float(), rtol=1e-3, atol=1e-4)
             for name, value in vars(statistics).items()
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from small_runs import HIDDEN, copy_state, fit
@@ -18,9 +20,9 @@ from spar_lightning.types import UserError
 MakeSPAR = Callable[..., SPARModule]
 
 
-def _train(module: Any, dataset: str, precision: str = "32-true") -> dict[str, torch.Tensor]:
+def _train(module: Any, dataset: str, precision: str = "32-true", **settings: Any) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    fit(module, OfflineDataModule(dataset, batch_size=32, seed=0), max_steps=12, precision=precision)
+    fit(module, OfflineDataModule(dataset, batch_size=32, seed=0), max_steps=12, precision=precision, **settings)
     return copy_state(module)
 
 
@@ -64,9 +66,21 @@ def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) 
         torch.manual_seed(0)
         return TD3BCModule(11, 3, hidden_dims=HIDDEN, compile=compile)
 
+    class Copies(pl.Callback):
+        """Copies a module in the middle of its training, and evaluates a loss."""
+
+        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+            assert isinstance(pl_module, TD3BCModule)
+            batch = pl_module._in_network_units(next(iter(trainer.datamodule.train_dataloader())))  # type: ignore[attr-defined]
+            with torch.no_grad():
+                self.loss = pl_module.actor_loss(batch)[0]
+            self.copy = deepcopy(pl_module)
+            assert not set(vars(self.copy)) & set(pl_module._pure_losses)
+            assert torch.allclose(self.copy.actor_loss(batch)[0], self.loss)
+
     plain = _train(make(compile=False), datamodule.name)
-    module = make(compile=True)
-    _assert_near(_train(module, datamodule.name), plain)
+    module, copies = make(compile=True), Copies()
+    _assert_near(_train(module, datamodule.name, callbacks=[copies]), plain)
     assert not set(vars(module)) & set(module._pure_losses)
 
 

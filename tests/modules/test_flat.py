@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import cast
 
 import pytest
 import torch
 from small_runs import memory
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.modules.averages import MovingAverage
 from spar_lightning.modules.flat import FlatParameters, flat_parameters
+from spar_lightning.types import UserError
 
 
-def _network() -> nn.Module:
+def _network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1))  # 15, 5, 5 and 1 elements: none fills its place
 
@@ -78,9 +80,34 @@ def test_what_is_cleared_is_passed_by() -> None:
     assert torch.equal(together.vector, before)
 
 
+def test_gradients_are_views_between_gathering_and_the_step() -> None:
+    network = _network()
+    together = FlatParameters(network)
+    network(torch.ones(1, 3)).sum().backward()
+    expected = [cast(Tensor, parameter.grad).clone() for parameter in network.parameters()]
+    together.gather_gradients()
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        assert torch.equal(cast(Tensor, parameter.grad), gradient)
+        cast(Tensor, parameter.grad).zero_()  # as a callback may, or clipping of the vector
+    assert cast(Tensor, together.vector.grad).count_nonzero() == 0
+
+
 def test_a_parameter_without_gradient_is_an_error() -> None:
-    together = FlatParameters(_network())
-    with pytest.raises(TypeError):
+    network = _network()
+    together = FlatParameters(network)
+    cast(nn.Linear, network[0]).bias.requires_grad_(False)
+    network(torch.ones(1, 3)).sum().backward()
+    with pytest.raises(UserError, match="1 of the 4 parameters of a network have no gradient"):
+        together.gather_gradients()
+
+
+def test_a_parameter_in_new_memory_is_an_error() -> None:
+    network = _network()
+    together = FlatParameters(network)
+    weight = cast(nn.Linear, network[0]).weight
+    weight.data = weight.data * 0.5
+    network(torch.ones(1, 3)).sum().backward()
+    with pytest.raises(UserError, match="were given new memory during the training"):
         together.gather_gradients()
 
 
