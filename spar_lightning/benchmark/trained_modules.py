@@ -138,6 +138,7 @@ def _watched(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Watche
     yield Watched(MovingAverage, "update", "targets")
     for optimizer in trainer.optimizers:
         yield Watched(optimizer, "step", "optimizer")
+        yield Watched(optimizer, "zero_grad", "optimizer")
     for config in trainer.lr_scheduler_configs:
         yield Watched(config.scheduler, "step", "optimizer")
     yield from _watched_logging(trainer)

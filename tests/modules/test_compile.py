@@ -108,17 +108,18 @@ def test_a_compiled_loss_has_the_gradient_of_the_plain_one(factor: float) -> Non
 
 @pytest.mark.slow
 def test_any_number_of_losses_can_be_compiled() -> None:
-    def compiled() -> CompiledLoss:
-        network = torch.nn.Linear(4, 1)
+    class Owner(torch.nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.network = torch.nn.Linear(width, 1)
 
-        def loss(inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            return network(inputs).square().mean(), {}
+        def loss(self, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return self.network(inputs).square().mean(), {}
 
-        return CompiledLoss(loss, list(network.parameters()), "cpu")
-
+    owners = [Owner(width) for width in range(2, 6)]
     with torch._dynamo.config.patch(recompile_limit=2):
-        for loss in [compiled() for _ in range(4)]:
-            loss(torch.randn(8, 4))
+        for owner in owners:
+            CompiledLoss(owner.loss, list(owner.parameters()), "cpu")(torch.randn(8, owner.network.in_features))
 
 
 @pytest.mark.slow
