@@ -110,6 +110,32 @@ def conservative(q_values: Tensor, deviations: float | None = None) -> Tensor:
     return q_values.mean(dim=0) - deviations * q_values.std(dim=0, correction=0)
 
 
+def gaussian_loss(mean: Tensor, deviation: Tensor, targets: Tensor, beta: float = 0.5) -> Tensor:
+    r"""Negative log-likelihood of a diagonal Gaussian, each term weighted by its variance to the power of `beta`.
+
+    .. math:: \sum_i \lfloor\sigma_i^{2\beta}\rfloor \left(\frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i\right)
+
+    where the brackets stop the gradient. 0 is the likelihood, whose mean learns nothing where the deviation is large;
+    1 gives the mean the gradient of a squared error, which noisy states dominate. With a deviation of 1 it is half the
+    squared error. Source: Seitzer et al., 2022, "On the Pitfalls of Heteroscedastic Uncertainty Estimation".
+
+    Args:
+        mean: (B, A).
+        deviation: (B, A), positive.
+        targets: (B, A).
+        beta: in [0, 1].
+
+    Returns:
+        A scalar: summed over A, mean over the batch.
+
+    >>> gaussian_loss(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([[1.0, 3.0]]))
+    tensor(5.)
+    """
+    mean, deviation, targets = mean.float(), deviation.float(), targets.float()
+    terms = 0.5 * ((targets - mean) / deviation).square() + deviation.log()
+    return (terms * deviation.detach() ** (2.0 * beta)).sum(dim=-1).mean()
+
+
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
     """KL(N(mean, exp(log_std)^2) || N(0, I)), summed over L, mean over the batch: (B, L), (B, L) -> scalar."""
     kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0) - log_std
@@ -143,26 +169,45 @@ def self_imitation_weights(values: Tensor, candidates: Tensor, sigma: float, kap
     r"""Weights of latent self-imitation: value against the prior, both on a scale free of the reward's.
 
     .. math::
-        J_k = \kappa (q_k - \bar q) / \mathrm{slope} - |z_k|^2 / 2, \qquad
+        J_k = \kappa (\bar q_k - \overline{\bar q}) / \mathrm{slope} - |z_k|^2 / 2, \qquad
         w = \mathrm{softmax}_k (J_k / \overline{\mathrm{std}_k(J_k)})
 
-    with `slope` the mean over states of `std_k(q_k) / sigma`: how fast value rises per unit of latent.
+    with `q` averaged over critics, and `slope` the mean over states *and critics* of `std_k(q_ck) / sigma`: how fast a
+    critic's value rises per unit of latent. Conservative on the difference between candidates: what critics agree on
+    survives their average, what they do not agree on is averaged away, but counts in the slope. So the policy's pull
+    against the prior shrinks with the critics' agreement, `agreement` below.
 
     Args:
-        values: (K, B), conservative values of the candidates.
+        values: (C, K, B), of the candidates according to each critic.
         candidates: (K, B, L), their latents; the first is the policy's own.
         sigma: standard deviation of the candidates around the policy.
-        kappa: prior standard deviations that a unit of value slope may buy.
+        kappa: prior standard deviations that a unit of value slope may buy, if all critics agree.
 
     Returns:
         (K, B), summing to one over K.
     """
     values = values.float()
-    slope = values.std(dim=0, correction=0).mean() / sigma + SCALE_EPSILON
-    advantage = (values - values.mean(dim=0)) / slope
-    objective = kappa * advantage - 0.5 * candidates.float().square().sum(dim=-1)
+    slope = values.std(dim=1, correction=0).mean() / sigma + SCALE_EPSILON
+    value = values.mean(dim=0)
+    objective = kappa * (value - value.mean(dim=0)) / slope - 0.5 * candidates.float().square().sum(dim=-1)
     temperature = objective.std(dim=0, correction=0).mean() + SCALE_EPSILON
     return torch.softmax(objective / temperature, dim=0)
+
+
+def agreement(values: Tensor) -> Tensor:
+    """How far critics agree on the differences between candidates: (C, K, B) -> scalar in [0, 1], 1 if fully.
+
+    The spread of the average value over candidates, relative to the average spread of a critic's value.
+
+    >>> agreement(torch.tensor([[[1.0], [3.0]], [[1.0], [3.0]]]))
+    tensor(1.)
+    >>> agreement(torch.tensor([[[1.0], [3.0]], [[3.0], [1.0]]]))
+    tensor(0.)
+    """
+    values = values.float()
+    return values.mean(dim=0).std(dim=0, correction=0).mean() / (
+        values.std(dim=1, correction=0).mean() + SCALE_EPSILON**2
+    )
 
 
 def weighted_mean(weights: Tensor, candidates: Tensor) -> Tensor:

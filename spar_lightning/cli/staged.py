@@ -32,7 +32,7 @@ EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_ste
 """Settings of the data that say where a policy is evaluated, and what it sees there."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_steps": 30_000,
+    "max_steps": 40_000,
     "max_epochs": -1,
     "val_check_interval": 2_000,
     "check_val_every_n_epoch": None,
@@ -40,7 +40,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "log_every_n_steps": 100,
     "enable_model_summary": False,
 }
-BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 10_000}
+BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000}
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With

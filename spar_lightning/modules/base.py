@@ -59,34 +59,42 @@ def check_statistics(base: BCModule, datamodule: OfflineDataModule) -> None:
 
 
 @torch.no_grad()
-def add_base_columns(transitions: Transitions, base_actions: Callable[[Tensor], Tensor], bootstrap: bool) -> None:
-    """Add the column `base_actions`, so that no forward pass of the base is left in the loop.
+def add_base_columns(
+    transitions: Transitions, reference: Callable[[Tensor], tuple[Tensor, Tensor]], bootstrap: bool
+) -> None:
+    """Add the columns `base_actions` and `base_deviations`, so that no forward pass of the base is left in the loop.
 
     Args:
         transitions: the training data.
-        base_actions: maps raw observations (B, O) to scaled base actions (B, A).
-        bootstrap: add `next_base_actions` too, for targets that act at the next state.
+        reference: maps raw observations (B, O) to scaled base actions and their deviations, (B, A) each.
+        bootstrap: add `next_base_actions` and `next_base_deviations` too, for targets that act at the next state.
     """
-    for name in ("base_actions", "next_base_actions") if bootstrap else ("base_actions",):
-        column, start = transitions.new_column(name, transitions.action_dim), 0
+    for prefix in ("", "next_") if bootstrap else ("",):
+        names = (f"{prefix}base_actions", f"{prefix}base_deviations")
+        columns = [transitions.new_column(name, transitions.action_dim) for name in names]
+        start = 0
         for chunk in transitions.chunks(CHUNK):
-            observations = chunk.next_observations if name == "next_base_actions" else chunk.observations
-            column[start : start + len(observations)] = base_actions(observations)
+            observations = chunk.next_observations if prefix else chunk.observations
+            for column, values in zip(columns, reference(observations), strict=True):
+                column[start : start + len(observations)] = values
             start += len(observations)
 
 
 def residual_spread(transitions: Transitions, base: BCModule, floor: float) -> Tensor:
-    """Standard deviation of the data's residuals from the base, per action dimension (A,), scaled actions.
+    """Standard deviation of the data's residuals from the base in units of its deviations, per action dimension (A,).
 
-    It is not less than `floor` times the actions' own, so that a base that has memorised few demonstrations leaves a
-    manifold to move on.
+    On average over states a residual of that size is not less than `floor` times the deviation of the actions
+    themselves, so that a base that has memorised few demonstrations leaves a manifold to move on.
     """
 
-    def actions_and_residuals() -> Iterator[Tensor]:
+    def columns() -> Iterator[Tensor]:
         for chunk in transitions.chunks(CHUNK):
-            actions = base.normalizer.scale(chunk.actions).double()
-            yield torch.cat([actions, actions - chunk.columns["base_actions"].double()], dim=1)
+            actions, deviations = base.normalizer.scale(chunk.actions), chunk.columns["base_deviations"].double()
+            residuals = (actions.double() - chunk.columns["base_actions"].double()) / deviations
+            yield torch.cat([actions.double(), residuals, deviations], dim=1)
 
-    _, spreads = moments(actions_and_residuals, len(transitions))
-    actions, residuals = spreads.chunk(2)
-    return torch.maximum(residuals, floor * actions).clamp(min=MIN_SPREAD).float()  # an action may be constant
+    means, spreads = moments(columns, len(transitions))
+    actions, residuals, _ = spreads.chunk(3)
+    deviations = means.chunk(3)[2]
+    # An action may be constant.
+    return torch.maximum(residuals, (floor * actions).clamp(min=MIN_SPREAD) / deviations).float()

@@ -34,8 +34,8 @@ class Trained(NamedTuple):
 class ManualUpdates(pl.LightningModule):
     """Makes one or several updates in a training step, each of which steps optimizers by name.
 
-    A subclass writes `_update`, which makes one update of a minibatch and calls `_step` with `counted=True` exactly
-    once, so that `global_step` is the number of updates; its `configure_optimizers` returns what `_adam` makes.
+    A subclass writes `_update`, which makes one update of a minibatch and steps the optimizers that are due; each
+    update is one of Lightning's global steps, whatever it steps. Its `configure_optimizers` returns what `_adam` makes.
     Everything that is due now and then (learning rates, logs) is due by updates, however many of them a training step
     makes.
 
@@ -127,7 +127,7 @@ class ManualUpdates(pl.LightningModule):
         """One update of each minibatch; returns the losses of the last."""
         for minibatch in (batch,) if isinstance(batch, TransitionBatch) else batch:
             self._update(minibatch)
-            self._updates += 1
+            self._count_update()
             self._finish_update()
             if self._updates % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
                 self._write(self._metrics(minibatch))
@@ -144,26 +144,24 @@ class ManualUpdates(pl.LightningModule):
             if name in metrics:
                 self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
 
-    def _step(self, name: str, loss: Tensor | None, counted: bool = False) -> None:
-        """Step an optimizer and its learning rate.
+    def _count_update(self) -> None:
+        """Count an update, here and in Lightning's `global_step`, which would count the steps of every optimizer."""
+        self._updates += 1
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
 
-        Args:
-            name: of the optimizer.
-            loss: scalar to descend; None steps without gradients, which moves nothing but counts.
-            counted: whether Lightning counts it in `global_step`.
-        """
+    def _step(self, name: str, loss: Tensor) -> None:
+        """Descend a scalar loss by one step of an optimizer, and step its learning rate."""
         optimizer = self._optimizer(name)
         for flat in self._flat[name]:
             flat.clear_gradients()
-        if loss is not None:
-            with torch.autocast(self.device.type, enabled=False):  # the forward pass has chosen the types
-                self.manual_backward(loss)
-            for flat in self._flat[name]:
-                flat.gather_gradients()
-        if counted:
-            optimizer.step()
-        else:  # with the precision plugin's help all the same
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
+        with torch.autocast(self.device.type, enabled=False):  # the forward pass has chosen the types
+            self.manual_backward(loss)
+        for flat in self._flat[name]:
+            flat.gather_gradients()
+        # Uncounted, but with the precision plugin's help.
+        self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=lambda: None)
         if name in self._scheduler_names:
             cast(list[LambdaLR], self._as_list(self.lr_schedulers()))[self._scheduler_names.index(name)].step()
 
@@ -191,10 +189,9 @@ class ManualUpdates(pl.LightningModule):
         if self._gradient_clip_norm is not None:
             self.clip_gradients(optimizer, self._gradient_clip_norm, "norm")
 
-    def _remaining(self) -> float:
-        """The share of the run that is still to come; 1 if it has no end."""
-        max_steps = self.trainer.max_steps
-        return max(0.0, 1.0 - self._updates / max_steps) if max_steps > 0 else 1.0
+    def _remaining(self, start: int, end: int) -> float:
+        """The share of the updates from `start` to `end` that is still to come; 1 if they have no end."""
+        return min(1.0, max(0.0, (end - self._updates) / max(1, end - start))) if end > 0 else 1.0
 
     def _optimizer(self, name: str) -> LightningOptimizer:
         return cast(list[LightningOptimizer], self._as_list(self.optimizers()))[list(self._flat).index(name)]

@@ -16,14 +16,20 @@ from spar_lightning.types import ResidualProbe
 
 
 class States(NamedTuple):
-    """Where the policy stands: what every network is conditioned on."""
+    """Where the policy stands."""
 
     observations: Tensor  # (B, O), normalized
     base_actions: Tensor  # (B, A), scaled to [-1, 1]
+    scales: Tensor  # (B, A), what a standardized residual of 1 is there, in scaled actions
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        """What networks are conditioned on."""
+        return self.observations, self.base_actions
 
     def first(self, count: int) -> States:
         """The first `count` states of the batch."""
-        return States(self.observations[:count], self.base_actions[:count])
+        return States(*(field[:count] for field in self))
 
     def repeated(self, count: int) -> States:
         """Every state once for each of `count` candidates, candidates outermost: (count * B, ...)."""
@@ -33,7 +39,10 @@ class States(NamedTuple):
 class ResidualPolicy(nn.Module):
     r"""Actions as a function of state and latent, and the latents that the actor chooses.
 
-    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+
+    with `rho(s)` the base's deviation at `s` times `residual_scale`, one number an action dimension that makes the
+    data's residuals have unit variance.
 
     Args:
         base: the frozen base, which also owns the normalization.
@@ -62,15 +71,21 @@ class ResidualPolicy(nn.Module):
         self.register_buffer("is_fitted", torch.tensor(False))
 
     def locate(self, observations: Tensor) -> States:
-        """Raw observations (B, O) -> the states that every network is conditioned on."""
+        """Raw observations (B, O) -> where the policy stands."""
         normalized = self.base.normalizer.normalize(observations)
+        base_actions, deviations = self.reference(normalized)
+        return States(normalized, base_actions, self.residual_scale * deviations)
+
+    def reference(self, normalized: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalized observations (B, O) -> what residuals start from and are measured in, (B, A) each, scaled."""
         if self.use_base:
-            return States(normalized, self.base(normalized))
-        return States(normalized, normalized.new_zeros(len(normalized), self.base.action_dim))
+            return self.base.distribution(normalized)
+        zeros = normalized.new_zeros(len(normalized), self.base.action_dim)
+        return zeros, torch.ones_like(zeros)
 
     def decode(self, states: States, latents: Tensor) -> Tensor:
-        """The action before clipping, `base + rho * g(s, a_b, z)`: (B, L) -> (B, A)."""
-        return states.base_actions + self.residual_scale * self.manifold.decode(*states, latents)
+        """The action before clipping, `base + rho(s) * g(s, a_b, z)`: (B, L) -> (B, A)."""
+        return states.base_actions + states.scales * self.manifold.decode(*states.inputs, latents)
 
     def forward(self, states: States, latents: Tensor) -> Tensor:
         """The action `a(s, z)`, scaled to [-1, 1]: latents (B, L) -> (B, A)."""
@@ -79,7 +94,12 @@ class ResidualPolicy(nn.Module):
     def select(self, observations: Tensor) -> Tensor:
         """Raw observations (B, O) -> the averaged actor's actions (B, A) in the environment's units."""
         states = self.locate(observations)
-        return self.base.normalizer.unscale(self(states, self.average_actor(*states)))
+        return self.base.normalizer.unscale(self(states, self.average_actor(*states.inputs)))
+
+    def restart(self) -> None:
+        """Put the actor back to where it began, near the fitted policy, with fresh weights."""
+        self.actor.initialize()
+        self.average_actor.load_state_dict(self.actor.state_dict())
 
     def freeze_manifold(self) -> None:
         """End the fit: from here on candidates come from one fixed manifold."""
@@ -90,7 +110,7 @@ class ResidualPolicy(nn.Module):
     def probe(self, observations: Tensor) -> ResidualProbe:
         """The residual at raw observations (B, O), and how it moves with the latent."""
         states = self.locate(observations)
-        latents = self.average_actor(*states)
+        latents = self.average_actor(*states.inputs)
         with torch.enable_grad():
             inputs = latents.detach().requires_grad_()
             unclipped = self.decode(states, inputs)

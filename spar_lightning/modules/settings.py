@@ -22,12 +22,15 @@ POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gr
 
 AT_LEAST = {
     "num_critics": 1,
+    "num_check_critics": 0,
     "num_candidates": 2,  # the policy's own latent and one to compare it with
     "actor_every": 1,
     "lsi_batch": 1,
     "latent_dim": 1,
     "refresh_every": 1,
     "warmup_steps": 0,
+    "manifold_steps": 0,
+    "conservative_deviations": 0,
     "kappa": 0,
     "beta": 0,
     "min_residual_scale": 0,
@@ -47,7 +50,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     if settings.get("freeze_critic") and settings["critic_target"] != "returns":
         _refuse("freeze_critic", True, f"False with critic_target {settings['critic_target']}, which would never start")
     for name, value in settings.items():
-        if name == "hidden_dims" and any(width < 1 for width in value):
+        if name in ("hidden_dims", "critic_hidden_dims") and any(width < 1 for width in value):
             _refuse(name, list(value), "widths of at least 1")
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue

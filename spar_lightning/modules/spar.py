@@ -28,21 +28,23 @@ from spar_lightning.modules.residual_policy import FittedPolicy, ResidualPolicy,
 from spar_lightning.modules.returns import ReturnSweep
 from spar_lightning.modules.settings import check_settings
 from spar_lightning.networks import EnsembleCritic, GaussianManifold, LatentActor, ValueNetwork, VariationalManifold
-from spar_lightning.types import Policy, ResidualProbe, TransitionBatch, UserError
+from spar_lightning.types import CheckpointError, Policy, ResidualProbe, TransitionBatch, UserError
 
 
 class SPARModule(ActsOnArrays, ManualUpdates):
     r"""Support-Preserving Action Rectification: `action = base(s) + residual(s, base(s))`.
 
-    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
 
-    During the first `warmup_steps` updates the residual manifold `g` is fitted to the data and the critic to the
-    data's returns. Then `g` is frozen and the latent actor `mu` imitates its own candidates, weighted by value: no
-    gradient of the critic with respect to the action is ever followed. One update is one critic step.
+    with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
+    residual manifold `g` is fitted to the data, during the first `warmup_steps` an ensemble of critics to the data's
+    returns. Then both stand still, and the latent actor `mu` imitates its own candidates, weighted by value: no
+    gradient of a critic with respect to the action is ever followed.
 
-    By default the critic holds the *behaviour's* Monte Carlo values, and the minimum of its members counts: a one-step
-    improvement (Brandfonbrener et al., 2021), which cannot diverge, nor stitch pieces of different episodes together.
-    A smaller `trace_decay`, or a `critic_target` that bootstraps, can.
+    By default the critics hold the *behaviour's* Monte Carlo values: a one-step improvement (Brandfonbrener et al.,
+    2021), which cannot diverge, nor stitch pieces of different episodes together. A smaller `trace_decay`, or a
+    `critic_target` that bootstraps, can. Conservative is how candidates are told apart: the policy moves as far as the
+    critics agree on their differences.
 
     The residual form, the frozen base, the conservative critic and latent self-imitation are the paper's (arXiv
     2605.27877); every formula and default beyond those is this project's reconstruction.
@@ -50,22 +52,28 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     Args:
         base: a trained `BCModule`, which is frozen in place, or its hyper-parameters, from which it is rebuilt (its
             weights then come from a checkpoint).
-        hidden_dims: widths of the hidden layers of every network.
+        hidden_dims: widths of the hidden layers of manifold and actor.
+        critic_hidden_dims: widths of the hidden layers of critics and value network.
         discount: per step.
-        num_critics: Q-networks in the ensemble.
+        num_critics: Q-networks that value candidates.
+        num_check_critics: Q-networks beside them that never guide the policy, for an offline check of the result.
         critic_target: `returns` regresses on lambda-returns of the data; `in_sample` (as IQL) and `policy` (as
             actor-critic methods) bootstrap after the warm-up.
         trace_decay: lambda of the returns, in [0, 1]; 1 are Monte Carlo returns.
         refresh_every: updates between two sweeps of the returns; None is max(2000, transitions / 50).
         expectile: of the value network's regression on returns; 0.5 is the mean.
         bootstrap_expectile: of the value network under `in_sample`.
-        conservative_deviations: None values an action by the minimum over critics, k by `mean - k * std`.
+        conservative_deviations: the bootstrapped kinds value an action by `mean - k * std` over critics; None takes
+            the minimum.
         target_tau: rate of the target critic of the bootstrapped kinds.
         target_noise: spread of the next latent under `policy`, in units of `sigma`.
         critic_tau: rate of the averaged critic that values candidates; 1 values them with the raw one.
         actor_tau: rate of the averaged actor, which is the result.
-        warmup_steps: updates before the actor moves.
-        freeze_critic: stop the critic at the end of the warm-up (faster; on some data clearly worse).
+        warmup_steps: updates before the actor moves. Long is right: critics that were fitted for 10,000 updates led to
+            policies that fell, after 30,000 to steady ones.
+        manifold_steps: the first of these updates that fit the manifold; None, or more, is all of them.
+        freeze_critic: stop the critics at the end of the warm-up, so that the policy climbs a hill that stands still;
+            None does so where they regress on `returns`.
         residual: False leaves the base out: the manifold then models the actions themselves.
         manifold: `cvae`, or `gaussian` (no decoder: the latent scales the residuals' spread directly).
         latent_dim: L; None is twice the action's size.
@@ -77,13 +85,13 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         num_candidates: K a state, the policy's own latent among them.
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
-        actor_every: critic updates per actor update.
+        actor_every: updates per actor update, after the warm-up.
         lsi_batch: states of the batch that an actor update uses.
         learning_rate: of Adam for critic, value network and manifold.
         actor_learning_rate: of Adam for the actor.
-        critic_decay: let the critic's learning rate fall linearly to 0 over `max_steps`.
-        actor_decay: let the actor's fall with `sqrt(1 - updates / max_steps)`.
-        manifold_decay: let the manifold's fall linearly to 0 over `warmup_steps`.
+        critic_decay: let the critics' learning rate fall linearly to 0 while they are trained.
+        actor_decay: let the actor's fall to 0, with the root of the updates that are left.
+        manifold_decay: let the manifold's fall linearly to 0 over `manifold_steps`.
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
         compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
     """
@@ -106,20 +114,23 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         self,
         base: BCModule | Mapping[str, Any],
         hidden_dims: Sequence[int] = (256, 256),
+        critic_hidden_dims: Sequence[int] = (128, 128),
         discount: float = 0.99,
-        num_critics: int = 2,
+        num_critics: int = 8,
+        num_check_critics: int = 2,
         critic_target: Literal["returns", "in_sample", "policy"] = "returns",
         trace_decay: float = 1.0,
         refresh_every: int | None = None,
         expectile: float = 0.5,
         bootstrap_expectile: float = 0.7,
-        conservative_deviations: float | None = None,
+        conservative_deviations: float | None = 0.5,
         target_tau: float = 0.005,
         target_noise: float = 0.5,
         critic_tau: float = 0.001,
         actor_tau: float = 0.002,
-        warmup_steps: int = 10_000,
-        freeze_critic: bool = False,
+        warmup_steps: int = 30_000,
+        manifold_steps: int | None = 10_000,
+        freeze_critic: bool | None = None,
         residual: bool = True,
         manifold: Literal["cvae", "gaussian"] = "cvae",
         latent_dim: int | None = None,
@@ -131,7 +142,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         num_candidates: int = 8,
         sigma: float = 0.5,
         kappa: float = 2.0,
-        actor_every: int = 2,
+        actor_every: int = 1,
         lsi_batch: int = 64,
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
@@ -145,9 +156,10 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         check_settings(locals())
         if not isinstance(base, BCModule):
             base = BCModule(**base)
-        hidden_dims = list(hidden_dims)
+        hidden_dims, critic_hidden_dims = list(hidden_dims), list(critic_hidden_dims)
+        widths = {"hidden_dims": hidden_dims, "critic_hidden_dims": critic_hidden_dims}
         self.save_hyperparameters(ignore=["base"])
-        self.save_hyperparameters({"base": dict(base.hparams), "hidden_dims": hidden_dims})
+        self.save_hyperparameters({"base": dict(base.hparams), **widths})
 
         base.freeze()
         self.observation_dim, self.action_dim = base.observation_dim, base.action_dim
@@ -159,8 +171,9 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         )
         actor = LatentActor(*dims, fitted.latent_dim, hidden_dims, latent_bound)
         self.policy = ResidualPolicy(base, fitted, actor, use_base=residual)
-        self.critic = EnsembleCritic(*dims, hidden_dims, num_critics)
-        self.value = ValueNetwork(self.observation_dim, hidden_dims)
+        self.critic = EnsembleCritic(*dims, critic_hidden_dims, num_critics)
+        self.check_critic = EnsembleCritic(*dims, critic_hidden_dims, num_check_critics) if num_check_critics else None
+        self.value = ValueNetwork(self.observation_dim, critic_hidden_dims)
         self.average_critic = frozen_copy(self.critic)
         self.sweep_value = frozen_copy(self.value)
         self.target_critic = None if critic_target == "returns" else frozen_copy(self.critic)
@@ -184,6 +197,36 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         """The residual at raw observations (B, O), and how it moves with the latent."""
         return self.policy.probe(observations)
 
+    @torch.no_grad()
+    def expected_gain(self, observations: Tensor) -> Tensor | None:
+        """What critics that never guided the policy expect of its actions over the base's, at raw observations (B, O).
+
+        Returns:
+            (B,) discounted return, averaged over the check critics; None where there are none, or no base.
+        """
+        if self.check_critic is None or not self.hparams["residual"]:
+            return None
+        states = self.policy.locate(observations)
+        latents = self.policy.average_actor(*states.inputs)
+        actions = torch.stack([self.policy(states, latents), states.base_actions])
+        values = [self.check_critic(states.observations, one).mean(dim=0) for one in actions]
+        gain: Tensor = (values[0] - values[1]) * self.return_std
+        return gain
+
+    def restart_improvement(self) -> None:
+        """Forget the actor, and start the improvement at once: base, manifold and critics are taken as they are.
+
+        Raises:
+            CheckpointError: if the manifold is not fitted yet.
+        """
+        if not self.policy.is_fitted:
+            raise CheckpointError(
+                "the warm-up of this checkpoint is not over, expected one whose manifold and critics are fitted:"
+                " take a later one"
+            )
+        self.hparams["warmup_steps"] = self.hparams["manifold_steps"] = 0
+        self.policy.restart()
+
     def _select_actions(self, observations: Tensor) -> Tensor:
         return self.policy.select(observations)
 
@@ -199,9 +242,9 @@ class SPARModule(ActsOnArrays, ManualUpdates):
 
     def _evidence_loss(self, states: States, actions: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
         manifold = cast(VariationalManifold, self.policy.manifold)
-        residuals = (actions - states.base_actions) / self.policy.residual_scale
-        mean, log_std = manifold.encode(*states, residuals)
-        decoded = manifold.decode(*states, mean + log_std.exp() * noise)
+        residuals = (actions - states.base_actions) / states.scales
+        mean, log_std = manifold.encode(*states.inputs, residuals)
+        decoded = manifold.decode(*states.inputs, mean + log_std.exp() * noise)
         return SF.manifold_loss(decoded, residuals, mean, log_std, self.hparams["beta"])
 
     def critic_loss(self, batch: TransitionBatch, states: States, actions: Tensor) -> tuple[Tensor, Metrics]:
@@ -227,6 +270,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
             "critic/q_data": q_values.detach(),
             "critic/target_q": target_q,
         }
+        if self.check_critic is not None:
+            critic_loss = critic_loss + SF.critic_loss(self.check_critic(states.observations, actions), target_q)
         return critic_loss + value_loss, metrics
 
     @torch.no_grad()
@@ -263,8 +308,9 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     def _next_policy_value(self, batch: TransitionBatch) -> Tensor:
         assert self.target_critic is not None
         observations = self.base.normalizer.normalize(batch.next_observations)
-        states = States(observations, batch.columns["next_base_actions"])
-        latents = self.policy.average_actor(*states)
+        scales = self.policy.residual_scale * batch.columns["next_base_deviations"]
+        states = States(observations, batch.columns["next_base_actions"], scales)
+        latents = self.policy.average_actor(*states.inputs)
         noise = self.hparams["target_noise"] * torch.randn_like(latents)
         latents = SF.latent_candidates(latents, noise.unsqueeze(0), self.hparams["sigma"], self.policy.actor.bound)[1]
         return self._conservative(self.target_critic, states.observations, self.policy(states, latents))
@@ -276,12 +322,12 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         """Latent self-imitation: regress the policy on its own candidates, weighted by value."""
         if self.hparams["improvement"] == "value_gradient":
             return self._value_gradient_loss(states)
-        count, (observations, _) = self.hparams["num_candidates"] - 1, states
+        count, observations = self.hparams["num_candidates"] - 1, states.observations
         noise = torch.randn(count, len(observations), self.policy.manifold.latent_dim, device=observations.device)
         return self._self_imitation_loss(states, noise)
 
     def _self_imitation_loss(self, states: States, noise: Tensor) -> tuple[Tensor, Metrics]:
-        latents = self.policy.actor(*states)
+        latents = self.policy.actor(*states.inputs)
         with torch.no_grad():
             candidates = SF.latent_candidates(latents, noise, self.hparams["sigma"], self.policy.actor.bound)
             actions, values = self._evaluate(states, candidates)
@@ -290,25 +336,24 @@ class SPARModule(ActsOnArrays, ManualUpdates):
             loss = SF.imitation_loss(latents, SF.weighted_mean(weights, candidates))
         else:
             target = SF.weighted_mean(weights, actions)
-            loss = SF.imitation_loss(
-                self.policy(states, latents) / self.policy.residual_scale, target / self.policy.residual_scale
-            )
-        return loss, {"actor/lsi_loss": loss.detach(), "actor/weights": weights, "actor/latents": latents.detach()}
+            loss = SF.imitation_loss(self.policy(states, latents) / states.scales, target / states.scales)
+        metrics = {"actor/weights": weights, "actor/latents": latents.detach(), "actor/values": values}
+        return loss, {"actor/lsi_loss": loss.detach(), **metrics}
 
     def _evaluate(self, states: States, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions (K, B, A) and conservative values (K, B) of candidate latents (K, B, L)."""
+        """Actions (K, B, A) of candidate latents (K, B, L), and their values (C, K, B) according to each critic."""
         count = len(candidates)
         repeated = states.repeated(count)
         actions = self.policy(repeated, rearrange(candidates, "k b l -> (k b) l"))
-        values = self._conservative(self.average_critic, repeated.observations, actions)
+        values = self.average_critic(repeated.observations, actions)
         unflatten = {"k": count}
-        return rearrange(actions, "(k b) a -> k b a", **unflatten), rearrange(values, "(k b) -> k b", **unflatten)
+        return rearrange(actions, "(k b) a -> k b a", **unflatten), rearrange(values, "c (k b) -> c k b", **unflatten)
 
     def _value_gradient_loss(self, states: States) -> tuple[Tensor, Metrics]:
         """The comparison: climb the critic's gradient through the decoder, on LSI's scale and held by its prior."""
-        latents = self.policy.actor(*states)
+        latents = self.policy.actor(*states.inputs)
         inputs = latents.detach().requires_grad_()
-        values = self._conservative(self.average_critic, states.observations, self.policy(states, inputs))
+        values = self.average_critic(states.observations, self.policy(states, inputs)).mean(dim=0)
         (gradient,) = torch.autograd.grad(values.sum(), inputs)
         slope = gradient.norm(dim=-1).mean() + SF.SCALE_EPSILON
         target = (self.hparams["kappa"] * gradient / slope).clamp(-self.policy.actor.bound, self.policy.actor.bound)
@@ -332,7 +377,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         self._check_budget()
         add_base_columns(
             transitions,
-            lambda observations: self.policy.locate(observations).base_actions,
+            lambda observations: self.policy.reference(self.base.normalizer.normalize(observations)),
             bootstrap=self.hparams["critic_target"] == "policy",
         )
         self.policy.residual_scale.copy_(residual_spread(transitions, self.base, self.hparams["min_residual_scale"]))
@@ -347,38 +392,52 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     def on_train_start(self) -> None:
         """Pick up the count of updates where a resumed run left it, and the manifold's state with it."""
         super().on_train_start()
-        if self._updates >= self.hparams["warmup_steps"]:
+        if self._updates >= self._manifold_steps:
             self.policy.freeze_manifold()
         elif self.policy.is_fitted:
+            name = "manifold_steps" if self._manifold_steps < self.hparams["warmup_steps"] else "warmup_steps"
             raise UserError(
-                f"`warmup_steps` is {self.hparams['warmup_steps']}, but the warm-up of this checkpoint at update"
-                f" {self._updates} is over, expected at most {self._updates}: resume with the checkpoint's setting, or"
-                " fit a new module"
+                f"`{name}` is {self._manifold_steps}, but the manifold of this checkpoint at update {self._updates} is"
+                f" fitted, expected at most {self._updates}: resume with the checkpoint's setting, or fit a new module"
             )
 
+    @property
+    def _manifold_steps(self) -> int:
+        """Updates that fit the manifold."""
+        steps, warmup = self.hparams["manifold_steps"], int(self.hparams["warmup_steps"])
+        return warmup if steps is None else min(steps, warmup)
+
+    @property
+    def _stops_critic(self) -> bool:
+        """Whether the critics stand still after the warm-up."""
+        freeze = self.hparams["freeze_critic"]
+        return self.hparams["critic_target"] == "returns" if freeze is None else bool(freeze)
+
     def _update(self, batch: TransitionBatch) -> None:
-        """One critic update, and one of the manifold (warm-up) or every `actor_every` of the actor (after it)."""
+        """In the warm-up one update of critics and manifold; after it every `actor_every` of the actor."""
         states = self._states(batch)
         actions = self.base.normalizer.scale(batch.actions)
         warming_up = self._updates < self.hparams["warmup_steps"]
-        if self._updates == self.hparams["warmup_steps"]:
+        if self._updates in (self._manifold_steps, self.hparams["warmup_steps"]):
             self._latest = {}  # what is not trained any more is not logged any more
-        self._update_critic(batch, states, actions, frozen=self.hparams["freeze_critic"] and not warming_up)
-        if warming_up:
+        if warming_up or not self._stops_critic:
+            self._update_critic(batch, states, actions)
+        if self._updates < self._manifold_steps:
             self._update_manifold(states, actions)
-        elif (self._updates + 1) % self.hparams["actor_every"] == 0 and self.hparams["improvement"] != "none":
+        if warming_up or self.hparams["improvement"] == "none":
+            return
+        if (self._updates + 1) % self.hparams["actor_every"] == 0:
             self._update_actor(states.first(self.hparams["lsi_batch"]))
 
     def _states(self, batch: TransitionBatch) -> States:
-        return States(self.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+        normalized = self.base.normalizer.normalize(batch.observations)
+        scales = self.policy.residual_scale * batch.columns["base_deviations"]
+        return States(normalized, batch.columns["base_actions"], scales)
 
-    def _update_critic(self, batch: TransitionBatch, states: States, actions: Tensor, frozen: bool) -> None:
-        if frozen:
-            self._step("critic", None, counted=True)
-            return
+    def _update_critic(self, batch: TransitionBatch, states: States, actions: Tensor) -> None:
         loss, metrics = self.critic_loss(batch, states, actions)
         self._latest |= metrics
-        self._step("critic", loss, counted=True)
+        self._step("critic", loss)
         for average in self._averages:
             average.update()
 
@@ -396,9 +455,10 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         self._actor_average.update()
 
     def _finish_update(self) -> None:
-        if self._updates == self.hparams["warmup_steps"]:
+        if self._updates == self._manifold_steps:
             self.policy.freeze_manifold()
-        if self._updates % self._refresh_every == 0:
+        warming_up = self._updates <= self.hparams["warmup_steps"]
+        if self._updates % self._refresh_every == 0 and (warming_up or not self._stops_critic):
             self._sweep_returns()
 
     def _sweep_returns(self) -> None:
@@ -427,13 +487,15 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     def _metrics(self, batch: TransitionBatch) -> Metrics:
         """What the last updates left behind, values in the reward's own scale."""
         metrics, states = dict(self._latest), self._states(batch)
-        policy_actions = self.policy(states, self.policy.average_actor(*states))
+        policy_actions = self.policy(states, self.policy.average_actor(*states.inputs))
         metrics["critic/q_policy"] = self.average_critic(states.observations, policy_actions)
         for name in ("critic/q_data", "critic/target_q", "critic/q_policy"):
             if name in metrics:
                 metrics[name] = metrics[name].float().mean() * self.return_std + self.return_mean
         if "actor/latents" in metrics:
             metrics["actor/latent_norm"] = metrics.pop("actor/latents").float().norm(dim=-1).mean()
+        if "actor/values" in metrics:
+            metrics["actor/agreement"] = SF.agreement(metrics.pop("actor/values"))
         if "actor/weights" in metrics:
             weights = metrics.pop("actor/weights")
             metrics["actor/weight_entropy"] = torch.special.entr(weights).sum(dim=0).mean()
@@ -447,9 +509,9 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         if self.policy.is_fitted:
             return  # it does not change any more
         states = self.policy.locate(batch.observations)
-        residuals = (self.base.normalizer.scale(batch.actions) - states.base_actions) / self.policy.residual_scale
-        mean, _ = self.policy.manifold.encode(*states, residuals)
-        error = SF.imitation_loss(self.policy.manifold.decode(*states, mean), residuals)
+        residuals = (self.base.normalizer.scale(batch.actions) - states.base_actions) / states.scales
+        mean, _ = self.policy.manifold.encode(*states.inputs, residuals)
+        error = SF.imitation_loss(self.policy.manifold.decode(*states.inputs, mean), residuals)
         self.log("fit/validation_reconstruction", error, batch_size=len(batch.observations))
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -462,16 +524,11 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         return self
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Separate optimizers: critic (Q and V), actor and, where it has parameters, manifold.
-
-        Raises:
-            UserError: for a frozen critic in 16-bit floats, whose gradient scaler cannot skip a step.
-        """
-        if self.hparams["freeze_critic"] and self.trainer.precision == "16-mixed":
-            raise UserError("`freeze_critic` does not work with precision 16-mixed, expected bf16-mixed or 32-true")
+        """Separate optimizers: critic (Q and V), actor and, where it has parameters, manifold."""
         rate, actor_rate = self.hparams["learning_rate"], self.hparams["actor_learning_rate"]
+        critics = [self.critic, self.value] + ([] if self.check_critic is None else [self.check_critic])
         trained = {
-            "critic": Trained([self.critic, self.value], rate, self._critic_factor),
+            "critic": Trained(critics, rate, self._critic_factor),
             "actor": Trained([self.policy.actor], actor_rate, self._actor_factor),
         }
         if not isinstance(self.policy.manifold, GaussianManifold):
@@ -479,14 +536,15 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         return self._adam(trained)
 
     def _critic_factor(self) -> float:
-        return self._remaining() if self.hparams["critic_decay"] else 1.0
+        end = self.hparams["warmup_steps"] if self._stops_critic else self.trainer.max_steps
+        return self._remaining(0, end) if self.hparams["critic_decay"] else 1.0
 
     def _actor_factor(self) -> float:
-        return self._remaining() ** 0.5 if self.hparams["actor_decay"] else 1.0
+        remaining = self._remaining(self.hparams["warmup_steps"], self.trainer.max_steps)
+        return remaining**0.5 if self.hparams["actor_decay"] else 1.0
 
     def _manifold_factor(self) -> float:
-        remaining = 1.0 - self._updates / max(1, self.hparams["warmup_steps"])
-        return max(0.0, remaining) if self.hparams["manifold_decay"] else 1.0
+        return self._remaining(0, self._manifold_steps) if self.hparams["manifold_decay"] else 1.0
 
     def _check_budget(self) -> None:
         warmup, max_steps = self.hparams["warmup_steps"], self.trainer.max_steps

@@ -158,7 +158,7 @@ class TD3BCModule(ActsOnArrays, ManualUpdates):
         batch = self._in_network_units(batch)
         loss, metrics = self.critic_loss(batch)
         self._latest |= metrics
-        self._step("critic", loss, counted=True)
+        self._step("critic", loss)
         if (self._updates + 1) % self.hparams["actor_every"] == 0:
             loss, metrics = self.actor_loss(batch)
             self._latest |= metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,18 @@ class LatentActor(nn.Module):
         super().__init__()
         self.bound = bound
         self.mlp = MLP(observation_dim + action_dim, latent_dim, hidden_dims)
-        with torch.no_grad():
-            self.mlp.head.weight.mul_(0.01)
-            nn.init.zeros_(self.mlp.head.bias)
+        self._start_near_zero()
+
+    def initialize(self) -> None:
+        """Draw all weights anew."""
+        for layer in (*self.mlp.hidden, self.mlp.head):
+            cast(nn.Linear, layer).reset_parameters()
+        self._start_near_zero()
+
+    @torch.no_grad()
+    def _start_near_zero(self) -> None:
+        self.mlp.head.weight.mul_(0.01)
+        nn.init.zeros_(self.mlp.head.bias)
 
     def forward(self, observations: Tensor, base_actions: Tensor) -> Tensor:
         """Normalized observations (B, O) and scaled base actions (B, A) -> latents (B, L) in the open box."""
