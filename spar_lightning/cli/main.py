@@ -18,6 +18,7 @@ from spar_lightning.benchmark import bench
 from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect, import_dataset
@@ -70,6 +71,7 @@ def main(args: Sequence[str] | None = None) -> None:
         else:
             name = choose_algorithm(arguments, {name: main.__name__ for name, (main, _) in ALGORITHMS.items()})
             StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
+            leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ from spar_lightning.callbacks import (
 )
 from spar_lightning.callbacks.results import run_folder
 from spar_lightning.cli.run_folder import RunFolder
+from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.modules.compiled import require_compiler
@@ -53,9 +54,14 @@ logs, `collect` records a bundled one, `summarize` tabulates finished runs, `ben
 class SaveRunConfig(SaveConfigCallback):
     """Saves the configuration of a training into the run's folder, whatever logger there is."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Ask for the folder, which every rank must, before rank zero alone saves."""
+        self._folder = run_folder(trainer)
+        super().setup(trainer, pl_module, stage)
+
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Write `config.yaml`, on rank zero."""
-        path = run_folder(trainer) / self.config_filename
+        path = self._folder / self.config_filename
         self.parser.save(self.config, str(path), skip_unset=False, overwrite=True)
 
 
@@ -165,12 +171,16 @@ class StagedCLI(LightningCLI):
             self.model = self._build_model()
             self._check_stages()
             ckpt_path = self._get(self.config, "ckpt_path")
-            folder = RunFolder.choose(self._get(self.config, "run_dir"), self.datamodule.name, ckpt_path)
-            self.folder = folder.create(goes_on=ckpt_path is not None)  # after all that can be refused has been
+            run_dir, name = self._get(self.config, "run_dir"), self.datamodule.name
+            self.folder = RunFolder(same_folder(lambda: RunFolder.choose(run_dir, name, ckpt_path).path))
         else:
             self.save_config_callback = None
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
+        if self.subcommand == "fit":
+            adapt_strategy(self.trainer)
+            if is_first_process():  # after all that can be refused has been
+                self.folder.create(goes_on=ckpt_path is not None)
 
     def _build_model(self) -> pl.LightningModule:
         dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
