@@ -179,6 +179,8 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     @override
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        for logger in trainer.loggers:  # a run that goes on from here does not log again what came before
+            logger.save()
         if self._copies_last:
             with Path(self.last_model_path).open("rb") as last, whole_file(Path(filepath)) as best:
                 shutil.copyfileobj(last, best)

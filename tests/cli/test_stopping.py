@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -56,10 +55,15 @@ def arguments(run: Path) -> list[str]:
     return ["fit", "--run_dir", str(run), "--data.dataset", HOPPER, *TINY]
 
 
-def logged(run: Path) -> list[tuple[int, tuple[str, ...]]]:
-    """Steps and names of what was logged."""
-    rows = csv.DictReader((run / "csv" / "metrics.csv").open())
-    return sorted((int(row["step"]), tuple(sorted(name for name in row if row[name]))) for row in rows)
+def logged(run: Path) -> list[tuple[int, str]]:
+    """Steps and names of what was logged, but for losses of the held-out data: a stopped validation leaves them out."""
+    rows = list(csv.DictReader((run / "csv" / "metrics.csv").open()))
+    return sorted(
+        (int(row["step"]), name)
+        for row in rows
+        for name in row
+        if row[name] and name not in ("step", "epoch") and "validation" not in name
+    )
 
 
 def assert_same_end(run: Path, finished: Path) -> None:
@@ -162,8 +166,8 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
 
 
 def test_a_run_killed_before_its_results_is_completed(finished_run: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(finished_run, tmp_path / "run"))
-    (run / "results.json").unlink()
+    run = fit(tmp_path / "run")
+    (run / "results.json").unlink()  # as after a kill in the last evaluation
     main([*arguments(run), "--ckpt_path", str(last(run))])
     assert_same_end(run, finished_run)
 
