@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -67,18 +68,18 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypat
     assert names(tmp_path) == ["results.json"]
 
 
-def test_a_checkpoint_on_a_full_disk_costs_nothing_that_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_on_a_full_disk_costs_nothing_that_is_there(tmp_path: Path) -> None:
     checkpoint = {"state": torch.zeros(10_000)}
     WholeCheckpointIO().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"  # as a disk that is full
-    code = (
-        f"{limit}; import torch; from spar_lightning.callbacks.whole_file import WholeCheckpointIO\n"
-        f"WholeCheckpointIO().save_checkpoint({{'state': torch.ones(10_000)}}, {str(tmp_path / 'last.ckpt')!r})"
-    )
-    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert f"OSError: [Errno {errno.EFBIG}] File too large: '{tmp_path / 'last.ckpt'}'" in failed.stderr
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # in the middle of the file, as a disk that is full
+    try:
+        with pytest.raises(OSError, match="File too large") as info:
+            WholeCheckpointIO().save_checkpoint({"state": torch.ones(10_000)}, tmp_path / "last.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert info.value.errno == errno.EFBIG
+    assert info.value.filename == str(tmp_path / "last.ckpt")
     assert torch.equal(torch.load(tmp_path / "last.ckpt", weights_only=True)["state"], checkpoint["state"])
     assert names(tmp_path) == ["last.ckpt"]
 
