@@ -108,7 +108,7 @@ def test_several_best_need_names_that_differ(tmp_path):
 def test_what_is_logged_is_on_the_disk_before_a_checkpoint_that_says_so(tmp_path, monkeypatch):
     events = []
     monkeypatch.setattr(CSVLogger, "save", lambda self: events.append("logs"))
-    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", lambda *_: events.append("checkpoint"))
+    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", lambda *_, **__: events.append("checkpoint"))
     logger = CSVLogger(tmp_path)
     train(tmp_path, ToyModule(), [ResumableCheckpoint()], 20, 10, logger=logger, log_every_n_steps=1000)
     assert events.count("checkpoint") >= 2
