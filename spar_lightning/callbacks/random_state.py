@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed
+from lightning.pytorch.utilities.seed import isolate_rng
 
 
 def collect_random_state() -> dict[str, Any]:
@@ -38,6 +41,17 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextmanager
+def unchanged_random_state() -> Generator[None]:
+    """A block that draws random numbers of its own, however it ends."""
+    with isolate_rng():  # of all CUDA devices, but only if the block ends well
+        state = collect_random_state()
+        try:
+            yield
+        finally:
+            restore_random_state(state)
 
 
 def gather_random_states() -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
+from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.evaluation import Comparison, Scores
 
 BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
@@ -112,10 +113,7 @@ def checkpoint_paths(trainer: pl.Trainer, folder: Path) -> dict[str, str | None]
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a file that is whole at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def _score_results(scores: Scores) -> dict[str, Any]:

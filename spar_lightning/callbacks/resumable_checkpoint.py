@@ -9,12 +9,15 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
 from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state
+from spar_lightning.callbacks.stopping import STOP, Stopped
+from spar_lightning.callbacks.whole_file import WholeCheckpointIO, whole_file
 from spar_lightning.types import UserError
 
 RETURN = "rollout/return"
@@ -24,7 +27,9 @@ NORMALIZED_SCORE = "rollout/normalized_score"
 class ResumableCheckpoint(ModelCheckpoint):
     """Keeps the best and the last state of a run, random numbers included, after every validation and at the end.
 
-    The files load under `torch.load(weights_only=True)`. A run has one callback of this kind.
+    Where signals are listened to (`stopping.STOP`), one stops the run after the update or in the evaluation that is
+    under way, and leaves a last checkpoint of the last update. The files load under `torch.load(weights_only=True)`.
+    A run has one callback of this kind.
 
     Args:
         dirpath: folder of the checkpoints; None is `checkpoints` in the run's log folder.
@@ -61,6 +66,8 @@ class ResumableCheckpoint(ModelCheckpoint):
         self._chooses_monitor = monitor is None
         self._random_states: list[dict[str, Any]] | None = None
         self._copies_last = False
+        self._is_stopping = False  # on every rank alike
+        self._validates = False
 
     @property
     @override
@@ -70,8 +77,10 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Choose what to monitor."""
+        """Choose what to monitor, and how files are written unless another way was chosen."""
         super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpointIO()
         self._random_states = None
         if self._chooses_monitor:
             datamodule = getattr(trainer, "datamodule", None)
@@ -81,18 +90,30 @@ class ResumableCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the random state, now that set-up and sanity checks have drawn their numbers."""
         super().on_train_start(trainer, pl_module)
+        STOP.listen()  # Lightning's own handlers would end the run between two of its steps, with status 0
+        self._is_stopping = self._validates = False
         if self._random_states is not None and trainer.global_rank < len(self._random_states):
             restore_random_state(self._random_states[trainer.global_rank])
         self._random_states = None
 
     @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop, if a signal has asked for it: the last update is saved. Otherwise the next is finished first."""
+        if self._is_stopping:
+            STOP.stop()
+        STOP.deferred = True
+
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
-        """Save the last update, whether a validation falls on it or not."""
+        """Save the last update, and one that a signal makes the last, whether a validation falls on it or not."""
         # Here rather than at the end of training: there the epoch counts as over, and a longer run that resumes from
         # it would start the data anew. A validation at this step saves once more, with its result.
-        if is_last_update(trainer) and self._may_save(trainer):
+        self._is_stopping = trainer.strategy.reduce_boolean_decision(STOP.asked, all=False)
+        if (self._is_stopping or is_last_update(trainer)) and self._may_save(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     @override
@@ -100,9 +121,15 @@ class ResumableCheckpoint(ModelCheckpoint):
         """Nothing: epochs have no meaning where training is counted in updates."""
 
     @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training stands between two updates from here on."""
+        self._validates = True
+
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the best where the metric was logged, and the last in any case."""
         # ModelCheckpoint would save the last only together with a new best, and raise where the metric is missing.
+        self._validates = False
         if not self._may_save(trainer):
             return
         candidates = self._monitor_candidates(trainer)
@@ -114,6 +141,14 @@ class ResumableCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the last update of a run that ended by epochs or time."""
         if self._may_save(trainer) and self._last_global_step_saved != trainer.global_step:
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        STOP.deferred = False
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save an update whose validation was stopped."""
+        STOP.deferred = False
+        if isinstance(exception, Stopped) and self._validates and self._may_save(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def save_late(self, trainer: pl.Trainer, step: int, metrics: dict[str, float]) -> None:
@@ -144,10 +179,11 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     @override
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        for logger in trainer.loggers:  # a run that goes on from here does not log again what came before
+            logger.save()
         if self._copies_last:
-            unfinished = Path(filepath).with_suffix(".tmp")  # a kill must not leave half a file under the name
-            shutil.copyfile(self.last_model_path, unfinished)
-            unfinished.replace(filepath)
+            with Path(self.last_model_path).open("rb") as last, whole_file(Path(filepath)) as best:
+                shutil.copyfileobj(last, best)
         else:
             super()._save_checkpoint(trainer, filepath)
 

@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
@@ -22,6 +21,7 @@ from spar_lightning.callbacks.background_rollouts import (
     report_late,
 )
 from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.callbacks.random_state import unchanged_random_state
 from spar_lightning.callbacks.results import (
     comparison_results,
     history_row,
@@ -32,6 +32,7 @@ from spar_lightning.callbacks.results import (
 )
 from spar_lightning.callbacks.resumable_checkpoint import is_last_update
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
+from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
 from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
 
@@ -87,7 +88,8 @@ class RolloutEvaluation(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self.final: dict[str, Any] = {}
         self.document: dict[str, Any] | None = None
-        self._unfinished_state: dict[str, Any] | None = None  # of a checkpoint
+        self._unfinished_state: dict[str, Any] | None = None  # of a checkpoint, or of a validation that was stopped
+        self._is_over = False
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -136,6 +138,10 @@ class RolloutEvaluation(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, and again what a checkpoint says was under way."""
         self.clock.start()
+        self._is_over = False
+        self._resume_unfinished(trainer, pl_module)
+
+    def _resume_unfinished(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         state, self._unfinished_state = self._unfinished_state, None
         if state is None or self._evaluator is None:
             return
@@ -143,7 +149,7 @@ class RolloutEvaluation(pl.Callback):
         if self._rollouts is not None:
             self._begin(trainer, evaluation)
             return
-        with self.clock.evaluation(), isolate_rng():
+        with self.clock.evaluation(), unchanged_random_state():
             comparison = evaluate_snapshot(
                 self._evaluator, evaluation.snapshot, self._seeds(trainer, self.num_episodes)
             )
@@ -172,7 +178,12 @@ class RolloutEvaluation(pl.Callback):
             self._finish(trainer)
             self._begin(trainer, Unfinished.take(trainer, pl_module))
             return
-        comparison = self._evaluate(trainer, pl_module, self.num_episodes)
+        try:
+            comparison = self._evaluate(trainer, pl_module, self.num_episodes)
+        except Stopped:
+            if trainer.state.fn == TrainerFn.FITTING:
+                self._unfinished_state = Unfinished.take(trainer, pl_module).state()
+            raise
         self._log(pl_module, comparison)
         if trainer.state.fn == TrainerFn.FITTING:
             self.history.append(history_row(trainer.global_step, comparison))
@@ -196,10 +207,17 @@ class RolloutEvaluation(pl.Callback):
             self.final = comparison_results(comparison)
             _log_final(trainer, comparison)
         self.clock.stop()
+        self._is_over = True
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the results, now that the last checkpoint is there as well."""
+        """Write the results, now that the last checkpoint is there as well.
+
+        Where a checkpoint left nothing to train there was no training to end: its evaluations are made here.
+        """
+        if not self._is_over:
+            self.on_train_start(trainer, pl_module)
+            self.on_train_end(trainer, pl_module)
         self.document = results_document(trainer, self.final, self.history, self.clock)
         folder = run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
@@ -207,7 +225,9 @@ class RolloutEvaluation(pl.Callback):
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the environments."""
+        """Close the environments; what was under way may still go into a checkpoint."""
+        if self._rollouts is not None:
+            self._unfinished_state = self._rollouts.state()
         self._close()
 
     @override
@@ -222,7 +242,7 @@ class RolloutEvaluation(pl.Callback):
             "environment_id": self._environment_id,
             "references": self._evaluator.state_dict() if self._evaluator is not None else {},
             "history": [dict(row) for row in self.history],
-            "unfinished": self._rollouts.state() if self._rollouts is not None else None,
+            "unfinished": self._rollouts.state() if self._rollouts is not None else self._unfinished_state,
             "clock": self.clock.state_dict(),
         }
 
@@ -240,7 +260,9 @@ class RolloutEvaluation(pl.Callback):
         assert isinstance(pl_module, Policy)
         references = pl_module.reference_policies() if isinstance(pl_module, HasReferencePolicies) else {}
         seeds = self._seeds(trainer, num_episodes)
-        with self.clock.evaluation(), isolate_rng(), torch.no_grad(), _eval_mode(pl_module):
+        # Several processes stop only together, and here they wait for one another.
+        at_once = STOP.at_once(allowed=trainer.world_size == 1)
+        with at_once, self.clock.evaluation(), unchanged_random_state(), torch.no_grad(), _eval_mode(pl_module):
             return self._evaluator.evaluate(pl_module, references, seeds)
 
     def _seeds(self, trainer: pl.Trainer, num_episodes: int) -> range:

@@ -15,9 +15,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.benchmark import bench
+from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect, import_dataset
@@ -57,7 +59,10 @@ QUIET = (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a command line; an error that the user can mend is printed without a traceback, with exit status 2."""
+    """Run a command line; an error that the user can mend is printed without a traceback, with exit status 2.
+
+    A signal that stops it gives the status that a shell gives: 130 for Ctrl-C, 143 for SIGTERM.
+    """
     arguments = list(sys.argv[1:] if args is None else args)
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
@@ -69,7 +74,9 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_cli(COMMANDS[name], args=rest, prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
             name = choose_algorithm(arguments, {name: main.__name__ for name, (main, _) in ALGORITHMS.items()})
-            StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
+            with STOP.listening():
+                StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
+                leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
     except UnicodeDecodeError as error:
@@ -81,10 +88,10 @@ def main(args: Sequence[str] | None = None) -> None:
         _fail(
             f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
         )
+    except Stopped as stopped:
+        _fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
-        trains = arguments[:1] != [] and arguments[0] not in COMMANDS
-        remedy = "; go on from the last checkpoint, if there is one, with --ckpt_path" if trains else ""
-        _fail(f"interrupted{remedy}", status=130)
+        _fail("interrupted", status=130)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from spar_lightning.cli.metrics_file import ContinuedCSVLogger
 from spar_lightning.types import UserError
-
-
-class ContinuedCSVLogger(CSVLogger):
-    """A CSVLogger that keeps the rows of the run that it goes on with, which Lightning's deletes."""
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        """The writer, which starts with what is in the file."""
-        if self._experiment is None:
-            path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
-            earlier = _read_rows(path)
-            writer = super().experiment
-            writer.metrics.extend(earlier)
-            writer.save()
-        return cast(ExperimentWriter, super().experiment)
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @dataclass(frozen=True)
@@ -43,9 +18,11 @@ class RunFolder:
     """A run's folder; stages below it have folders of the same shape."""
 
     path: Path
+    updates: int = 0
+    """Of the checkpoint that the run goes on from: what was logged later is logged anew."""
 
-    @classmethod
-    def choose(cls, run_dir: str | None, dataset: str, checkpoint: str | None) -> RunFolder:
+    @staticmethod
+    def choose(run_dir: str | None, dataset: str, checkpoint: str | None) -> Path:
         """The folder that was asked for; else the one that a resumed checkpoint lies in; else a new one.
 
         Args:
@@ -54,14 +31,14 @@ class RunFolder:
             checkpoint: path of the checkpoint that is resumed, if any.
         """
         if run_dir is not None:
-            return cls(Path(run_dir))
+            return Path(run_dir)
         if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
-            return cls(Path(checkpoint).parent.parent)
+            return Path(checkpoint).parent.parent
         name = re.sub(r"[^\w.-]+", "-", dataset.removeprefix("spar/")).strip("-")
         parent = Path("runs") / name
         numbers = (path.name.removeprefix("version_") for path in parent.glob("version_*"))
         taken = [int(number) for number in numbers if number.isdigit()]
-        return cls(parent / f"version_{max(taken, default=-1) + 1}")
+        return parent / f"version_{max(taken, default=-1) + 1}"
 
     def create(self, goes_on: bool) -> RunFolder:
         """Make the folder, and see that it can be written to.
@@ -72,7 +49,8 @@ class RunFolder:
         Raises:
             UserError: if it cannot be written to, or holds another run.
         """
-        if not goes_on and any((self.path / name).exists() for name in ("checkpoints", "results.json", "config.yaml")):
+        # Without either, such as after a stop in the base stage, there is nothing to go on from.
+        if not goes_on and any((self.path / name).exists() for name in ("checkpoints", "results.json")):
             raise UserError(
                 f"the run folder {self.path} holds a run already, expected an empty one: name another --run_dir, or"
                 f" resume with --ckpt_path {self.path / 'checkpoints' / 'last.ckpt'}"
@@ -95,7 +73,8 @@ class RunFolder:
 
     def loggers(self) -> list[Logger]:
         """TensorBoard in this folder, and CSV in `csv/` below it."""
+        later: dict[str, Any] = {"purge_step": self.updates} if self.updates else {}
         return [
-            TensorBoardLogger(self.path, name="", version=""),
-            ContinuedCSVLogger(self.path, name="", version="csv"),
+            TensorBoardLogger(self.path, name="", version="", **later),
+            ContinuedCSVLogger(self.updates, save_dir=self.path, name="", version="csv"),
         ]

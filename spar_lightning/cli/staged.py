@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -20,7 +22,10 @@ from spar_lightning.callbacks import (
     StageProgressBar,
 )
 from spar_lightning.callbacks.results import run_folder
+from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.run_folder import RunFolder
+from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.modules.compiled import require_compiler
@@ -53,10 +58,14 @@ logs, `collect` records a bundled one, `summarize` tabulates finished runs, `ben
 class SaveRunConfig(SaveConfigCallback):
     """Saves the configuration of a training into the run's folder, whatever logger there is."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Ask for the folder, which every rank must, before rank zero alone saves."""
+        self._folder = run_folder(trainer)
+        super().setup(trainer, pl_module, stage)
+
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Write `config.yaml`, on rank zero."""
-        path = run_folder(trainer) / self.config_filename
-        self.parser.save(self.config, str(path), skip_unset=False, overwrite=True)
+        write_text(self._folder / self.config_filename, self.parser.dump(self.config, skip_unset=False))
 
 
 class StagedCLI(LightningCLI):
@@ -80,6 +89,7 @@ class StagedCLI(LightningCLI):
         algorithm: str = "spar",
     ) -> None:
         self.main_class, self.base_class, self.algorithm = model_class, base_class, algorithm
+        self._arguments = sys.argv[1:] if args is None else list(args)
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
             model_class,
@@ -163,14 +173,21 @@ class StagedCLI(LightningCLI):
         if self.subcommand == "fit":
             _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
-            self._check_stages()
-            ckpt_path = self._get(self.config, "ckpt_path")
-            folder = RunFolder.choose(self._get(self.config, "run_dir"), self.datamodule.name, ckpt_path)
-            self.folder = folder.create(goes_on=ckpt_path is not None)  # after all that can be refused has been
+            updates = self._check_stages()
+            run_dir, ckpt_path = (self._get(self.config, key) for key in ("run_dir", "ckpt_path"))
+            chosen = same_folder(lambda: RunFolder.choose(run_dir, self.datamodule.name, ckpt_path))
+            if ckpt_path is not None:
+                _check_unfinished(updates, self._get(self.config, "trainer").max_steps, chosen)
+            self.folder = RunFolder(chosen, updates)
+            self.going_on = GoingOn(chosen, self._arguments)
         else:
             self.save_config_callback = None
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
+        if self.subcommand == "fit":
+            adapt_strategy(self.trainer)
+            if is_first_process():  # after all that can be refused has been
+                self.folder.create(goes_on=ckpt_path is not None)
 
     def _build_model(self) -> pl.LightningModule:
         dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
@@ -188,12 +205,16 @@ class StagedCLI(LightningCLI):
         config: Namespace = self.config[self.subcommand]
         return config
 
-    def _check_stages(self) -> None:
-        """Refuse what would fail later: a checkpoint that does not fit, a second stage without a first."""
+    def _check_stages(self) -> int:
+        """Refuse what would fail later: a checkpoint that does not fit, a second stage without a first.
+
+        Returns:
+            Updates of the checkpoint that the run goes on from, 0 for a new run.
+        """
+        updates = 0
         ckpt_path, base_path = (self._get(self.config, key) for key in ("ckpt_path", "bc.ckpt_path"))
         if ckpt_path is not None:
-            updates = read_checkpoint(ckpt_path)["global_step"]
-            _check_unfinished(updates, self._get(self.config, "trainer").max_steps)
+            updates = int(read_checkpoint(ckpt_path)["global_step"])
             if not self._get(self.config, "trainer").fast_dev_run:
                 check_position(updates, self.datamodule.updates_per_batch)
             for key, (old, new) in check_resumable(self.model, self.datamodule, ckpt_path).items():
@@ -202,6 +223,7 @@ class StagedCLI(LightningCLI):
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
         if self.model.hparams.get("compile"):
             require_compiler()  # before a base is trained
+        return updates
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
@@ -254,11 +276,12 @@ class StagedCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
-        if self.base_class is not None and ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
-            self._fit_base(model, self.base_class)
-        if self._get(self.config, "stage") != "base":
-            rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
-            self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
+        with self.going_on.told():
+            if self.base_class is not None and ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
+                self._fit_base(model, self.base_class)
+            if self._get(self.config, "stage") != "base":
+                rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
+                self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
 
     def validate(self, model: pl.LightningModule, **_: Any) -> None:
         """Evaluate as during training; the summary prints the table, and the weights are loaded already."""
@@ -282,11 +305,13 @@ class StagedCLI(LightningCLI):
         rank_zero_info(f"base stage: {base_class.__name__}, in {folder.path}")
         trainer = self.trainer_class(**config)
         trainer.fit(base, datamodule=self.datamodule)
+        last = folder.path / "checkpoints" / "last.ckpt"
+        self.going_on.finished_base = last if last.is_file() else None
         model.base.load_state_dict(base.state_dict())
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
         if self._get(self.config, "stage") == "base":
-            rank_zero_info(f"go on from it with --bc.ckpt_path {folder.path / 'checkpoints' / 'last.ckpt'}")
+            rank_zero_info(f"go on from it with --bc.ckpt_path {last}")
 
 
 def _check_nulls(defaults: Namespace, config: Namespace) -> None:
@@ -296,8 +321,9 @@ def _check_nulls(defaults: Namespace, config: Namespace) -> None:
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")
 
 
-def _check_unfinished(updates: int, max_steps: int) -> None:
-    if 0 < max_steps <= updates:
+def _check_unfinished(updates: int, max_steps: int, folder: Path) -> None:
+    """Refuse a run that is finished; one that was stopped in its last evaluation, before its results, is not."""
+    if 0 < max_steps < updates or (max_steps == updates and is_complete(folder, updates)):
         raise UserError(
             f"the checkpoint is at update {updates}, `trainer.max_steps` is {max_steps}: nothing is left to train."
             " Give a larger --trainer.max_steps, or evaluate it with `test`"

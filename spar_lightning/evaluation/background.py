@@ -116,11 +116,8 @@ class BackgroundEvaluator:
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._connection.close()
-        self.process.terminate()
-        self.process.join(timeout=5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self.process.kill()  # it has nothing to lose
+        self.process.join()
 
     def _ended(self) -> UserError:
         self.process.join(timeout=5)
@@ -138,7 +135,8 @@ def _serve(
     precision: str,
 ) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts both; the other process ends this one
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a cluster send them to both
+        signal.signal(number, signal.SIG_IGN)  # the other process ends this one
     torch.set_num_threads(num_threads)
     torch.set_float32_matmul_precision(precision)
     evaluator = PolicyEvaluator(make_environment, reference_scores)

@@ -1,14 +1,17 @@
 # ruff: noqa: NPY002 - the global generator is what is restored
 import random
+from itertools import pairwise
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from toy_training import ToyData, ToyModule, ToyResidualModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
 from spar_lightning.callbacks.random_state import collect_random_state, restore_random_state
+from spar_lightning.callbacks.whole_file import WholeCheckpointIO
 from spar_lightning.types import UserError
 
 
@@ -100,6 +103,16 @@ def test_several_best_need_names_that_differ(tmp_path):
     train(tmp_path, ToyModule(), [ResumableCheckpoint(filename="best-{step}", save_top_k=2), RolloutEvaluation(1, 1)])
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["best-15.ckpt", "best-20.ckpt", "last.ckpt"]
+
+
+def test_what_is_logged_is_on_the_disk_before_a_checkpoint_that_says_so(tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr(CSVLogger, "save", lambda self: events.append("logs"))
+    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", lambda *_, **__: events.append("checkpoint"))
+    logger = CSVLogger(tmp_path)
+    train(tmp_path, ToyModule(), [ResumableCheckpoint()], 20, 10, logger=logger, log_every_n_steps=1000)
+    assert events.count("checkpoint") >= 2
+    assert all(before == "logs" for before, event in pairwise(events) if event == "checkpoint")
 
 
 def test_a_dry_run_saves_nothing(tmp_path):

@@ -60,7 +60,11 @@ def fit(folder: Path, *extra: str, dataset: str = HOPPER) -> Path:
 
 def spawn(*arguments: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
     """`python -m spar_lightning` in a process of its own."""
-    command = [sys.executable, "-m", "spar_lightning", *arguments]
+    return run_command(sys.executable, "-m", "spar_lightning", *arguments, **keywords)
+
+
+def run_command(*command: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
+    """A command, with what it writes."""
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **keywords)
 
 

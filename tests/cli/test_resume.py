@@ -142,6 +142,10 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
     assert same(weights(last(killed)), weights(last(whole)))
     keys = ("score", "return", "fitted", "base", "history")
     assert [results(killed)[key] for key in keys] == [results(whole)[key] for key in keys]
+    rows, expected = (
+        [dict(row) for row in csv.DictReader((run / "csv/metrics.csv").open())] for run in (killed, whole)
+    )
+    assert rows == expected, "a row is repeated, or missing"
 
 
 def _wait_until_beyond_a_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,37 @@ def test_a_missing_package_is_named_with_its_remedy(entry_point: str | None, mon
         EnvironmentUnavailableError, match=r"`AdroitHandPen-v1`.*`gymnasium_robotics` is missing.*'gymnasium-robotics'"
     ):
         make_environment(spec)
+
+
+def test_the_package_imports_no_simulator_and_nothing_that_draws() -> None:
+    code = "import sys, spar_lightning.cli; print({'mujoco', 'OpenGL', 'glfw'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_simulator_needs_nothing_that_draws() -> None:
+    """As on a machine without an EGL library: `import mujoco` then fails with PyOpenGL's error."""
+    code = """if True:
+        import os, sys
+        from importlib.abc import MetaPathFinder
+
+        class NoLibrary(MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name == "OpenGL":
+                    raise AttributeError("'NoneType' object has no attribute 'eglQueryString'")
+
+        sys.meta_path.insert(0, NoLibrary())
+        from spar_lightning.data import make_environment
+
+        environment = make_environment("Hopper-v5")
+        environment.reset(seed=0)
+        print(environment.step(environment.action_space.sample())[2], os.environ["MUJOCO_GL"])
+    """
+    variables = os.environ | {"MUJOCO_GL": "egl"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, env=variables
+    )
+    assert done.stdout.split() == ["False", "egl"], done.stderr
 
 
 def test_a_missing_simulator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import os
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,11 +38,36 @@ def silence_mujoco() -> None:
 
     By itself it prints them and appends them to a file in the working folder.
     """
+    mujoco = _import_mujoco()
+    if mujoco is not None:
+        mujoco.set_mju_user_warning(lambda message: _log.debug("MuJoCo: %s", message))
+
+
+def _import_mujoco() -> Any:
+    """MuJoCo, without its rendering where that cannot be had; None where it is not installed.
+
+    It imports what `MUJOCO_GL` names together with itself, and fails with an error of that library. Only drawing needs
+    it, and Gymnasium imports it again when it draws.
+    """
     try:
-        import mujoco
+        return importlib.import_module("mujoco")
     except ImportError:
-        return
-    mujoco.set_mju_user_warning(lambda message: _log.debug("MuJoCo: %s", message))
+        return None
+    except Exception:  # such as PyOpenGL's AttributeError where there is no EGL
+        with _environment_variable("MUJOCO_GL", "disable"):
+            return importlib.import_module("mujoco")
+
+
+@contextmanager
+def _environment_variable(name: str, value: str) -> Generator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None = None) -> gym.Env[Any, Any]:
@@ -122,6 +149,7 @@ def register_environments(module: str) -> None:
     """
     try:
         if module:
+            silence_mujoco()  # imports it in a way that does not fail for want of what draws
             importlib.import_module(module)
     except (ImportError, TypeError, ValueError) as error:
         raise EnvironmentUnavailableError(

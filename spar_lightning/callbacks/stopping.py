@@ -1,0 +1,97 @@
+"""SIGINT and SIGTERM: a run stops where nothing of it is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """A signal has stopped the run; no Exception, so that nothing takes it for an error to be handled.
+
+    Args:
+        number: of the signal.
+        advice: how to go on.
+    """
+
+    def __init__(self, number: int, advice: str = "") -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}{advice}")
+        self.number = number
+
+
+class StopRequest:
+    """What signals ask of this process.
+
+    A signal raises `Stopped` at once, unless stopping is deferred: then whoever defers it looks at `asked` where
+    nothing is half done. A second signal is not deferred.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self._number: int | None = None
+        self._listens = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was a signal."""
+        return self._number is not None
+
+    def stop(self) -> None:
+        """End what is under way, as the signal has asked, or as another process was asked to."""
+        raise Stopped(self._number or signal.SIGTERM)
+
+    @contextmanager
+    def listening(self) -> Generator[None]:
+        """Handle the signals in a block, and leave them as they were."""
+        before = [(number, signal.getsignal(number)) for number in SIGNALS]
+        self._number, self._listens = None, True
+        self.listen()
+        try:
+            yield
+        finally:
+            self._listens = self.deferred = False
+            if _in_main_thread():
+                for number, handler in before:
+                    signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Handle the signals again, where others have set handlers within the block."""
+        if self._listens and _in_main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._handle)
+
+    @contextmanager
+    def at_once(self, allowed: bool = True) -> Generator[None]:
+        """A block that may be left anywhere, however long it takes: stopping is not deferred in it.
+
+        Args:
+            allowed: False changes nothing.
+        """
+        if not allowed:
+            yield
+            return
+        deferred, self.deferred = self.deferred, False
+        try:
+            if self.asked:
+                self.stop()
+            yield
+        finally:
+            self.deferred = deferred
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        again, self._number = self.asked, number
+        if again or not self.deferred:
+            self.stop()
+
+
+STOP = StopRequest()
+"""Of this process: its signals are one, too."""
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

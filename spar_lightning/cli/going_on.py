@@ -1,0 +1,88 @@
+"""What to do after a training that did not end by itself: the command that goes on from what it has left."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shlex
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from spar_lightning.callbacks.stopping import STOP, Stopped
+from spar_lightning.cli.several_processes import is_first_process, leave_processes
+from spar_lightning.types import UserError
+
+DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class GoingOn:
+    """Knows the command that goes on, at any moment of a training.
+
+    Args:
+        folder: of the run.
+        arguments: the command line that started the training, without the program's name.
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+        self.folder = folder
+        self.finished_base: Path | None = None
+        """Checkpoint of the base that this training has finished."""
+        self._arguments = list(arguments)
+        self._is_finished = False
+
+    def command(self) -> str:
+        """The command; what is trained anew by it is said."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        if last.is_file():
+            return _line("fit", "--config", str(self.folder / "config.yaml"), "--ckpt_path", str(last))
+        if self.finished_base is not None:
+            return _line(*self._arguments, "--bc.ckpt_path", str(self.finished_base))
+        return _line(*self._arguments)
+
+    @contextmanager
+    def told(self) -> Generator[None]:
+        """Tell how to go on if a block is stopped by a signal, or by a disk that takes no more.
+
+        Raises:
+            Stopped: with the advice.
+            UserError: for a full disk, or a quota.
+        """
+        try:
+            yield
+            self._is_finished = True
+            if STOP.asked:  # too late to stop anything
+                STOP.stop()
+        except Stopped as stopped:
+            leave_processes()
+            if not is_first_process():
+                sys.exit(0)  # the first process, which may have started this one, tells; any other status is a failure
+            raise Stopped(stopped.number, f"; {self._advice()}") from None
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            where = f" {error.filename}" if error.filename else ""
+            raise UserError(
+                f"cannot write{where} ({error.strerror}) in the run {self.folder}: free space, then {self._advice()}"
+            ) from error
+
+    def _advice(self) -> str:
+        if self._is_finished:
+            return f"the run in {self.folder} is finished"
+        last = (self.folder / "checkpoints" / "last.ckpt").is_file()
+        what = "go on" if last else "start again" if self.finished_base is None else "go on from the finished base"
+        return f"{what} with\n\n    {self.command()}\n"
+
+
+def is_complete(folder: Path, updates: int) -> bool:
+    """Whether a run's results are there, of so many updates."""
+    try:
+        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        return bool(document["updates"] == updates)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _line(*arguments: str) -> str:
+    return shlex.join(["python", "-m", "spar_lightning", *arguments])

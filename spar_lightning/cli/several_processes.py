@@ -1,0 +1,64 @@
+"""What a training in several processes needs: one folder for all, and a strategy that fits manual updates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch.distributed
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
+
+from spar_lightning.types import UserError
+
+RUN_FOLDER = "SPAR_LIGHTNING_RUN_FOLDER"
+"""Environment variable in which the first process tells those that it starts where the run is."""
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes; known before there is a trainer."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def same_folder(choose: Callable[[], Path]) -> Path:
+    """The folder that the first process chooses, on every rank.
+
+    Processes that Lightning starts run the same command line, when the first one has made its choice: a choice of their
+    own would be another one. Where something else starts them, such as torchrun, a rank beside the first keeps its own
+    guess until Lightning broadcasts the folder; it writes nothing.
+    """
+    if is_first_process():
+        os.environ[RUN_FOLDER] = str(folder := choose())
+        return folder
+    told = os.environ.get(RUN_FOLDER)
+    return choose() if told is None else Path(told)
+
+
+def adapt_strategy(trainer: pl.Trainer) -> None:
+    """Make the strategy fit modules that step several optimizers, each after a loss of its own.
+
+    A backward pass then reaches only some parameters; and buffers, such as statistics, are the same on every rank.
+
+    Raises:
+        UserError: if the strategy cannot train them.
+    """
+    strategy = trainer.strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return
+    if not isinstance(strategy, DDPStrategy):
+        raise UserError(f"`trainer.strategy` is {type(strategy).__name__}, expected ddp: weights are not sharded here")
+    settings = strategy._ddp_kwargs  # Lightning's `auto` gives no chance to set them earlier
+    if not settings.setdefault("find_unused_parameters", True):
+        raise UserError(
+            "`find_unused_parameters` of `trainer.strategy` is false, expected true, since each loss reaches only some"
+            " of the parameters: give --trainer.strategy ddp"
+        )
+    settings.setdefault("broadcast_buffers", False)
+
+
+def leave_processes() -> None:
+    """End what connects the processes, if anything does: left to the interpreter's end, it now and then aborts."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,224 @@
+"""A run that a signal or a full disk stops says how to go on, and goes on to what it would have been."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, results, same, weights
+
+from spar_lightning.cli import main
+from spar_lightning.evaluation import PolicyEvaluator
+from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
+
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+def at_call(patch: pytest.MonkeyPatch, owner: type, method: str, number: int, action: Callable[[], None]) -> None:
+    """Do something at the beginning of a method's nth call."""
+    original, calls = getattr(owner, method), []
+
+    def counted(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        calls.append(method)
+        if len(calls) == number:
+            action()
+        return original(self, *arguments, **keywords)
+
+    patch.setattr(owner, method, counted)
+
+
+def send(number: int) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), number)
+
+
+def advised(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> list[str]:
+    """Run a command line that is stopped; returns the arguments that it advises to go on with."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    message = capsys.readouterr().err
+    assert exit_.value.code == status, message
+    assert "Traceback" not in message
+    line = next(line for line in message.splitlines() if line.strip().startswith("python -m spar_lightning"))
+    return shlex.split(line)[3:]
+
+
+def arguments(run: Path) -> list[str]:
+    return ["fit", "--run_dir", str(run), "--data.dataset", HOPPER, *TINY]
+
+
+def logged(run: Path) -> list[tuple[int, str]]:
+    """Steps and names of what was logged, but for losses of the held-out data: a stopped validation leaves them out."""
+    rows = list(csv.DictReader((run / "csv" / "metrics.csv").open()))
+    return sorted(
+        (int(row["step"]), name)
+        for row in rows
+        for name in row
+        if row[name] and name not in ("step", "epoch") and "validation" not in name
+    )
+
+
+def assert_same_end(run: Path, finished: Path) -> None:
+    assert same(weights(last(run)), weights(last(finished)))
+    keys = ("updates", "score", "return", "base", "fitted", "improvement", "best", "history", "checkpoints")
+    assert [results(run)[key] for key in keys] == [results(finished)[key] for key in keys]
+    assert logged(run) == logged(finished)
+    assert not list(run.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "call", "number", "updates"),
+    [
+        pytest.param(SPARModule, "_update", 12, signal.SIGTERM, 12, id="warm-up"),
+        pytest.param(SPARModule, "_update", 33, signal.SIGINT, 33, id="improvement"),
+        pytest.param(SPARModule, "_update", 20, signal.SIGTERM, 20, id="update-before-evaluation"),
+        pytest.param(PolicyEvaluator, "evaluate", 1, signal.SIGINT, 20, id="evaluation"),
+        pytest.param(PolicyEvaluator, "evaluate", 2, signal.SIGTERM, 40, id="last-evaluation-in-training"),
+        pytest.param(PolicyEvaluator, "evaluate", 3, signal.SIGTERM, 40, id="final-evaluation"),
+    ],
+)
+def test_a_signal_in_the_main_stage_loses_nothing(
+    tmp_path: Path,
+    finished_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    owner: type,
+    method: str,
+    call: int,
+    number: int,
+    updates: int,
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, owner, method, call, send(number))
+        command = advised(capsys, STATUS[signal.Signals(number)], *arguments(run))
+    assert command == ["fit", "--config", str(run / "config.yaml"), "--ckpt_path", str(last(run))]
+    assert read_checkpoint(last(run))["global_step"] == updates
+    assert not (run / "results.json").exists()
+    main(command)
+    assert_same_end(run, finished_run)
+
+
+def test_a_signal_in_the_base_stage_means_to_start_again(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, BCModule, "training_step", 12, send(signal.SIGTERM))
+        command = advised(capsys, 143, *arguments(run))
+    assert command == arguments(run)
+    main(command)
+    assert_same_end(run, finished_run)
+
+
+def test_a_signal_before_the_first_update_goes_on_from_the_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], finished_run: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPARModule, "on_fit_start", 1, send(signal.SIGINT))
+        command = advised(capsys, 130, *arguments(run))
+    base = last(run / "base")
+    assert command == [*arguments(run), "--bc.ckpt_path", str(base)]
+    before = base.stat().st_mtime_ns
+    main(command)
+    assert base.stat().st_mtime_ns == before
+    assert results(run)["updates"] == 40
+
+
+def test_a_baseline_stops_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    start = ["fit", "--algorithm", "td3_bc", "--run_dir", str(run), "--data.dataset", HOPPER, *one_stage(TINY)]
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, TD3BCModule, "_update", 12, send(signal.SIGTERM))
+        command = advised(capsys, 143, *start)
+    assert read_checkpoint(last(run))["global_step"] == 12
+    main(command)
+    assert results(run)["updates"] == 40
+
+
+def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPARModule, "_update", 33, lambda: patch.setattr(os, "fsync", full))
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments(run))
+    message = capsys.readouterr().err
+    assert exit_.value.code == 2, message
+    assert "No space left on device" in message
+    assert f"in the run {run}: free space, then go on with" in message
+    assert read_checkpoint(last(run))["global_step"] == 20
+    main(["fit", "--config", str(run / "config.yaml"), "--ckpt_path", str(last(run))])
+    assert_same_end(run, finished_run)
+
+
+def test_a_run_killed_before_its_results_is_completed(finished_run: Path, tmp_path: Path) -> None:
+    run = fit(tmp_path / "run")
+    (run / "results.json").unlink()  # as after a kill in the last evaluation
+    main([*arguments(run), "--ckpt_path", str(last(run))])
+    assert_same_end(run, finished_run)
+
+
+def start(run: Path, *extra: str) -> subprocess.Popen[str]:
+    long = ("--trainer.max_steps", "1000000", "--trainer.val_check_interval", "100000", "--model.warmup_steps", "100")
+    command = [sys.executable, "-m", "spar_lightning", *arguments(run), *long, *extra]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_metrics(process: subprocess.Popen[str], run: Path) -> None:
+    deadline = time.monotonic() + 100
+    while not (run / "csv" / "metrics.csv").exists():
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < deadline, "it logged nothing in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [(), ("--callbacks.rollout.background", "true"), ("--trainer.devices", "2")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_ends_with_the_status_of_its_signal(tmp_path: Path, number: int, extra: tuple[str, ...]) -> None:
+    run = tmp_path / "run"
+    process = start(run, *extra)
+    try:
+        wait_for_metrics(process, run)
+        process.send_signal(number)
+        _, message = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == STATUS[signal.Signals(number)], message
+    assert f"--ckpt_path {last(run)}" in message
+    assert read_checkpoint(last(run))["global_step"] > 0
+
+
+@pytest.mark.slow
+def test_a_run_stopped_beside_a_background_evaluation_goes_on(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPARModule, "_update", 23, send(signal.SIGTERM))
+        command = advised(capsys, 143, *arguments(run), "--callbacks.rollout.background", "true")
+    main(command)
+    assert_same_end(run, finished_run)
+
+
+def test_a_second_run_in_the_process_is_not_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPARModule, "_update", 3, send(signal.SIGTERM))
+        advised(capsys, 143, *arguments(tmp_path / "first"))
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    assert results(fit(tmp_path / "second"))["updates"] == 40
