@@ -140,13 +140,14 @@ def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(told: 
 
 
 def test_terminations_at_the_time_limit(told: Callable[..., Told]) -> None:
-    arrays = sane(1000, length=200)
-    arrays["timeouts"][399] = False  # other lengths too
-    arrays["terminals"], arrays["timeouts"] = arrays["timeouts"], arrays["terminals"]
+    arrays = sane(1000, length=2000)
     arrays["actions"] = arrays["actions"][:, :1]
+    arrays["terminals"] = np.isin(np.arange(1000), np.cumsum([200, 30, 40, 50, 60]) - 1)
+    assert told(arrays, "Pendulum-v1").warnings == [], "one may be chance"
+    arrays["terminals"] = np.isin(np.arange(1000), np.cumsum([200, 30, 40, 50, 60, 199, 200]) - 1)
     found = told(arrays, "Pendulum-v1")
     (warning,) = found.warnings
-    assert "3 of 4 terminations are just at the time limit: are they time-outs?" in warning
+    assert "3 of 7 terminations are just at the time limit: are they time-outs?" in warning
     assert "set `truncations` (`timeouts`) there, and `terminations` (`terminals`) to 0" in warning
     assert [warning.endswith(defect) for defect in found.defects] == [True]
 
@@ -200,7 +201,7 @@ def test_equal_rewards_up_to_a_termination(told: Callable[..., Told]) -> None:
 )
 def test_one_absurd_value(told: Callable[..., Told], column: str, rows: int, value: float) -> None:
     arrays = sane(rows, length=5)
-    arrays[column][7] = value
+    arrays[column].reshape(rows, -1)[7, 0] = value
     found = told(arrays)
     (warning,) = found.warnings
     place = f"`{column}` is {value:.4g} in dimension 0 at step 2 of episode 1, "
@@ -262,7 +263,7 @@ def test_actions_in_other_units(told: Callable[..., Told]) -> None:
 def test_one_dimension_in_other_units(told: Callable[..., Told]) -> None:
     found = told(hopper_like([1.0, 57.3, 1.0]), "Hopper-v5")
     assert "of the action values of dimension 1 are outside" in found.refusal
-    assert "Divided by 57" in found.refusal
+    assert 56 < float(found.refusal.split("Divided by ")[1].split()[0]) < 57.3
 
 
 def test_actions_that_the_environment_clipped_are_only_told(told: Callable[..., Told]) -> None:

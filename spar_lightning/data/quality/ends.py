@@ -55,7 +55,8 @@ class EndSums:
             return f"All {terminated.sum():,} terminations are flagged as truncations as well"
         if self._limit is not None:
             at_limit = terminated & (lengths >= self._limit - _OFF_BY_ONE) & (lengths <= self._limit)
-            if at_limit.sum() > max(1, terminated.sum() // 2):
+            by_chance = min(0.5, max(0.1, 4 / self._limit))  # share of them that fall there, and much more
+            if at_limit.sum() > max(1, by_chance * terminated.sum()):
                 return f"{at_limit.sum():,} of {terminated.sum():,} terminations are just at the time limit"
         # The last episode may have been cut off with the recording.
         if len(whole) > 1 and ended.all() and whole.min() == whole.max() > 1 and lengths[-1] <= whole[0]:
