@@ -164,6 +164,8 @@ class StagedCLI(LightningCLI):
             _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
             self._check_stages()
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")  # what is wrong with the data is said before anything is made
             ckpt_path = self._get(self.config, "ckpt_path")
             folder = RunFolder.choose(self._get(self.config, "run_dir"), self.datamodule.name, ckpt_path)
             self.folder = folder.create(goes_on=ckpt_path is not None)  # after all that can be refused has been
