@@ -20,6 +20,7 @@ from spar_lightning.callbacks import (
     StageProgressBar,
 )
 from spar_lightning.callbacks.results import run_folder
+from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.modules.base import check_dimensions
 from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
@@ -158,7 +159,8 @@ class StagedCLI(LightningCLI):
             _check_limits(key, self._get(self.config, key))
         if self.subcommand != "fit":
             self._use_data_of_checkpoint()
-        self.config_init = self.parser.instantiate(self.config)
+        with named_classes(self._get_config().as_dict()):
+            self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
             _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
@@ -244,8 +246,7 @@ class StagedCLI(LightningCLI):
         if config["logger"] in (None, True):
             config["logger"] = folder.loggers()
         config["default_root_dir"] = config["default_root_dir"] or str(folder.path)
-        given = config["callbacks"] or []
-        given = given if isinstance(given, list) else [given]
+        given = callbacks_of(config["callbacks"])
         if config["enable_checkpointing"] is not False and not any(isinstance(c, Checkpoint) for c in given):
             callbacks = [*callbacks, ResumableCheckpoint(dirpath=str(folder.path / "checkpoints"))]
         if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
@@ -260,7 +261,9 @@ class StagedCLI(LightningCLI):
             self._fit_base(model, self.base_class)
         if self._get(self.config, "stage") != "base":
             rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
-            self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
+            given = callbacks_of(self._get(self.config_init, "trainer")["callbacks"])
+            with named_errors("trainer.callbacks", given, ckpt_path):
+                self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
 
     def validate(self, model: pl.LightningModule, **_: Any) -> None:
         """Evaluate as during training; the summary prints the table, and the weights are loaded already."""
@@ -280,10 +283,12 @@ class StagedCLI(LightningCLI):
             config[key] = main[key] if config[key] == "auto" else config[key]
         folder = self.folder.stage("base")
         config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
-        config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
+        given = callbacks_of(config["callbacks"])
+        config["callbacks"] = [*given, *callbacks]
         rank_zero_info(f"base stage: {base_class.__name__}, in {folder.path}")
-        trainer = self.trainer_class(**config)
-        trainer.fit(base, datamodule=self.datamodule)
+        with named_errors("bc.trainer.callbacks", given):
+            trainer = self.trainer_class(**config)
+            trainer.fit(base, datamodule=self.datamodule)
         model.base.load_state_dict(base.state_dict())
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
@@ -325,8 +330,11 @@ def _check_limits(key: str, trainer: Namespace) -> None:
             " (or -1 together with `max_time`)"
         )
     for name in ("val_check_interval", "log_every_n_steps"):
-        if getattr(trainer, name) is not None and getattr(trainer, name) <= 0:
-            raise UserError(f"`{key}.{name}` is {getattr(trainer, name)}, expected at least 1 update")
+        value = getattr(trainer, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):  # YAML's `on`, Lightning's times
+            raise UserError(f"`{key}.{name}` is {value!r}, expected a whole number of updates")
+        if value is not None and not value > 0:
+            raise UserError(f"`{key}.{name}` is {value}, expected at least 1 update")
     if str(trainer.precision) in UNSUPPORTED_PRECISIONS:
         raise UserError(
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"

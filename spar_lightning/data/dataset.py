@@ -65,7 +65,7 @@ class OfflineDataset:
             )
         if max_episode_steps is not None:
             spec = replace(spec, max_episode_steps=max_episode_steps)
-        named = environment is not None
+        named = self.environment_named or environment is not None
         return replace(self, environment_spec=spec, scale=score_scale(spec), environment_named=named)
 
     def episodes(self) -> Iterator[Episode]:
