@@ -12,6 +12,8 @@ import torch
 import torch.distributed
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from spar_lightning.types import CheckpointError
+
 
 def collect_random_state() -> dict[str, Any]:
     """State of Python, numpy, torch and, where it is in use, this process's CUDA device: tensors and primitives."""
@@ -33,7 +35,22 @@ def collect_random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Set the generators back to what `collect_random_state` found."""
+    """Set the generators back to what `collect_random_state` found.
+
+    Raises:
+        CheckpointError: they do not take it.
+    """
+    try:
+        _restore(state)
+    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"the checkpoint's `random_states` cannot be restored ({type(error).__name__}: {reason}): take another"
+            " checkpoint of this run"
+        ) from error
+
+
+def _restore(state: dict[str, Any]) -> None:
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, keys, *rest = state["numpy"]

@@ -36,6 +36,8 @@ from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
 from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
 
+_MOST_EPISODES = 10_000
+
 
 class RolloutEvaluation(pl.Callback):
     """Rolls the policy and its references out on fixed seeds after every validation, in tests, and after training.
@@ -68,11 +70,13 @@ class RolloutEvaluation(pl.Callback):
         first_seed: int = 10_000,
         background: bool = False,
     ) -> None:
-        if min(num_episodes, final_episodes) < 0:
+        if min(num_episodes, final_episodes) < 0 or max(num_episodes, final_episodes) > _MOST_EPISODES:
             raise UserError(
-                f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 or more of each, "
-                "or 0 for no evaluation"
+                f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 to "
+                f"{_MOST_EPISODES:,} of each (an environment is kept for every one), or 0 for no evaluation"
             )
+        if first_seed < 0:
+            raise UserError(f"first_seed is {first_seed}, expected at least 0")
         self.num_episodes = num_episodes
         self.final_episodes = final_episodes
         self.first_seed = first_seed

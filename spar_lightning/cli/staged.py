@@ -24,10 +24,11 @@ from spar_lightning.callbacks import (
 from spar_lightning.callbacks.results import run_folder
 from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.cli.going_on import GoingOn, is_complete
+from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.modules.base import check_dimensions
-from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
+from spar_lightning.modules.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.modules.compiled import require_compiler
 from spar_lightning.modules.manual import check_position
 from spar_lightning.types import UserError
@@ -145,7 +146,12 @@ class StagedCLI(LightningCLI):
             self._add_base_arguments(parser, self.base_class)
 
     def _add_base_arguments(self, parser: LightningArgumentParser, base_class: type[pl.LightningModule]) -> None:
-        parser.add_argument("--stage", type=Literal["all", "base", "residual"], default="all", help="What to train.")
+        parser.add_argument(
+            "--stage",
+            type=Literal["all", "base", "residual", "improvement"],
+            default="all",
+            help="What to train. `improvement` takes base, manifold and critics from --ckpt_path as they are.",
+        )
         parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
         parser.add_class_arguments(base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
         parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
@@ -168,16 +174,21 @@ class StagedCLI(LightningCLI):
             _check_limits(key, self._get(self.config, key))
         if self.subcommand != "fit":
             self._use_data_of_checkpoint()
-        self.config_init = self.parser.instantiate(self.config)
+        with named_classes(self._get_config().as_dict()):
+            self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
             _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
+            if self._get(self.config, "stage") == "improvement":
+                self._leave_out_warmup(self.model)
             updates = self._check_stages()
-            run_dir, ckpt_path = (self._get(self.config, key) for key in ("run_dir", "ckpt_path"))
+            run_dir, ckpt_path = self._get(self.config, "run_dir"), self._resumed_path
             chosen = same_folder(lambda: RunFolder.choose(run_dir, self.datamodule.name, ckpt_path))
             if ckpt_path is not None:
-                _check_unfinished(updates, self._get(self.config, "trainer").max_steps, chosen)
+                _check_unfinished(updates, self._get(self.config_init, "trainer").max_steps, chosen)
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")  # what is wrong with the data is said before anything is made
             self.folder = RunFolder(chosen, updates)
             self.going_on = GoingOn(chosen, self._arguments)
         else:
@@ -212,7 +223,7 @@ class StagedCLI(LightningCLI):
             Updates of the checkpoint that the run goes on from, 0 for a new run.
         """
         updates = 0
-        ckpt_path, base_path = (self._get(self.config, key) for key in ("ckpt_path", "bc.ckpt_path"))
+        ckpt_path, base_path = self._resumed_path, self._get(self.config, "bc.ckpt_path")
         if ckpt_path is not None:
             updates = int(read_checkpoint(ckpt_path)["global_step"])
             if not self._get(self.config, "trainer").fast_dev_run:
@@ -224,6 +235,38 @@ class StagedCLI(LightningCLI):
         if self.model.hparams.get("compile"):
             require_compiler()  # before a base is trained
         return updates
+
+    @property
+    def _resumed_path(self) -> str | None:
+        """The checkpoint that a run goes on from; one that lends its parts to a new improvement is none."""
+        path: str | None = self._get(self.config, "ckpt_path")
+        return None if path is None or self._lends_parts(path) else path
+
+    def _lends_parts(self, path: str) -> bool:
+        """Whether a new improvement starts from a checkpoint: the stage says so, and it is no run of this stage."""
+        return self._get(self.config, "stage") == "improvement" and has_warmup(read_checkpoint(path))
+
+    def _leave_out_warmup(self, model: Any) -> None:
+        """Take base, manifold and critics from a checkpoint, and make what the run's `max_steps` leaves: improvement.
+
+        Raises:
+            UserError: if no checkpoint is named, or `max_steps` leaves nothing.
+            CheckpointError: if it does not fit, or its warm-up is not over.
+        """
+        path, trainer = self._get(self.config, "ckpt_path"), self._get(self.config_init, "trainer")
+        if path is None:
+            raise UserError("`--stage improvement` needs --ckpt_path, a checkpoint of a run whose warm-up is over")
+        warmup = model.hparams["warmup_steps"]
+        if 0 < trainer.max_steps <= warmup:
+            raise UserError(
+                f"`trainer.max_steps` is {trainer.max_steps}, within the warm-up of {warmup} updates, which it counts"
+                " although this stage leaves them out: expected more"
+            )
+        trainer.max_steps -= warmup if trainer.max_steps > 0 else 0
+        model.leave_out_warmup()
+        if self._lends_parts(path):
+            check_resumable(model, self.datamodule, path)
+            model.take_over(read_checkpoint(path))
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
@@ -264,8 +307,7 @@ class StagedCLI(LightningCLI):
         if config["logger"] in (None, True):
             config["logger"] = folder.loggers()
         config["default_root_dir"] = config["default_root_dir"] or str(folder.path)
-        given = config["callbacks"] or []
-        given = given if isinstance(given, list) else [given]
+        given = callbacks_of(config["callbacks"])
         if config["enable_checkpointing"] is not False and not any(isinstance(c, Checkpoint) for c in given):
             callbacks = [*callbacks, ResumableCheckpoint(dirpath=str(folder.path / "checkpoints"))]
         if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
@@ -276,12 +318,16 @@ class StagedCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
+        has_base = ckpt_path is not None or self._get(self.config, "bc.ckpt_path") is not None
+        ckpt_path = self._resumed_path
         with self.going_on.told():
-            if self.base_class is not None and ckpt_path is None and self._get(self.config, "bc.ckpt_path") is None:
+            if self.base_class is not None and not has_base:
                 self._fit_base(model, self.base_class)
             if self._get(self.config, "stage") != "base":
                 rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
-                self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
+                given = callbacks_of(self._get(self.config_init, "trainer")["callbacks"])
+                with named_errors("trainer.callbacks", given, ckpt_path):
+                    self.trainer.fit(model, ckpt_path=ckpt_path, weights_only=True, **kwargs)
 
     def validate(self, model: pl.LightningModule, **_: Any) -> None:
         """Evaluate as during training; the summary prints the table, and the weights are loaded already."""
@@ -301,10 +347,12 @@ class StagedCLI(LightningCLI):
             config[key] = main[key] if config[key] == "auto" else config[key]
         folder = self.folder.stage("base")
         config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
-        config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
+        given = callbacks_of(config["callbacks"])
+        config["callbacks"] = [*given, *callbacks]
         rank_zero_info(f"base stage: {base_class.__name__}, in {folder.path}")
-        trainer = self.trainer_class(**config)
-        trainer.fit(base, datamodule=self.datamodule)
+        with named_errors("bc.trainer.callbacks", given):
+            trainer = self.trainer_class(**config)
+            trainer.fit(base, datamodule=self.datamodule)
         last = folder.path / "checkpoints" / "last.ckpt"
         self.going_on.finished_base = last if last.is_file() else None
         model.base.load_state_dict(base.state_dict())
@@ -349,8 +397,11 @@ def _check_limits(key: str, trainer: Namespace) -> None:
             " (or -1 together with `max_time`)"
         )
     for name in ("val_check_interval", "log_every_n_steps"):
-        if getattr(trainer, name) is not None and getattr(trainer, name) <= 0:
-            raise UserError(f"`{key}.{name}` is {getattr(trainer, name)}, expected at least 1 update")
+        value = getattr(trainer, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):  # YAML's `on`, Lightning's times
+            raise UserError(f"`{key}.{name}` is {value!r}, expected a whole number of updates")
+        if value is not None and not value > 0:
+            raise UserError(f"`{key}.{name}` is {value}, expected at least 1 update")
     if str(trainer.precision) in UNSUPPORTED_PRECISIONS:
         raise UserError(
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"

@@ -45,6 +45,8 @@ class OfflineDataset:
     observation_keys: tuple[str, ...] | None = None  # parts of dict observations, in their order in the vectors
     scale: ScoreScale = ScoreScale(None, "the data name no environment")  # noqa: RUF009
     fingerprint: str = ""  # changes with the files; empty where there are none
+    environment_named: bool = False  # whether the user named the environment, rather than the data
+    ends_flagged_twice: bool = False  # whether every end is flagged as a termination and as a truncation
 
     def evaluated_in(self, environment: str | None, max_episode_steps: int | None) -> OfflineDataset:
         """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.
@@ -63,7 +65,8 @@ class OfflineDataset:
             )
         if max_episode_steps is not None:
             spec = replace(spec, max_episode_steps=max_episode_steps)
-        return replace(self, environment_spec=spec, scale=score_scale(spec))
+        named = self.environment_named or environment is not None
+        return replace(self, environment_spec=spec, scale=score_scale(spec), environment_named=named)
 
     def episodes(self) -> Iterator[Episode]:
         """Read the episodes, in the order in which they were recorded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from spar_lightning.data.dataset import FloatArray, OfflineDataset, check_time_limit
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
+from spar_lightning.data.quality import Quality, action_bounds, sound_transitions
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
 from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
 from spar_lightning.data.sources.registry import open_dataset
@@ -58,6 +60,8 @@ class OfflineDataModule(pl.LightningDataModule):
         environment: id of the Gymnasium environment to evaluate in, instead of the data set's own; `module:Id` imports
             the module first, which registers it. Where the data state no bounds of the actions, its own count.
         max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
+        drop_reset_rows: leave out the rows that a vector environment's resets put after the ends of episodes (Gymnasium
+            since 1.0); such data are refused otherwise.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -76,6 +80,7 @@ class OfflineDataModule(pl.LightningDataModule):
         goal_terminations: bool = False,
         environment: str | None = None,
         max_episode_steps: int | None = None,
+        drop_reset_rows: bool = False,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
@@ -221,8 +226,13 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _load(self) -> None:
         dataset = self._opened()
-        action_low, action_high = self._action_bounds()
-        transitions = read_transitions(dataset, self.storage)
+        (action_low, action_high), time_limit = self._limits()
+        checks = functools.partial(
+            Quality, action_low, action_high, dataset.observation_dim, time_limit, dataset.ends_flagged_twice
+        )
+        transitions = sound_transitions(
+            self._name, read_transitions(dataset, self.storage), checks, self.hparams["drop_reset_rows"]
+        )
         episodes = transitions.num_episodes
         held_out = _held_out_episodes(episodes, self.validation_fraction)
         self._transitions, self._validation_transitions = transitions.split(held_out)
@@ -238,20 +248,19 @@ class OfflineDataModule(pl.LightningDataModule):
         )
         self._report(episodes, len(held_out))
 
-    def _action_bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Those of the environment that the run itself names, where the data state none.
+    def _limits(self) -> tuple[tuple[FloatArray, FloatArray], int | None]:
+        """The bounds that the actions should keep, and the environment's time limit where one is known.
 
-        Made here, so that one that cannot be had, or does not fit, is found before anything is trained.
+        An environment that the run itself names is made for it, so that one that cannot be had, or does not fit, is
+        found before anything is trained.
         """
         dataset = self._opened()
-        if self.hparams["environment"] is None:
-            return dataset.action_low, dataset.action_high
-        environment = self.make_environment()
-        space = environment.action_space
-        environment.close()
-        if not isinstance(space, gym.spaces.Box) or np.isfinite([dataset.action_low, dataset.action_high]).any():
-            return dataset.action_low, dataset.action_high
-        return space.low.astype(np.float32), space.high.astype(np.float32)
+        if not dataset.environment_named:
+            spec = dataset.environment_spec
+            return action_bounds(dataset, None), None if spec is None else spec.max_episode_steps
+        with contextlib.closing(self.make_environment()) as environment:
+            limit = None if environment.spec is None else environment.spec.max_episode_steps
+            return action_bounds(dataset, environment), limit
 
     def _move(self, device: torch.device) -> None:
         self._transitions = self.transitions.to(device)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
 
+from spar_lightning.modules.entries import MODULE, RESUMABLE, Entries, check_entries
 from spar_lightning.types import CheckpointError
 
 PARTS = ("hyper_parameters", "state_dict")
 """What a module is rebuilt from."""
-
-RESUMABLE = {"optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step"}
-"""What a run goes on from, besides."""
 
 MODULE_KEY = "module"
 """Where a checkpoint says which class of module it holds."""
@@ -33,7 +30,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}: give the path of a .ckpt file that a run has written")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # bytes that are no pickle may raise anything, as `KeyError: 101` of a text
         # Not the error's own words: torch's advice is to load the file without this protection.
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}), expected a file of weights and plain "
@@ -44,12 +41,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} holds no `hyper_parameters` and `state_dict`, expected a Lightning checkpoint of this project"
         )
+    _check_entries(checkpoint, MODULE, path)
     return cast(dict[str, Any], checkpoint)
+
+
+def _check_entries(checkpoint: dict[str, Any], expected: Entries, path: str | Path) -> None:
+    try:
+        check_entries(checkpoint, expected)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no sound checkpoint: {error}. Take another one of this run") from error
 
 
 def module_name(checkpoint: dict[str, Any]) -> str:
     """The class of module that a checkpoint holds; the first versions wrote none, and had one to write."""
     return str(checkpoint.get(MODULE_KEY, "SPARModule"))
+
+
+def has_warmup(checkpoint: dict[str, Any]) -> bool:
+    """Whether the run that wrote a checkpoint began with a warm-up, and not with the improvement alone."""
+    return bool(checkpoint["hyper_parameters"].get("warmup_steps"))
 
 
 def load_module(module_class: type[Module], path: str | Path) -> Module:
@@ -62,10 +72,10 @@ def load_module(module_class: type[Module], path: str | Path) -> Module:
     try:
         module = module_class(**checkpoint["hyper_parameters"])
         module.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} does not hold a {module_class.__name__}: its hyper-parameters are "
-            f"{', '.join(map(str, checkpoint['hyper_parameters']))} ({str(error).splitlines()[0]})"
+            f"{', '.join(map(str, checkpoint['hyper_parameters']))} ({''.join(str(error).splitlines()[:1])})"
         ) from error
     return module.eval()
 
@@ -82,10 +92,11 @@ def check_resumable(
         CheckpointError: if a weight has another shape, with the settings that differ, or the data set is another one.
     """
     checkpoint = read_checkpoint(path)
-    if missing := RESUMABLE - checkpoint.keys():
+    if missing := RESUMABLE.needed.keys() - checkpoint.keys():
         raise CheckpointError(
             f"{path} has no {', '.join(sorted(missing))}: it can be tested, but no run can go on from it"
         )
+    _check_entries(checkpoint, RESUMABLE, path)
     data = checkpoint.get("datamodule_hyper_parameters", {})
     if data.get("dataset", datamodule.hparams["dataset"]) != datamodule.hparams["dataset"]:
         raise CheckpointError(

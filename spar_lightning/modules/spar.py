@@ -213,18 +213,23 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         gain: Tensor = (values[0] - values[1]) * self.return_std
         return gain
 
-    def restart_improvement(self) -> None:
-        """Forget the actor, and start the improvement at once: base, manifold and critics are taken as they are.
+    def leave_out_warmup(self) -> None:
+        """Start with the improvement: base, manifold and critics are as `take_over`, or a checkpoint, gives them."""
+        self.hparams["warmup_steps"] = self.hparams["manifold_steps"] = 0
+
+    def take_over(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take base, manifold and critics from a checkpoint whose warm-up is over; the actor starts anew.
 
         Raises:
-            CheckpointError: if the manifold is not fitted yet.
+            CheckpointError: if it is not over.
         """
-        if not self.policy.is_fitted:
+        updates, warmup = checkpoint["global_step"], checkpoint["hyper_parameters"]["warmup_steps"]
+        if updates < warmup:
             raise CheckpointError(
-                "the warm-up of this checkpoint is not over, expected one whose manifold and critics are fitted:"
-                " take a later one"
+                f"the checkpoint is at update {updates}, within its warm-up of {warmup} updates, expected one whose"
+                " manifold and critics are fitted: take a later one"
             )
-        self.hparams["warmup_steps"] = self.hparams["manifold_steps"] = 0
+        self.load_state_dict(checkpoint["state_dict"])
         self.policy.restart()
 
     def _select_actions(self, observations: Tensor) -> Tensor:

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from commands import HOPPER, TINY, fit, last, options, refused
+import torch
+from commands import HOPPER, TINY, fit, last, options, read_checkpoint, refused
+
+from spar_lightning.cli import main
+
+Place = tuple[Any, ...]
+"""Names and numbers that lead to an entry, from the outside in."""
+
+
+def places(entry: Any, before: Place = ()) -> Iterator[Place]:
+    """Where every entry inside of an entry is."""
+    parts = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
+    for name, part in parts:
+        yield (*before, name)
+        yield from places(part, (*before, name))
+
+
+def put(entry: Any, place: Place, value: Any) -> None:
+    """Replace what is at a place."""
+    for name in place[:-1]:
+        entry = entry[name]
+    entry[place[-1]] = value
+
+
+def drop(entry: Any, place: Place) -> None:
+    """Remove what is at a place."""
+    for name in place[:-1]:
+        entry = entry[name]
+    del entry[place[-1]]
 
 
 @pytest.mark.parametrize("name", ["model.kapa", "model.kap", "trainer.max_step", "bc.model.hiden_dims", "mode.kappa"])
@@ -34,8 +66,14 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
         ({"trainer__max_steps": -1}, "`trainer.max_steps` is -1"),
         ({"bc__trainer__max_steps": 0}, "`bc.trainer.max_steps` is 0"),
         ({"callbacks__rollout__num_episodes": -1}, "num_episodes is -1"),
+        ({"callbacks__rollout__num_episodes": 1000000000}, "num_episodes is 1000000000"),
+        ({"callbacks__rollout__final_episodes": 1000000000}, "final_episodes is 1000000000"),
+        ({"callbacks__rollout__first_seed": -1}, "first_seed is -1"),
         ({"callbacks__residual__every_n_updates": -1}, "interval of -1"),
         ({"trainer__val_check_interval": 0}, "`trainer.val_check_interval` is 0"),
+        ({"trainer__val_check_interval": "on"}, "trainer.val_check_interval"),
+        ({"trainer__val_check_interval": "00:00:10:00"}, "`trainer.val_check_interval` is '00:00:10:00'"),
+        ({"bc__trainer__val_check_interval": "{minutes: 5}"}, "`bc.trainer.val_check_interval` is {'minutes': 5}"),
         ({"bc__trainer__log_every_n_steps": 0}, "`bc.trainer.log_every_n_steps` is 0"),
         ({"trainer__precision": "64-true"}, "`trainer.precision` is 64-true"),
         ({"data__batch_size": "null"}, "data.batch_size"),
@@ -57,6 +95,34 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
 def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
     (tmp_path / "null.yaml").write_text(text)
     assert "null" in refused(capsys, "fit", "--config", str(tmp_path / "null.yaml"), "--data.dataset", HOPPER)
+
+
+@pytest.mark.parametrize("key", ["trainer.val_check_interval", "bc.trainer.val_check_interval"])
+def test_a_truth_value_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str) -> None:
+    stage, name = key.rsplit(".", 1)
+    nested = f"trainer: {{{name}: on}}"
+    (tmp_path / "on.yaml").write_text(f"bc: {{{nested}}}" if stage.startswith("bc") else nested)
+    message = refused(capsys, "fit", "--data.dataset", HOPPER, *TINY, "--config", str(tmp_path / "on.yaml"))
+    assert key in message
+    assert "True" in message
+
+
+@pytest.mark.parametrize("key", ["trainer", "bc.trainer"])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{monitor: nothing, check_on_train_epoch_end: false}", "`{key}.callbacks`, EarlyStopping, failed in `on_"),
+        ("{monitor: loss, mode: sideways}", "`{key}.callbacks` names EarlyStopping, which cannot be made so: "),
+    ],
+)
+def test_a_callback_that_gives_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str, settings: str, expected: str
+) -> None:
+    stopping = f"{{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {settings}}}"
+    nested = f"trainer: {{callbacks: [{stopping}]}}"
+    (tmp_path / "stop.yaml").write_text(f"bc: {{{nested}}}" if key.startswith("bc") else nested)
+    message = refused(capsys, "fit", "--data.dataset", HOPPER, *TINY, "--config", str(tmp_path / "stop.yaml"))
+    assert expected.format(key=key) in message
 
 
 @pytest.mark.parametrize(
@@ -91,18 +157,90 @@ def test_a_folder_that_cannot_be_written_to(capsys: pytest.CaptureFixture[str], 
 
 
 @pytest.mark.parametrize("command", [("fit", "--ckpt_path"), ("fit", "--bc.ckpt_path"), ("validate", "--ckpt_path")])
-@pytest.mark.parametrize("damage", ["cut", "empty", "text"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "yaml"])
 def test_a_damaged_checkpoint(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path, command: tuple[str, str], damage: str
 ) -> None:
     whole = last(finished_run).read_bytes()
     path = tmp_path / "damaged.ckpt"
-    path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"not a checkpoint\n"}[damage])
+    path.write_bytes(
+        {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"e\n", "yaml": b"trainer:\n  max_steps: 3\n"}[damage]
+    )
     name, option = command
     settings = TINY if name == "fit" else []
     message = refused(capsys, name, "--data.dataset", HOPPER, *settings, option, str(path))
     assert f"{path} cannot be read as a checkpoint" in message
     assert "weights_only" not in message  # torch's advice to load it all the same is no remedy
+
+
+def resumed(capsys: pytest.CaptureFixture[str], checkpoint: dict[str, Any], path: Path) -> str:
+    """Try to go on from a checkpoint; gives the message of a refusal, empty where there is none."""
+    torch.save(checkpoint, path)
+    arguments = ["fit", "--data.dataset", HOPPER, *TINY, "--trainer.max_steps", "60", "--ckpt_path", str(path)]
+    status = 0
+    try:
+        main([*arguments, "--run_dir", str(path.with_suffix(""))])
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    message = capsys.readouterr().err
+    assert status in (0, 2)
+    assert "Traceback" not in message
+    return message.rpartition("error: ")[2] if status else ""
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "key"),
+    [
+        (("loops",), 5, "`loops` is 5"),
+        (("loops", "fit_loop", "epoch_loop.batch_progress", "total", "ready"), "x", "`loops.fit_loop.epoch_loop."),
+        (("loops", "fit_loop", "state_dict", "combined_loader"), [{}], "combined_loader[0].position` is missing"),
+        (("global_step",), "forty", "`global_step` is 'forty'"),
+        (("global_step",), -40, "`global_step` is -40"),
+        (("optimizer_states",), {}, "`optimizer_states` is a dict"),
+        (("optimizer_states", 0, "param_groups", 0, "eps"), None, "`optimizer_states[0].param_groups[0].eps` is"),
+        (("datamodule_hyper_parameters",), [1], "`datamodule_hyper_parameters` is a list"),
+        (("datamodule_hyper_parameters", "dataset"), 3, "`datamodule_hyper_parameters.dataset` is 3"),
+        (("lr_schedulers", 0), "x", "`lr_schedulers[0]` is 'x'"),
+        (("callbacks", "RolloutEvaluation", "history"), [{"step": "x"}], "`callbacks.RolloutEvaluation.history[0]."),
+        (("callbacks", "ResumableCheckpoint", "random_states"), 7, "ResumableCheckpoint.random_states` is 7"),
+        (("pytorch-lightning_version",), "newest", "`pytorch-lightning_version`"),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_an_entry_of_another_kind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path, place: Place, value: Any, key: str
+) -> None:
+    checkpoint = read_checkpoint(last(finished_run))
+    put(checkpoint, place, value)
+    assert key in resumed(capsys, checkpoint, tmp_path / "odd.ckpt")
+
+
+def test_a_group_of_parameters_without_a_setting(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path
+) -> None:
+    checkpoint = read_checkpoint(last(finished_run))
+    del checkpoint["optimizer_states"][0]["param_groups"][0]["eps"]
+    expected = "`optimizer_states[0].param_groups[0].eps` is missing"
+    assert expected in resumed(capsys, checkpoint, tmp_path / "odd.ckpt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_no_mutation_of_a_checkpoint_ends_in_a_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path, seed: int
+) -> None:
+    checkpoint, choice = read_checkpoint(last(finished_run)), random.Random(seed)
+    checkpoint["hyper_parameters"] = dict(checkpoint["hyper_parameters"])
+    groups: dict[Any, list[Place]] = {}
+    for place in places(checkpoint):  # as many of each entry, however large it is
+        groups.setdefault(place[0], []).append(place)
+    place = choice.choice(groups[choice.choice(sorted(groups))])
+    if choice.random() < 0.3:
+        drop(checkpoint, place)
+    else:
+        put(checkpoint, place, choice.choice([None, "text", -3, 0.5, True, [], {}, [1], {"a": 1}, torch.zeros(3)]))
+    message = resumed(capsys, checkpoint, tmp_path / "odd.ckpt")
+    assert len(message.strip().splitlines()) <= 1, (place, message)
 
 
 def test_an_evaluation_needs_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,3 +269,68 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(capsys: pytest.Captur
         fit(tmp_path / "run", "--model.learning_rate", "1e30", "--trainer.max_steps", "100")
     assert exit_.value.code == 2
     assert "NaN or infinite" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------- data, before anything is made
+
+
+def arrays(rows: int = 200) -> dict[str, Any]:
+    """Episodes of 20 steps of noise."""
+    generator = np.random.default_rng(0)
+    return {
+        "observations": generator.normal(size=(rows, 3)).astype(np.float32),
+        "actions": generator.uniform(-1, 1, size=(rows, 2)).astype(np.float32),
+        "rewards": generator.normal(size=rows),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": np.arange(rows) % 20 == 19,
+    }
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("nan", "`observations` has 1 NaN or infinite value(s)"),
+        ("inf", "`rewards` has 1 NaN or infinite value(s)"),
+        ("constant", "is the dimension constant?"),
+        ("damaged", "cannot be read"),
+        ("units", "are outside the environment's bounds"),
+    ],
+)
+@pytest.mark.parametrize("storage", ["memory", "map"])
+def test_bad_data_are_refused_before_anything_is_made(
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    damage: str,
+    expected: str,
+    storage: str,
+) -> None:
+    content, path, settings = arrays(), tmp_path / "mine.npz", ["--data.storage", storage]
+    if damage == "nan":
+        content["observations"][7, 1] = np.nan
+    elif damage == "inf":
+        content["rewards"][7] = np.inf
+    elif damage == "constant":
+        content["actions"][:, 1] = 0.5
+    elif damage == "units":
+        content["observations"] = np.tile(content["observations"], 4)[:, :11]
+        content["actions"] = np.tile(content["actions"], 2)[:, :3] * 300
+        settings += ["--data.environment", "Hopper-v5"]
+    np.savez_compressed(path, **content)
+    if damage == "damaged":
+        whole = path.read_bytes()
+        path.write_bytes(whole[:300] + bytes(100) + whole[400:])
+    with caplog.at_level("INFO"):
+        assert expected in refused(capsys, "fit", *TINY, "--data.dataset", str(path), *settings)
+    assert "base stage" not in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_doubtful_data_are_told_before_anything_is_made(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays() | {"rewards": np.zeros(200)})
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match=r"All rewards are equal \(0\): only cloning is meaningful"):
+        refused(
+            *(capsys, "fit", *TINY, "--data.dataset", str(tmp_path / "mine.npz")),
+            *("--run_dir", str(tmp_path / "file" / "run")),
+        )

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from spar_lightning.data import load_behavior, make_environment
+from spar_lightning.data.quality import Chunk
 from spar_lightning.data.recording.rollout import roll_out
-from spar_lightning.inspection.description.chunks import Chunk
 from spar_lightning.inspection.description.determinism import TransitionSample, judge
 
 EPISODES = np.arange(10_000) // 100
@@ -80,7 +80,9 @@ def test_the_sample_is_bounded_uniform_and_finite() -> None:
         observations = np.full((100, 2), number, dtype=np.float32)
         observations[0] = np.nan
         zeros = np.zeros((100, 1), dtype=np.float32)
-        sample.add(Chunk(observations, zeros, zeros, observations, np.full(100, number), np.arange(100)))
+        sample.add(
+            Chunk(observations, zeros, zeros, observations, np.zeros(100, bool), np.full(100, number), np.arange(100))
+        )
         assert sum(len(part[0]) for part in sample._kept) <= 1_100
     sample._shrink()
     kept = sample._kept[0][1][:, 0]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+import random
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +44,26 @@ def test_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
         CheckpointError, match=r"cannot be read as a checkpoint .*expected a file of weights and plain values"
     ):
         read_checkpoint(broken)
+
+
+def _anything(choice: random.Random) -> bytes:
+    """A file that is no checkpoint: noise, a text, YAML, or a damaged pickle."""
+    length = choice.randrange(1, 200)
+    letters = "".join(choice.choices(string.printable, k=length))
+    damaged = bytearray(pickle.dumps({"hyper_parameters": {"a": [1, 2.5, None]}, "state_dict": (3, "b")}, protocol=2))
+    for _ in range(choice.randrange(1, 5)):
+        damaged[choice.randrange(len(damaged))] = choice.randrange(256)
+    yaml = "".join(f"{word}: {choice.randrange(9)}\n" for word in letters.split() or ["a"])
+    return choice.choice([choice.randbytes(length), letters.encode(), yaml.encode(), bytes(damaged)])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_file_of_something_else_gets_through(tmp_path: Path) -> None:
+    for seed in range(500):
+        path = tmp_path / f"{seed}.ckpt"
+        path.write_bytes(_anything(random.Random(seed)))
+        with pytest.raises(CheckpointError, match=str(path)):
+            read_checkpoint(path)
 
 
 def test_a_truncated_checkpoint(path: Path) -> None:

@@ -77,6 +77,7 @@ def open_arrays(
             observation_keys=keys if observation_keys is None else tuple(observation_keys),
             scale=score_scale(spec),
             fingerprint=fingerprint_of([path]),
+            ends_flagged_twice=bounds.flagged_twice,
             read=partial(_read, path, bounds),
         )
 

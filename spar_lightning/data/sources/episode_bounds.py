@@ -22,10 +22,13 @@ class EpisodeBounds(NamedTuple):
     starts: npt.NDArray[np.int64]  # (E,)
     stops: npt.NDArray[np.int64]  # (E,), one after the last row
     terminations: BoolArray  # (E,), whether the last row ended the task
+    flagged_twice: bool = False  # whether all flags of ends say both termination and truncation
 
     def part(self, episodes: slice) -> EpisodeBounds:
         """Some of the episodes."""
-        return EpisodeBounds(self.starts[episodes], self.stops[episodes], self.terminations[episodes])
+        return self._replace(
+            starts=self.starts[episodes], stops=self.stops[episodes], terminations=self.terminations[episodes]
+        )
 
 
 def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBounds:
@@ -46,9 +49,11 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
     terminations = np.zeros(rows, dtype=np.bool_)
     if columns.terminations is not None:
         terminations = _flags(columns.terminations, "terminations")
-    ends = terminations.copy()
+    ends, twice = terminations.copy(), False
     if columns.truncations is not None:
-        ends |= _flags(columns.truncations, "truncations")
+        truncations = _flags(columns.truncations, "truncations")
+        twice = bool((terminations == truncations).all())
+        ends |= truncations
     if columns.episode is not None:
         numbers = _values(columns.episode)
         ends[:-1] |= numbers[1:] != numbers[:-1]
@@ -61,7 +66,7 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
         )
     ends[-1] = True
     last = np.flatnonzero(ends)
-    return EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last])
+    return EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last], twice)
 
 
 def _known(time_limit: int | None) -> int:

@@ -127,9 +127,9 @@ class MappedTransitions(Transitions):
         if not held_out:
             return self, None
         apart = self._rows_of(held_out)
-        return self._only(~apart), self._only(apart)
+        return self.only(~apart), self.only(apart)
 
-    def _only(self, kept: Tensor) -> Self:
+    def only(self, kept: Tensor) -> Self:
         """The transitions at which `kept` (N,) is set, as segments of rows."""
         rows = self._locate(torch.where(kept)[0])
         begins = torch.ones(len(rows), dtype=torch.bool)

@@ -96,11 +96,10 @@ class PackedTransitions(Transitions):
             return self, None
         rows = self._rows_of(held_out)
         apart = type(self)(self._packed[rows], self.widths, self.episode_ends[rows])
-        self._keep(~rows)
-        return self, apart
+        return self.only(~rows), apart
 
-    def _keep(self, kept: Tensor) -> None:
-        """Drop the other transitions, without a copy: those kept move up, still in time order."""
+    def only(self, kept: Tensor) -> Self:
+        """Itself, without the other transitions and without a copy: those kept move up, still in time order."""
         (rows,) = torch.where(kept)
         for start in range(0, len(rows), _CHUNK):
             chosen = rows[start : start + _CHUNK]
@@ -108,6 +107,7 @@ class PackedTransitions(Transitions):
         self._packed = self._packed[: len(rows)]
         self.episode_ends = self.episode_ends[rows]
         self.version += 1
+        return self
 
     def to(self, device: torch.device | str) -> PackedTransitions:
         """The same transitions on `device`; itself if it is there."""

@@ -65,6 +65,14 @@ class Transitions(ABC):
         """
 
     @abstractmethod
+    def only(self, kept: Tensor) -> Self:
+        """Those at which `kept` (N,) bool is set, still in time order.
+
+        The original is not to be used any more. Nothing but whole episodes, or what comes before their ends, may be
+        left out.
+        """
+
+    @abstractmethod
     def to(self, device: torch.device | str) -> Transitions:
         """The same transitions on `device`; itself where they are there, or are too many to be moved."""
 

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from spar_lightning.data.dataset import Episode, FloatArray
+from spar_lightning.data.dataset import Episode
+from spar_lightning.data.quality import Chunk
 
 _ROWS = 16_384
-
-IntArray = npt.NDArray[np.int64]
-
-
-class Chunk(NamedTuple):
-    """N transitions of some consecutive episodes."""
-
-    observations: FloatArray  # (N, O)
-    actions: FloatArray  # (N, A)
-    rewards: FloatArray  # (N, 1)
-    next_observations: FloatArray  # (N, O), zeros where the source lacks them
-    episodes: IntArray  # (N,) number of the episode in the data set
-    steps: IntArray  # (N,) number of the transition in its episode
 
 
 def chunks(episodes: Iterable[tuple[int, Episode]]) -> Iterator[Chunk]:
@@ -45,12 +31,20 @@ def chunks(episodes: Iterable[tuple[int, Episode]]) -> Iterator[Chunk]:
 
 
 def _chunk(number: int, episode: Episode) -> Chunk:
-    observations, actions, rewards, next_observations, _ = episode
+    observations, actions, rewards, next_observations, termination = episode
     steps = len(observations)
     if len(next_observations) < steps:
         missing = np.zeros((steps - len(next_observations), observations.shape[1]), dtype=np.float32)
         next_observations = np.concatenate([next_observations, missing])
-    return Chunk(observations, actions, rewards[:, None], next_observations, np.full(steps, number), np.arange(steps))
+    return Chunk(
+        observations=observations,
+        actions=actions,
+        rewards=rewards[:, None],
+        next_observations=next_observations,
+        terminations=(np.arange(steps) == steps - 1) & termination,
+        episodes=np.full(steps, number),
+        steps=np.arange(steps),
+    )
 
 
 def _joined(waiting: list[Chunk]) -> Chunk:

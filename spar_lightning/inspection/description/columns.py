@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.data.dataset import FloatArray
-from spar_lightning.inspection.description.chunks import IntArray
+from spar_lightning.data.quality import IntArray
 
 Float64Array = npt.NDArray[np.float64]
 

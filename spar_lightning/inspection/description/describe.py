@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spar_lightning.data.dataset import OfflineDataset
-from spar_lightning.inspection.description.chunks import Chunk, chunks
+from spar_lightning.data.quality import Chunk, Quality
+from spar_lightning.inspection.description.chunks import chunks
 from spar_lightning.inspection.description.columns import BoundsSummary, BoundsSums, ColumnSummary, ColumnSums
 from spar_lightning.inspection.description.determinism import BehaviorVerdict, TransitionSample
 from spar_lightning.inspection.description.environment import EnvironmentReport, inspect_environment
@@ -72,14 +73,17 @@ def describe(dataset: OfflineDataset) -> Description:
     """
     reading = Reading(dataset)
     sums = {name: ColumnSums(width) for name, width in _widths(dataset).items()}
-    bounds, sample = BoundsSums(dataset.action_low, dataset.action_high), TransitionSample()
+    environment, (low, high) = inspect_environment(dataset)
+    bounds, sample = BoundsSums(low, high), TransitionSample()
+    quality = Quality(low, high, dataset.observation_dim, environment.time_limit, dataset.ends_flagged_twice)
     for chunk in chunks(reading.sound_episodes()):
         _add(chunk, sums)
         bounds.add(chunk.actions)
         sample.add(chunk)
+        quality.add(chunk)
     columns = {name: column.summary() for name, column in sums.items()}
-    episodes, environment = reading.sums, inspect_environment(dataset)
-    returns, path = Distribution.of(episodes.returns), path_on_disk(dataset.name)
+    episodes, path = reading.sums, path_on_disk(dataset.name)
+    returns = Distribution.of(episodes.returns)
     ends = episodes.ends(environment.time_limit)
     transitions = episodes.transitions - ends.lack_next_observation
     return Description(
@@ -101,7 +105,7 @@ def describe(dataset: OfflineDataset) -> Description:
         environment=environment,
         scores=_scores(dataset, returns, Distribution.of(episodes.lengths)),
         behavior=sample.judge(),
-        defects=[*_not_finite(columns), *reading.defects()],
+        defects=[*_not_finite(columns), *(finding.text for finding in quality.findings()), *reading.defects()],
     )
 
 

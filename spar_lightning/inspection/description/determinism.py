@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from spar_lightning.data.dataset import FloatArray
-from spar_lightning.inspection.description.chunks import Chunk, IntArray
+from spar_lightning.data.quality import Chunk, IntArray
 
 Verdict = Literal["deterministic", "stochastic", "cannot tell"]
 Float64Array = npt.NDArray[np.float64]

@@ -8,7 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from spar_lightning.data.dataset import OfflineDataset
+from spar_lightning.data.dataset import FloatArray, OfflineDataset
+from spar_lightning.data.quality import action_bounds
 from spar_lightning.data.simulators.environments import make_environment
 from spar_lightning.types import UserError
 
@@ -23,18 +24,24 @@ class EnvironmentReport:
     note: str  # why not, or in what it differs from the data; empty where there is nothing to say
 
 
-def inspect_environment(dataset: OfflineDataset) -> EnvironmentReport:
-    """Make the environment of a data set, look at it, and close it; what fails is reported, not raised."""
-    spec = dataset.environment_spec
+def inspect_environment(dataset: OfflineDataset) -> tuple[EnvironmentReport, tuple[FloatArray, FloatArray]]:
+    """Make the environment of a data set, look at it, and close it; what fails is reported, not raised.
+
+    Returns:
+        What is known of it, and the bounds (A,) that the actions should keep.
+    """
+    spec, bounds = dataset.environment_spec, action_bounds(dataset, None)
     if spec is None:
-        return EnvironmentReport(None, None, False, "the data name none: policies are trained, not evaluated")
+        note = "the data name none: policies are trained, not evaluated"
+        return EnvironmentReport(None, None, False, note), bounds
     try:
         environment = make_environment(spec, dataset.observation_keys)
     except UserError as error:
-        return EnvironmentReport(spec.id, spec.max_episode_steps, False, str(error))
+        return EnvironmentReport(spec.id, spec.max_episode_steps, False, str(error)), bounds
     with contextlib.closing(environment):
         limit = environment.spec.max_episode_steps if environment.spec else spec.max_episode_steps
-        return EnvironmentReport(spec.id, limit, True, _differences(dataset, environment))
+        report = EnvironmentReport(spec.id, limit, True, _differences(dataset, environment))
+        return report, action_bounds(dataset, environment if dataset.environment_named else None)
 
 
 def _differences(dataset: OfflineDataset, environment: gym.Env[Any, Any]) -> str:

@@ -139,8 +139,6 @@ def _ends(found: Description) -> str:
     elsewhere = "cut off" if ends.at_time_limit is None else "cut off before it"
     parts.append(f"{percent(ends.cut / episodes)} {elsewhere}")
     further = [f"{ends.longer:,} episode{_s(ends.longer)} longer than the limit"] if ends.longer else []
-    if ends.terminated_at_limit > max(1, ends.terminated // 2):
-        further.append(f"{ends.terminated_at_limit:,} terminations just at the time limit: are they time-outs?")
     return "; ".join([", ".join(parts), *further])
 
 
