@@ -70,6 +70,15 @@ class HasResidual(Protocol):
         ...
 
 
+@runtime_checkable
+class HasExpectedGain(Protocol):
+    """A module with critics that take no part in its policy's training."""
+
+    def expected_gain(self, observations: Tensor) -> Tensor | None:
+        """What they expect of its actions over the base's, at raw observations (B, O): (B,), None without critics."""
+        ...
+
+
 class UserError(ValueError):
     """Something that the user can mend; the message states what was found, what was expected, and the remedy."""
 

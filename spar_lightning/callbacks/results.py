@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.callbacks.offline_check import offline_check
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
 from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.evaluation import Comparison, Scores
@@ -61,6 +62,15 @@ def comparison_results(comparison: Comparison) -> dict[str, Any]:
     return {name: _finite(value) for name, value in results.items()}
 
 
+def noisy_results(comparison: Comparison) -> dict[str, Any]:
+    """The same of an evaluation with noise on the actions, a row for each policy: `noisy_policy`, `noisy_base` .."""
+    results = {f"noisy_{name}": _score_results(scores) for name, scores in comparison.scores.items()}
+    if comparison.improvement is not None:
+        unit = "return" if comparison.policy.score is None else "score"
+        results["noisy_improvement"] = comparison.improvement._asdict() | {"unit": unit}
+    return {name: _finite(value) for name, value in results.items()}
+
+
 def results_document(
     trainer: pl.Trainer, final: dict[str, Any], history: list[dict[str, Any]], clock: RunClock
 ) -> dict[str, Any]:
@@ -82,6 +92,7 @@ def results_document(
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,
+        "offline_check": offline_check(trainer),
         "best": best_of(history),
         "history": history,
         "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,

@@ -25,6 +25,7 @@ from spar_lightning.callbacks.random_state import unchanged_random_state
 from spar_lightning.callbacks.results import (
     comparison_results,
     history_row,
+    noisy_results,
     results_document,
     rollout_metrics,
     run_folder,
@@ -61,6 +62,8 @@ class RolloutEvaluation(pl.Callback):
         final_episodes: episodes of the evaluation after training, and of a test; 0 leaves both out.
         first_seed: seed of the first episode; the others count up from it, so that all policies meet the same starts.
         background: evaluate in another process during training, which must be one process itself.
+        action_noise: evaluate at the end and in tests once more, with noise on every action, to see how fragile the
+            policies are: its deviation as a share of half the range of actions, such as 0.05; 0 leaves it out.
     """
 
     def __init__(
@@ -69,18 +72,22 @@ class RolloutEvaluation(pl.Callback):
         final_episodes: int = 20,
         first_seed: int = 10_000,
         background: bool = False,
+        action_noise: float = 0.0,
     ) -> None:
         if min(num_episodes, final_episodes) < 0 or max(num_episodes, final_episodes) > _MOST_EPISODES:
             raise UserError(
                 f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 to "
                 f"{_MOST_EPISODES:,} of each (an environment is kept for every one), or 0 for no evaluation"
             )
+        if not 0 <= action_noise <= 1:
+            raise UserError(f"action_noise is {action_noise}, expected 0 to 1: a share of half the range of actions")
         if first_seed < 0:
             raise UserError(f"first_seed is {first_seed}, expected at least 0")
         self.num_episodes = num_episodes
         self.final_episodes = final_episodes
         self.first_seed = first_seed
         self.background = background
+        self.action_noise = action_noise
         self.unavailable: str | None = None
         self._evaluator: PolicyEvaluator | None = None
         self._environment_id: str | None = None
@@ -198,18 +205,14 @@ class RolloutEvaluation(pl.Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `final_episodes` seeds."""
         if self._evaluator is not None and self.final_episodes:
-            comparison = self._evaluate(trainer, pl_module, self.final_episodes)
-            self.final = comparison_results(comparison)
-            self._log(pl_module, comparison)
+            self._log(pl_module, self._evaluate_last(trainer, pl_module))
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate the last policy on `final_episodes` seeds, after all others."""
         self._finish(trainer)
         if self._evaluator is not None and self.final_episodes:
-            comparison = self._evaluate(trainer, pl_module, self.final_episodes)
-            self.final = comparison_results(comparison)
-            _log_final(trainer, comparison)
+            _log_final(trainer, self._evaluate_last(trainer, pl_module))
         self.clock.stop()
         self._is_over = True
 
@@ -259,7 +262,17 @@ class RolloutEvaluation(pl.Callback):
         if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
             self._evaluator.load_state_dict(state_dict["references"])
 
-    def _evaluate(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_episodes: int) -> Comparison:
+    def _evaluate_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Comparison:
+        """Evaluate on `final_episodes` seeds, with noise as well if asked to, and keep the results."""
+        comparison = self._evaluate(trainer, pl_module, self.final_episodes)
+        self.final = comparison_results(comparison)
+        if self.action_noise:
+            self.final |= noisy_results(self._evaluate(trainer, pl_module, self.final_episodes, self.action_noise))
+        return comparison
+
+    def _evaluate(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_episodes: int, action_noise: float = 0.0
+    ) -> Comparison:
         assert self._evaluator is not None
         assert isinstance(pl_module, Policy)
         references = pl_module.reference_policies() if isinstance(pl_module, HasReferencePolicies) else {}
@@ -267,7 +280,7 @@ class RolloutEvaluation(pl.Callback):
         # Several processes stop only together, and here they wait for one another.
         at_once = STOP.at_once(allowed=trainer.world_size == 1)
         with at_once, self.clock.evaluation(), unchanged_random_state(), torch.no_grad(), _eval_mode(pl_module):
-            return self._evaluator.evaluate(pl_module, references, seeds)
+            return self._evaluator.evaluate(pl_module, references, seeds, action_noise)
 
     def _seeds(self, trainer: pl.Trainer, num_episodes: int) -> range:
         count = 1 if getattr(trainer, "fast_dev_run", False) else num_episodes

@@ -60,7 +60,7 @@ def _scores(trainer: pl.Trainer, evaluation: RolloutEvaluation | None) -> list[s
     if evaluation.final:
         return [*lines, *score_table(evaluation.document), *_scale(trainer), ""]
     reason = "training did not run" if evaluation.final_episodes else "`final_episodes` is 0"
-    return [*lines, f"  no scores: {evaluation.unavailable or reason}", ""]
+    return [*lines, f"  no scores: {evaluation.unavailable or reason}", *_offline_check(evaluation.document), ""]
 
 
 def _scale(trainer: pl.Trainer) -> list[str]:
@@ -86,18 +86,43 @@ def score_table(document: dict[str, Any]) -> list[str]:
     Spreads are standard deviations over episodes. The interval of the improvement is over start states of one
     training; for one over trainings see `summarize`.
     """
-    references = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
+    rows = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
+    noisy = {name: row for name, row in rows.items() if name.startswith("noisy_")}
+    references = {name: row for name, row in rows.items() if name not in noisy}
     header = f"  {'mean +- std':<14}{'normalized score':>18}{'return':>18}{'episodes':>10}"
     lines = [header, "  " + "-" * (len(header) - 2)]
-    for name, row in {**references, "policy": document}.items():
+    lines += _rows({**references, "policy": document})
+    lines.append(lines[1])
+    lines += _improvement(document, "improvement")
+    if noisy:
+        names = [*references, "policy"]
+        with_noise = {f"{name}, noisy": noisy[f"noisy_{name}"] for name in names if f"noisy_{name}" in noisy}
+        lines += [lines[1], *_rows(with_noise), lines[1], *_improvement(document, "noisy_improvement"), lines[1]]
+    return lines + _best(document) + _offline_check(document)
+
+
+def _rows(policies: dict[str, dict[str, Any]]) -> list[str]:
+    lines = []
+    for name, row in policies.items():
         score, value = _spread(row["score"], row["score_std"], 1), _spread(row["return"], row["return_std"], 0)
         lines.append(f"  {name:<14}{score:>18}{value:>18}{row['episodes']:>10}")
-    lines.append(lines[1])
-    return lines + _improvement(document) + _best(document)
+    return lines
 
 
-def _improvement(document: dict[str, Any]) -> list[str]:
-    found = document.get("improvement")
+def _offline_check(document: dict[str, Any]) -> list[str]:
+    found = document.get("offline_check")
+    if found is None:
+        return []
+    interval = "" if found["low"] is None else f" [{found['low']:+.2f}, {found['high']:+.2f}] at 95%,"
+    value, episodes = f"{found['mean']:+.2f}", _count(found["episodes"], "held-out episode")
+    return [
+        f"  {'offline check':<14}{value:>18} {interval} in discounted return over the base: {found['verdict']}",
+        f"  {'':<14}{'':>18}  say critics that did not guide the policy, on {episodes}",
+    ]
+
+
+def _improvement(document: dict[str, Any], key: str) -> list[str]:
+    found = document.get(key)
     if found is None:
         return []
     interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}] at 95%,"

@@ -77,17 +77,25 @@ class PolicyEvaluator:
         self._rank, self._world_size, self._device = rank, world_size, device
         self._episodes: dict[str, dict[int, tuple[float, int]]] = {}  # reference -> seed -> return, length
 
-    def evaluate(self, policy: Policy, references: Mapping[str, Policy], seeds: Sequence[int]) -> Comparison:
+    def evaluate(
+        self, policy: Policy, references: Mapping[str, Policy], seeds: Sequence[int], action_noise: float = 0.0
+    ) -> Comparison:
         """One episode a seed for the policy, and for each reference that has not met the seed.
+
+        With `action_noise`, which `EpisodeRunner.run` adds to the actions of all, references are run anew.
 
         Raises:
             UserError: if an action is not finite.
         """
         own_seeds = list(seeds)[self._rank :: self._world_size]
-        rollouts = self.runner.run(policy, own_seeds)
+        rollouts = self.runner.run(policy, own_seeds, action_noise=action_noise)
         episodes = {POLICY: (rollouts.returns, rollouts.lengths)}
         for name, reference in references.items():
-            episodes[name] = self._reference_episodes(name, reference, own_seeds)
+            if action_noise:
+                rollouts = self.runner.run(reference, own_seeds, action_noise=action_noise)
+                episodes[name] = (rollouts.returns, rollouts.lengths)
+            else:
+                episodes[name] = self._reference_episodes(name, reference, own_seeds)
         scores = {name: self._score(*results) for name, results in episodes.items()}
         improvement = self._improvement(episodes[POLICY][0], episodes[BASE][0]) if BASE in episodes else None
         return Comparison(scores, improvement)

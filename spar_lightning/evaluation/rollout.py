@@ -15,6 +15,8 @@ from spar_lightning.types import Policy, UserError
 FloatArray = npt.NDArray[np.floating[Any]]
 Environment = gym.Env[FloatArray, FloatArray]
 
+_NOISE = 1  # tells the noise of an episode from its start state, which has the same seed
+
 
 class Rollouts(NamedTuple):
     """What n episodes came to, in the order of their seeds."""
@@ -77,9 +79,14 @@ class EpisodeRunner:
             self._environments.append(self._make_environment())
         return self._environments[:count]
 
-    def run(self, policy: Policy, seeds: Sequence[int], record: bool = False) -> Rollouts:
-        """Run one episode for each seed; see `rollout` for arguments and errors. No seeds give empty arrays."""
+    def run(self, policy: Policy, seeds: Sequence[int], record: bool = False, action_noise: float = 0.0) -> Rollouts:
+        """Run one episode for each seed; see `rollout` for arguments and errors. No seeds give empty arrays.
+
+        With `action_noise`, Gaussian noise is added to every action: its deviation as a share of half the range of
+        actions, the same noise for every policy that meets the seed. Recorded are the actions that were taken.
+        """
         environments = self.open(len(seeds))
+        noises = [np.random.default_rng((seed, _NOISE)) for seed in seeds]
         returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.int64)
         steps: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in seeds]
         current = [environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)]
@@ -90,6 +97,8 @@ class EpisodeRunner:
             _require_finite(actions, [seeds[episode] for episode in running], int(lengths[running[0]]))
             still_running, current = [], []
             for row, episode in enumerate(running):
+                if action_noise:
+                    actions[row] = _disturbed(actions[row], environments[episode], action_noise, noises[episode])
                 observation, reward, terminated, truncated, _ = environments[episode].step(actions[row])
                 returns[episode] += float(reward)
                 lengths[episode] += 1
@@ -100,6 +109,16 @@ class EpisodeRunner:
                     current.append(observation)
             running = still_running
         return Rollouts(list(seeds), returns, lengths, [_stack(episode) for episode in steps] if record else None)
+
+
+def _disturbed(
+    action: FloatArray, environment: Environment, action_noise: float, generator: np.random.Generator
+) -> FloatArray:
+    space = environment.action_space
+    assert isinstance(space, gym.spaces.Box)
+    half_range = (space.high - space.low) / 2
+    noise = action_noise * half_range * generator.standard_normal(action.shape)
+    return np.clip(action + noise, space.low, space.high).astype(action.dtype)
 
 
 def _stack(steps: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
