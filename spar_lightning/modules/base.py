@@ -71,6 +71,9 @@ def add_base_columns(
     """
     for prefix in ("", "next_") if bootstrap else ("",):
         names = (f"{prefix}base_actions", f"{prefix}base_deviations")
+        for name in names:
+            transitions.new_column(name, transitions.action_dim)
+        # Anew: room for a further column may have moved those before.
         columns = [transitions.new_column(name, transitions.action_dim) for name in names]
         start = 0
         for chunk in transitions.chunks(CHUNK):

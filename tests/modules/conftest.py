@@ -47,12 +47,14 @@ def make_base(_trained_base: dict[str, Any]) -> Callable[[], BCModule]:
 
 @pytest.fixture
 def make_spar(make_base: Callable[[], BCModule]) -> Callable[..., SPARModule]:
-    """Makes a small module whose actor moves after 6 updates and whose returns are refreshed every 5."""
+    """Makes a small module whose actor moves after 6 updates, beside the critics, which are refreshed every 5."""
 
     def make(base: BCModule | None = None, **settings: Any) -> SPARModule:
         base = base or make_base()
         torch.manual_seed(0)
-        small = {"hidden_dims": HIDDEN, "warmup_steps": 6, "refresh_every": 5, "lsi_batch": 16, "num_candidates": 4}
-        return SPARModule(base, **(small | settings))
+        networks = {"hidden_dims": HIDDEN, "critic_hidden_dims": HIDDEN, "num_critics": 2, "num_check_critics": 1}
+        course = {"warmup_steps": 6, "freeze_critic": False, "refresh_every": 5}
+        actor = {"lsi_batch": 16, "num_candidates": 4, "actor_every": 2}
+        return SPARModule(base, **(networks | course | actor | settings))
 
     return make

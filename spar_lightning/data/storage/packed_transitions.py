@@ -36,7 +36,7 @@ class PackedTransitions(Transitions):
 
     @classmethod
     def from_episodes(cls, episodes: Iterable[Episode], num_transitions: int = 0) -> Self:
-        """Pack episodes in the order given, with room for one more action and one more number in each row.
+        """Pack episodes in the order given, with room for two more actions and one more number in each row.
 
         Args:
             episodes: read one by one; `packing.columns_of` says what becomes of one that was cut off.
@@ -47,7 +47,7 @@ class PackedTransitions(Transitions):
         """
         rows, lengths = _Rows(num_transitions), list[int]()
         for columns in columns_of(episodes):
-            rows.append(list(columns.values()), room=columns["actions"].shape[1] + 1)
+            rows.append(list(columns.values()), room=2 * columns["actions"].shape[1] + 1)
             lengths.append(len(columns["rewards"]))
         ends = torch.zeros(sum(lengths), dtype=torch.bool)
         ends[np.cumsum(lengths) - 1] = True

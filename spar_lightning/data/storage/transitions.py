@@ -47,7 +47,11 @@ class Transitions(ABC):
 
     @abstractmethod
     def new_column(self, name: str, width: int | None) -> Tensor:
-        """Add a column; what is written into the tensor returned, (N,) or (N, `width`), is in the batches."""
+        """Add a column, or get one that is there, to write into; until the next column is added.
+
+        What is written into the tensor returned, (N,) or (N, `width`), is in the batches. Making room for a further
+        column may move it.
+        """
 
     @abstractmethod
     def batch(self, indices: Tensor | slice) -> TransitionBatch:
