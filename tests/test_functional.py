@@ -155,7 +155,7 @@ def test_self_imitation_weights_of_two_candidates() -> None:
     # Values 3 and 1: std 1, sigma 0.5, so slope 2; kappa 4: J = 4 * (+-1) / 2 - |z|^2 / 2.
     # |z|^2 = 2 and 0: J = 2 - 1 = 1 and -2; std of J is 1.5: softmax of 1 / 1.5 and -2 / 1.5, a difference of 2.
     candidates = torch.tensor([[[1.0, 1.0]], [[0.0, 0.0]]])
-    weights = SF.self_imitation_weights(torch.tensor([[3.0], [1.0]]), candidates, sigma=0.5, kappa=4.0)
+    weights = SF.self_imitation_weights(torch.tensor([[[3.0], [1.0]]]), candidates, sigma=0.5, kappa=4.0)
     first = 1 / (1 + np.exp(-2.0))
     assert weights.squeeze(1).tolist() == pytest.approx([first, 1 - first], rel=1e-5)
 
@@ -163,7 +163,7 @@ def test_self_imitation_weights_of_two_candidates() -> None:
 def test_self_imitation_weights_of_three_candidates_in_two_states() -> None:
     # Values (0, 3, 6) and (1, 1, 1): stds sqrt(6) and 0, mean sqrt(1.5); sigma 1: slope sqrt(1.5) for both states.
     # kappa 1, z = (0, 1, 2) and (0, 0, 2): J = (-3, 0, 3) / sqrt(1.5) - (0, 0.5, 2) and (0, 0, -2).
-    values = torch.tensor([[0.0, 1.0], [3.0, 1.0], [6.0, 1.0]])
+    values = torch.tensor([[[0.0, 1.0], [3.0, 1.0], [6.0, 1.0]]])
     candidates = torch.tensor([[[0.0], [0.0]], [[1.0], [0.0]], [[2.0], [2.0]]])
     objective = np.array([[-3 / 1.5**0.5, 0.0], [-0.5, 0.0], [3 / 1.5**0.5 - 2, -2.0]])
     # Their population variances, by E[J^2] - E[J]^2, give the temperature: one number for both states.
@@ -178,7 +178,7 @@ def test_self_imitation_weights_of_three_candidates_in_two_states() -> None:
 
 @pytest.mark.parametrize(("scale", "shift"), [(1000.0, 0.0), (0.01, 0.0), (1.0, -300.0)])
 def test_self_imitation_weights_do_not_depend_on_the_rewards_scale(scale: float, shift: float) -> None:
-    values, candidates = torch.randn(8, 16), torch.randn(8, 16, 4)
+    values, candidates = torch.randn(3, 8, 16), torch.randn(8, 16, 4)
     weights = SF.self_imitation_weights(values, candidates, sigma=0.5, kappa=2.0)
     scaled = SF.self_imitation_weights(scale * values + shift, candidates, sigma=0.5, kappa=2.0)
     assert torch.allclose(weights, scaled, atol=1e-3)
@@ -186,7 +186,7 @@ def test_self_imitation_weights_do_not_depend_on_the_rewards_scale(scale: float,
 
 def test_self_imitation_weights_follow_the_prior_alone_where_values_are_flat() -> None:
     candidates = torch.randn(8, 16, 4)
-    weights = SF.self_imitation_weights(torch.full((8, 16), 7.0), candidates, sigma=0.5, kappa=2.0)
+    weights = SF.self_imitation_weights(torch.full((3, 8, 16), 7.0), candidates, sigma=0.5, kappa=2.0)
     distance = candidates.square().sum(-1)
     assert torch.equal(weights.argmax(0), distance.argmin(0))
     objective = -0.5 * distance
@@ -195,25 +195,68 @@ def test_self_imitation_weights_follow_the_prior_alone_where_values_are_flat() -
 
 
 def test_self_imitation_weights_sum_to_one_and_pull_harder_with_kappa() -> None:
-    values, candidates = torch.randn(8, 16), torch.randn(8, 16, 4)
+    values, candidates = torch.randn(3, 8, 16), torch.randn(8, 16, 4)
     gained = []
     for kappa in (0.0, 1.0, 10.0):
         weights = SF.self_imitation_weights(values, candidates, sigma=0.5, kappa=kappa)
         assert torch.allclose(weights.sum(0), torch.ones(16))
-        gained.append((weights * values).sum(0).mean().item())
+        gained.append((weights * values.mean(0)).sum(0).mean().item())
     assert gained == sorted(gained)
 
 
 def test_self_imitation_weights_are_finite_where_nothing_differs() -> None:
-    weights = SF.self_imitation_weights(torch.zeros(4, 2), torch.zeros(4, 2, 3), sigma=0.5, kappa=2.0)
+    weights = SF.self_imitation_weights(torch.zeros(3, 4, 2), torch.zeros(4, 2, 3), sigma=0.5, kappa=2.0)
     assert torch.allclose(weights, torch.full((4, 2), 0.25))
 
 
 def test_self_imitation_weights_compute_in_float32() -> None:
-    values, candidates = torch.randn(8, 16).bfloat16(), torch.randn(8, 16, 4).bfloat16()
+    values, candidates = torch.randn(3, 8, 16).bfloat16(), torch.randn(8, 16, 4).bfloat16()
     weights = SF.self_imitation_weights(values, candidates, 0.5, 2.0)
     assert weights.dtype == torch.float32
     assert torch.equal(weights, SF.self_imitation_weights(values.float(), candidates.float(), 0.5, 2.0))
+
+
+def test_critics_that_disagree_leave_the_prior_more_to_say() -> None:
+    # Two critics, values (0, 4) and (0, 0) of the candidates 0 and 1: the mean (0, 2) has std 1, the critics 2 and 0,
+    # so that slope is 1 / sigma = 2 as for one critic with (0, 2), whose weights these are.
+    candidates = torch.tensor([[[0.0]], [[1.0]]])
+    apart = SF.self_imitation_weights(torch.tensor([[[0.0], [4.0]], [[0.0], [0.0]]]), candidates, 0.5, 4.0)
+    agreed = SF.self_imitation_weights(torch.tensor([[[0.0], [2.0]]]), candidates, 0.5, 4.0)
+    assert torch.allclose(apart, agreed)
+    # (0, 3) and (0, -1): the mean is (0, 1), the critics' stds are 1.5 and 0.5: half as steep as critics that agree on
+    # (0, 1). J = 4 * (-+0.5) / 2 - (0, 0.5): -1 and 0.5, of which softmax takes a difference of 1.5 over its std 0.75.
+    opposed = SF.self_imitation_weights(torch.tensor([[[0.0], [3.0]], [[0.0], [-1.0]]]), candidates, 0.5, 4.0)
+    assert opposed[1].item() == pytest.approx(1 / (1 + np.exp(-2.0)), rel=1e-4)
+    # Where they disagree altogether only the prior is left: of these two candidates the one near the origin.
+    nothing = SF.self_imitation_weights(torch.tensor([[[0.0], [3.0]], [[0.0], [-3.0]]]), candidates, 0.5, 4.0)
+    assert nothing[0] > nothing[1]
+
+
+def test_gaussian_loss_by_hand() -> None:
+    # Errors 1 and 2, deviations 0.5 and 2: (1 / 0.5)^2 / 2 + log 0.5 = 1.307 and 0.5 + log 2 = 1.193.
+    mean, deviation = torch.zeros(1, 2), torch.tensor([[0.5, 2.0]], requires_grad=True)
+    targets = torch.tensor([[1.0, 2.0]])
+    likelihood = SF.gaussian_loss(mean, deviation, targets, beta=0.0)
+    assert likelihood.item() == pytest.approx(2.0 + np.log(0.5) + 0.5 + np.log(2.0), rel=1e-5)
+    # Times the deviations, 0.5 and 2, which take no gradient as weights.
+    weighted = SF.gaussian_loss(mean, deviation, targets, beta=0.5)
+    assert weighted.item() == pytest.approx(0.5 * (2.0 + np.log(0.5)) + 2.0 * (0.5 + np.log(2.0)), rel=1e-5)
+    (gradient,) = torch.autograd.grad(weighted, deviation)
+    # d/dsigma of e^2 / (2 sigma^2) + log sigma is -e^2 / sigma^3 + 1 / sigma: -8 + 2 and -0.5 + 0.5; times the weights.
+    assert gradient.tolist()[0] == pytest.approx([-3.0, 0.0], abs=1e-5)
+
+
+def test_the_gaussian_loss_finds_mean_and_deviation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = 0.3 + torch.tensor([0.1, 0.5]) * torch.randn(4000, 2, generator=generator)
+    mean, log_deviation = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([mean, log_deviation], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        SF.gaussian_loss(mean.expand(4000, 2), log_deviation.exp().expand(4000, 2), targets).backward()
+        optimizer.step()
+    assert mean.tolist() == pytest.approx([0.3, 0.3], abs=0.03)
+    assert log_deviation.exp().tolist() == pytest.approx([0.1, 0.5], rel=0.05)
 
 
 def test_weighted_mean() -> None:

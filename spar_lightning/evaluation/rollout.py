@@ -96,9 +96,12 @@ class EpisodeRunner:
             actions = policy.act(observations)
             _require_finite(actions, [seeds[episode] for episode in running], int(lengths[running[0]]))
             still_running, current = [], []
+            if action_noise:
+                pairs = zip(actions, running, strict=True)
+                actions = np.stack(
+                    [_disturbed(action, environments[i], action_noise, noises[i]) for action, i in pairs]
+                )
             for row, episode in enumerate(running):
-                if action_noise:
-                    actions[row] = _disturbed(actions[row], environments[episode], action_noise, noises[episode])
                 observation, reward, terminated, truncated, _ = environments[episode].step(actions[row])
                 returns[episode] += float(reward)
                 lengths[episode] += 1

@@ -137,3 +137,47 @@ def test_a_run_without_a_simulator_still_trains(tmp_path: Path, monkeypatch: pyt
         main(["fit", "--run_dir", str(tmp_path / "run"), "--data.dataset", HOPPER, *TINY])
     assert last(tmp_path / "run").is_file()
     assert "score" not in results(tmp_path / "run")
+
+
+def test_the_improvement_alone_starts_from_a_finished_warm_up(tmp_path: Path, finished_run: Path) -> None:
+    source = last(finished_run)
+    folder = fit(tmp_path / "run", "--stage", "improvement", "--ckpt_path", str(source), "--model.kappa", "3")
+    before, after = weights(source), weights(last(folder))
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert {name.rpartition("actor.")[0] for name in moved} == {"policy.", "policy.average_"}
+    assert results(folder)["updates"] == 20  # 40 less the warm-up's
+    assert not (folder / "base").exists()
+    assert read_checkpoint(last(folder))["hyper_parameters"]["kappa"] == 3
+
+
+def test_a_stopped_improvement_is_gone_on_with(tmp_path: Path, finished_run: Path) -> None:
+    start = ("--stage", "improvement", "--ckpt_path", str(last(finished_run)), "--trainer.val_check_interval", "10")
+    folder = fit(tmp_path / "run", *start, "--trainer.max_steps", "30")
+    unfinished = weights(last(folder))
+    assert read_checkpoint(last(folder))["global_step"] == 10
+    rest = ["--config", str(folder / "config.yaml"), "--ckpt_path", str(last(folder)), "--trainer.max_steps", "40"]
+    main(["fit", *rest])
+    assert read_checkpoint(last(folder))["global_step"] == 20
+    began, ended = weights(last(finished_run)), weights(last(folder))
+    layer = "policy.actor.mlp.hidden.0.weight"
+    steps = [(unfinished[layer] - ended[layer]).norm(), (began[layer] - ended[layer]).norm()]
+    assert 0 < steps[0] < 0.2 * steps[1]  # from where it was stopped, not from fresh weights
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "updates", "message"), [(False, 40, "needs --ckpt_path"), (True, 20, "the warm-up of 20 updates")]
+)
+def test_an_improvement_needs_a_finished_warm_up(
+    tmp_path: Path,
+    finished_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    checkpoint: bool,
+    updates: int,
+    message: str,
+) -> None:
+    given = ["--ckpt_path", str(last(finished_run))] if checkpoint else []
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--stage", "improvement", "--trainer.max_steps", str(updates), *given)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

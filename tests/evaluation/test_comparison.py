@@ -66,3 +66,15 @@ def test_ranks_share_the_seeds():
         evaluator.close()
     assert [share.episodes for share in shares] == [2, 1]
     assert shares[1].mean_return == pytest.approx(STEPS * (0.5 + bonus(1)), rel=1e-6)
+
+
+def test_with_noise_references_are_run_anew_and_the_known_episodes_stay(evaluator):
+    base = Constant(0.1)
+    plain = evaluator.evaluate(Constant(0.5), {"base": base}, range(3))
+    noisy = evaluator.evaluate(Constant(0.5), {"base": base}, range(3), action_noise=0.1)
+    assert sum(base.calls) == 6 * STEPS
+    assert noisy.scores["base"].mean_return != plain.scores["base"].mean_return
+    # Both met the same noise, none of which reached a bound.
+    assert noisy.improvement.mean == pytest.approx(plain.improvement.mean, abs=1e-3)
+    assert evaluator.evaluate(Constant(0.5), {"base": base}, range(3)) == plain
+    assert sum(base.calls) == 6 * STEPS

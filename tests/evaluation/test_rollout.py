@@ -88,3 +88,19 @@ def test_walker_episodes_are_reproducible_in_any_company():
     alone = rollout(policy, lambda: gym.make("Walker2d-v5"), [1])
     assert together.returns[1] == alone.returns[0]
     assert together.lengths[1] == alone.lengths[0] > 1
+
+
+def test_noise_on_the_actions_is_the_same_for_every_policy_and_stays_in_bounds():
+    with EpisodeRunner(ToyEnvironment) as runner:
+        plain = runner.run(Constant(0.2), [3, 8], record=True)
+        noisy = runner.run(Constant(0.2), [3, 8], record=True, action_noise=0.1)
+        other = runner.run(Constant(0.4), [8], record=True, action_noise=0.1)
+        wild = runner.run(Constant(0.2), range(20), record=True, action_noise=1.0)
+    noise = [b[1] - a[1] for a, b in zip(plain.trajectories, noisy.trajectories, strict=True)]
+    assert not np.allclose(noise[0], noise[1])
+    np.testing.assert_allclose(other.trajectories[0][1] - 0.4, noise[1], atol=1e-6)
+    np.testing.assert_allclose(noisy.returns - plain.returns, [part.sum() for part in noise], atol=1e-5)
+    actions = np.concatenate([actions for _, actions in wild.trajectories])
+    assert np.abs(actions).max() == 1.0
+    # Half the range is 1: a deviation of 1, clipped to [-1, 1].
+    assert 0.5 < actions.std() < 0.9

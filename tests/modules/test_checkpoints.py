@@ -94,6 +94,8 @@ def test_a_checkpoint_holds_primitives_and_tensors_only(path: Path) -> None:
         "action_dim": 3,
         "hidden_dims": list(HIDDEN),
         "learning_rate": 3e-4,
+        "decay": True,
+        "deviation": "state",
     }
 
 

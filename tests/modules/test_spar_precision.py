@@ -12,13 +12,14 @@ from torch import Tensor
 from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
 from spar_lightning.modules import SPARModule
-from spar_lightning.modules.residual_policy import States
 
 
 @pytest.fixture
 def module(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> SPARModule:
     """As wide as by default: averaging over many units is what keeps the noise of bfloat16 down."""
-    module = make_spar(hidden_dims=(256, 256), warmup_steps=250, critic_tau=0.05, learning_rate=1e-3)
+    module = make_spar(
+        hidden_dims=(256, 256), critic_hidden_dims=(256, 256), warmup_steps=250, critic_tau=0.05, learning_rate=1e-3
+    )
     fit(module, datamodule, max_steps=300)
     return module
 
@@ -37,15 +38,16 @@ def _rank_correlation(left: Tensor, right: Tensor) -> float:
 @torch.no_grad()
 def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: OfflineDataModule) -> None:
     states = module.policy.locate(datamodule.transitions.observations[::8])
-    latents = module.policy.actor(*states)
+    latents = module.policy.actor(*states.inputs)
     candidates = latent_candidates(latents, torch.randn(7, *latents.shape), sigma=0.5, bound=2.0)
     _, exact = module._evaluate(states, candidates)
     with torch.autocast("cpu", torch.bfloat16):
         actions, mixed = module._evaluate(states, candidates)
     assert actions.dtype == mixed.dtype == torch.float32
     assert not torch.equal(exact, mixed)
-    assert _rank_correlation(exact, mixed) > 0.88
-    assert (exact.argmax(0) == mixed.argmax(0)).float().mean() > 0.75
+    exact_mean, mixed_mean = exact.mean(0), mixed.mean(0)
+    assert _rank_correlation(exact_mean, mixed_mean) > 0.88
+    assert (exact_mean.argmax(0) == mixed_mean.argmax(0)).float().mean() > 0.75
     # What the policy would imitate is the same to within a few per cent of the step that it takes.
     target, mixed_target = (
         weighted_mean(self_imitation_weights(v, candidates, 0.5, 2.0), candidates) for v in (exact, mixed)
@@ -56,14 +58,14 @@ def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: O
     def ties(values: Tensor) -> int:
         return sum(8 - len(state.unique()) for state in values.T)
 
-    assert ties(mixed) < 0.1 * ties(exact.bfloat16())
+    assert ties(mixed[0]) < 0.1 * ties(exact[0].bfloat16())
 
 
 def test_losses_are_float32_under_autocast(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> None:
     module = make_spar()
     fit(module, datamodule, max_steps=10)
     batch = datamodule.transitions.batch(slice(0, 64))
-    states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    states = module._states(batch)
     actions = module.base.normalizer.scale(batch.actions)
     with torch.autocast("cpu", torch.bfloat16):
         outcomes = [
@@ -72,11 +74,11 @@ def test_losses_are_float32_under_autocast(make_spar: Callable[..., SPARModule],
             module.actor_loss(states),
         ]
         target_q, value_target, _ = module._critic_targets(batch, states, actions)
-        base_loss = module.base.imitation_loss(batch)
+        base_loss, base_error = module.base.imitation_loss(batch)
     for loss, metrics in outcomes:
         assert loss.dtype == torch.float32
         assert {metric.dtype for metric in metrics.values()} == {torch.float32}
-    assert {value.dtype for value in (target_q, value_target, base_loss)} == {torch.float32}
+    assert {value.dtype for value in (target_q, value_target, base_loss, base_error)} == {torch.float32}
 
 
 @pytest.mark.parametrize("critic_target", ["in_sample", "policy"])
@@ -86,7 +88,7 @@ def test_bootstrapped_targets_are_float32_under_autocast(
     module = make_spar(critic_target=critic_target)
     fit(module, datamodule, max_steps=10)
     batch = datamodule.transitions.batch(slice(0, 64))
-    states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    states = module._states(batch)
     with torch.autocast("cpu", torch.bfloat16):
         target_q, value_target, _ = module._critic_targets(batch, states, module.base.normalizer.scale(batch.actions))
     assert target_q.dtype == value_target.dtype == torch.float32

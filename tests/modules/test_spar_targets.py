@@ -27,6 +27,9 @@ class Stub(nn.Module):
         return self.function(*inputs)
 
 
+SCALES = torch.tensor([[0.5, 0.25]])
+
+
 def _two_critics(observations: Tensor, actions: Tensor) -> Tensor:
     """The sum of all inputs, and twice it: the minimum is the first where the sum is positive."""
     total = observations.sum(1) + actions.sum(1)
@@ -35,7 +38,7 @@ def _two_critics(observations: Tensor, actions: Tensor) -> Tensor:
 
 @pytest.fixture
 def base() -> BCModule:
-    base = BCModule(2, 2, hidden_dims=(4,))
+    base = BCModule(2, 2, hidden_dims=(4,), deviation="constant")
     # Normalized observations are (o - 1) / 2, scaled actions a / 4.
     base.normalizer.fit(
         DatasetStatistics(torch.ones(2), 2 * torch.ones(2), -4 * torch.ones(2), 4 * torch.ones(2)),
@@ -55,6 +58,8 @@ def batch() -> TransitionBatch:
         columns={
             "returns": torch.tensor([7.0, 8.0, 9.0]),
             "base_actions": torch.zeros(3, 2),
+            "base_deviations": torch.ones(3, 2),
+            "next_base_deviations": torch.ones(3, 2),
             "next_base_actions": torch.tensor([[0.1, 0.0], [0.2, 0.0], [0.3, -0.1]]),
         },
     )
@@ -62,7 +67,14 @@ def batch() -> TransitionBatch:
 
 def _module(base: BCModule, updates: int = 10, **settings: Any) -> SPARModule:
     module = SPARModule(
-        base, hidden_dims=(4,), discount=0.5, warmup_steps=10, manifold="gaussian", target_noise=0.0, **settings
+        base,
+        hidden_dims=(4,),
+        discount=0.5,
+        warmup_steps=10,
+        manifold="gaussian",
+        target_noise=0.0,
+        num_check_critics=0,
+        **({"conservative_deviations": None} | settings),
     )
     module.return_mean.fill_(10.0)
     module.return_std.fill_(2.0)
@@ -75,7 +87,7 @@ def _module(base: BCModule, updates: int = 10, **settings: Any) -> SPARModule:
 
 
 def _targets(module: SPARModule, batch: TransitionBatch) -> tuple[list[float], list[float], float]:
-    states = States(module.base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    states = module._states(batch)
     target_q, value_target, expectile = module._critic_targets(
         batch, states, module.base.normalizer.scale(batch.actions)
     )
@@ -136,7 +148,7 @@ def test_targets_are_the_column_of_returns(
 def test_critic_loss_by_hand(base: BCModule, batch: TransitionBatch) -> None:
     module = _module(base, critic_target="in_sample")
     module.critic = Stub(_two_critics)
-    states = States(base.normalizer.normalize(batch.observations), batch.columns["base_actions"])
+    states = module._states(batch)
     loss, metrics = module.critic_loss(batch, states, base.normalizer.scale(batch.actions))
     # Q 1, 1.5, 3 against -1.5, -4, 0.5: errors 2.5, 5.5, 2.5; twice Q: 3.5, 7, 5.5.
     q_loss = (6.25 + 30.25 + 6.25 + 12.25 + 49 + 30.25) / 3
@@ -147,7 +159,6 @@ def test_critic_loss_by_hand(base: BCModule, batch: TransitionBatch) -> None:
 
 def test_fit_loss_standardizes_residuals(base: BCModule) -> None:
     module = SPARModule(base, hidden_dims=(4,), latent_dim=2, beta=0.5)
-    module.policy.residual_scale.copy_(torch.tensor([0.5, 0.25]))
     seen: list[Tensor] = []
 
     def encode(observations: Tensor, base_actions: Tensor, residuals: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,7 +167,7 @@ def test_fit_loss_standardizes_residuals(base: BCModule) -> None:
 
     module.policy.manifold.encode = encode  # type: ignore[method-assign]
     module.policy.manifold.decode = lambda observations, base_actions, latents: latents  # type: ignore[method-assign]
-    states = States(torch.zeros(1, 2), torch.tensor([[0.1, 0.2]]))
+    states = States(torch.zeros(1, 2), torch.tensor([[0.1, 0.2]]), torch.tensor([[0.5, 0.25]]))
     _, metrics = module.fit_loss(states, torch.tensor([[0.6, -0.3]]))
     # (0.6 - 0.1) / 0.5 = 1 and (-0.3 - 0.2) / 0.25 = -2; decoded 1, 1: squared errors 0 + 9.
     assert torch.allclose(seen[0], torch.tensor([[1.0, -2.0]]))
@@ -165,7 +176,7 @@ def test_fit_loss_standardizes_residuals(base: BCModule) -> None:
 
 def test_actions_by_hand(base: BCModule) -> None:
     module = _module(base)
-    states = States(torch.zeros(2, 2), torch.tensor([[0.5, 0.5], [-0.5, 0.0]]))
+    states = States(torch.zeros(2, 2), torch.tensor([[0.5, 0.5], [-0.5, 0.0]]), SCALES.expand(2, 2))
     actions = module.policy(states, torch.tensor([[2.0, -1.0], [1.0, 2.0]]))
     # 0.5 + 0.5 * 2 = 1.5 is clipped; 0.5 - 0.25; -0.5 + 0.5; 0.25 * 2
     assert actions.tolist() == [[1.0, 0.25], [0.0, 0.5]]
@@ -180,18 +191,21 @@ def test_actions_by_hand(base: BCModule) -> None:
 def test_values_of_candidates_belong_to_their_states(base: BCModule) -> None:
     module = _module(base)
     module.average_critic = Stub(_two_critics)
-    states = States(torch.tensor([[1.0, 0.0], [10.0, 0.0]]), torch.tensor([[0.0, 0.1], [0.2, 0.0]]))
+    states = States(
+        torch.tensor([[1.0, 0.0], [10.0, 0.0]]), torch.tensor([[0.0, 0.1], [0.2, 0.0]]), SCALES.expand(2, 2)
+    )
     candidates = torch.tensor([[[0.0, 0.0], [0.2, 0.0]], [[1.0, 0.0], [0.0, 0.4]], [[0.0, 2.0], [0.4, 0.4]]])
     actions, values = module._evaluate(states, candidates)
     # rho (0.5, 0.25): residuals' sums 0, 0.1; 0.5, 0.1; 0.5, 0.3, on 1.1 and 10.2
     assert actions.shape == (3, 2, 2)
-    assert torch.allclose(values, torch.tensor([[1.1, 10.3], [1.6, 10.3], [1.6, 10.5]]))
+    first = torch.tensor([[1.1, 10.3], [1.6, 10.3], [1.6, 10.5]])
+    assert torch.allclose(values, torch.stack([first, 2 * first]))
     assert torch.allclose(actions[1], torch.tensor([[0.5, 0.1], [0.2, 0.1]]))
 
 
 def test_the_actor_never_takes_a_gradient_of_the_critic(base: BCModule) -> None:
     module = SPARModule(base, hidden_dims=(4,))
-    states = States(torch.randn(5, 2), torch.rand(5, 2))
+    states = States(torch.randn(5, 2), torch.rand(5, 2), torch.ones(5, 2))
     loss, _ = module.actor_loss(states)
     loss.backward()
     with_gradient = {name.split(".")[0] for name, weight in module.policy.named_parameters() if weight.grad is not None}
@@ -204,10 +218,11 @@ def test_actor_loss_by_hand(base: BCModule, monkeypatch: pytest.MonkeyPatch) -> 
     module.policy.actor = Stub(lambda observations, base_actions: torch.zeros(1, 2), bound=2.0)
     module.average_critic = Stub(_two_critics)
     monkeypatch.setattr(torch, "randn", lambda *shape, device=None: torch.full(shape, 2.0))
-    states = States(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2))
+    states = States(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2), SCALES)
     loss, metrics = module.actor_loss(states)
-    # Candidates (0, 0) and (1, 1): actions (0, 0) and (0.5, 0.25), values 2 and 2.75, std 0.375, slope 0.75:
-    # J = 4 * -0.375 / 0.75 = -2 and 2 - 1 = 1; std 1.5, weights softmax(-4/3, 2/3): a difference of 2.
+    # Candidates (0, 0) and (1, 1): actions (0, 0) and (0.5, 0.25), values 2 and 2.75 and twice that. Means 3 and
+    # 4.125, stds 0.375 and 0.75: slope 1.125, which is the mean's own, since both critics agree:
+    # J = 4 * -0.5625 / 1.125 = -2 and 2 - 1 = 1; std 1.5, weights softmax(-4/3, 2/3): a difference of 2.
     second = 1 / (1 + torch.e**-2)
     assert metrics["actor/weights"].squeeze(1).tolist() == pytest.approx([1 - second, second], rel=1e-4)
     # The target is second * (1, 1), the policy at (0, 0).

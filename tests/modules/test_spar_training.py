@@ -23,7 +23,7 @@ from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResid
 MakeSPAR = Callable[..., SPARModule]
 MakeBase = Callable[[], BCModule]
 WARMUP = 6
-CRITIC = {"critic", "value", "average_critic"}
+CRITIC = {"critic", "check_critic", "value", "average_critic"}
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def test_the_base_stays_as_it_was(make_spar: MakeSPAR, make_base: MakeBase, data
     assert optimized.isdisjoint(memory(parameters))
     averaged = [module.average_critic, module.sweep_value, module.policy.average_actor]
     assert optimized.isdisjoint(memory(parameter for network in averaged for parameter in network.parameters()))
-    learned = [module.critic, module.value, module.policy.actor, module.policy.manifold]
+    learned = [module.critic, module.check_critic, module.value, module.policy.actor, module.policy.manifold]
     assert optimized == memory(parameter for network in learned for parameter in network.parameters())
 
 
 def test_the_base_is_evaluated_once(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
     module = make_spar()
     rows: list[int] = []
-    module.base.register_forward_hook(lambda base, inputs, output: rows.append(len(inputs[0])))
+    module.base.actor.register_forward_hook(lambda actor, inputs, output: rows.append(len(inputs[0])))
     fit(module, datamodule, max_steps=20)
     # observations of the whole data set, in one chunk; nothing in the loop
     assert rows == [len(datamodule.transitions)]
@@ -107,7 +107,7 @@ def test_a_frozen_critic_stops_after_the_warm_up(make_spar: MakeSPAR, datamodule
     assert trainer.global_step == 12
     assert history.changes(WARMUP - 1) >= CRITIC
     after = set.union(*(history.changes(update) for update in range(WARMUP, 12)))
-    assert after == {"policy.actor", "policy.average_actor", "sweep_value", "num_sweeps"}
+    assert after == {"policy.actor", "policy.average_actor"}
 
 
 def test_the_averages_follow_at_their_rates(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
@@ -259,10 +259,14 @@ def test_residual_scale_is_the_spread_of_the_residuals_or_its_floor(
     for floor in (0.0, 100.0):
         module = make_spar(min_residual_scale=floor)
         fit(module, datamodule, max_steps=1)
-        actions = datamodule.transitions.actions.clamp(-1, 1)
-        residuals = actions - module.base.act(datamodule.transitions.observations)
-        expected = residuals.std(0, correction=0) if floor == 0 else 100 * actions.std(0, correction=0)
+        actions, observations = datamodule.transitions.actions.clamp(-1, 1), datamodule.transitions.observations
+        mean, deviations = module.base.distribution(module.base.normalizer.normalize(observations))
+        expected = ((actions - mean) / deviations).std(0, correction=0)
+        if floor == 100:
+            expected = 100 * actions.std(0, correction=0) / deviations.mean(0)
         assert torch.allclose(module.policy.residual_scale, expected, rtol=1e-3)
+        states = module.policy.locate(observations)
+        assert torch.allclose(states.scales, expected * deviations, rtol=1e-3)
 
 
 # ---------------------------------------------------------------------------------------- learning rates and clipping
@@ -285,8 +289,9 @@ def test_learning_rates_fall_to_zero(
     assert np.all(critic_rates <= before + 1e-6)
     acting = np.arange(7, 40, 2)
     assert len(actor_rates) == len(acting)
-    assert np.all(np.sqrt(remaining[acting]) - 1e-6 <= actor_rates)
-    assert np.all(actor_rates[1:] <= np.sqrt(remaining[acting[:-1]]) + 1e-6)
+    left = (40 - acting) / (40 - WARMUP)  # of the improvement
+    assert np.all(np.sqrt(left) - 1e-6 <= actor_rates)
+    assert np.all(actor_rates[1:] <= np.sqrt(left[:-1]) + 1e-6)
     manifold_rates = np.array(_rates(steps, manifold)) / 0.1
     assert len(manifold_rates) == WARMUP
     assert np.all(1 - np.arange(WARMUP) / WARMUP - 1e-6 <= manifold_rates)
@@ -403,10 +408,83 @@ def test_a_longer_warm_up_is_refused_once_it_is_over(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path
 ) -> None:
     fit(make_spar(), datamodule, max_steps=WARMUP + 2).save_checkpoint(tmp_path / "late.ckpt")
-    with pytest.raises(UserError, match=r"the warm-up of this checkpoint at update .* is over"):
+    with pytest.raises(UserError, match=r"the manifold of this checkpoint at update .* is fitted"):
         fit(
             make_spar(warmup_steps=WARMUP + 5),
             datamodule,
             max_steps=WARMUP + 9,
             ckpt_path=tmp_path / "late.ckpt",
         )
+
+
+# ----------------------------------------------------------------------------- critics and manifold that stand still
+
+
+def test_by_default_critics_and_manifold_stop_when_they_are_fitted(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    history = History()
+    module = make_spar(freeze_critic=None, manifold_steps=4, actor_every=1)
+    trainer = fit(module, datamodule, max_steps=12, callbacks=[history])
+    assert trainer.global_step == 12
+    for update in range(12):
+        changed = history.changes(update)
+        assert ("policy.manifold" in changed) == (update < 4), update
+        assert (changed >= CRITIC) == (update < WARMUP), update
+        assert ("policy.actor" in changed) == (update >= WARMUP), update
+        assert ("policy.is_fitted" in changed) == (update == 3), update
+
+
+def test_a_bootstrapped_critic_goes_on(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history, module = History(), make_spar(freeze_critic=None, critic_target="in_sample")
+    fit(module, datamodule, max_steps=WARMUP + 3, callbacks=[history])
+    assert history.changes(WARMUP + 2) >= CRITIC
+
+
+def test_frozen_critics_have_a_rate_that_falls_over_the_warm_up(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
+) -> None:
+    module = make_spar(freeze_critic=True, learning_rate=0.1)
+    critic = fit(module, datamodule, max_steps=20).optimizers[0]
+    rates = np.array(_rates(steps, critic)) / 0.1
+    assert len(rates) == WARMUP
+    assert np.all(rates <= 1 - (np.arange(WARMUP) - 1) / WARMUP + 1e-6)
+    assert rates[-1] < 0.4
+
+
+def test_an_improvement_can_start_from_a_finished_warm_up(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path
+) -> None:
+    trained = make_spar(freeze_critic=True)
+    fit(trained, datamodule, max_steps=12).save_checkpoint(tmp_path / "run.ckpt")
+    module, history = make_spar(freeze_critic=True, kappa=3.0), History()
+    module.leave_out_warmup()
+    module.take_over(torch.load(tmp_path / "run.ckpt", weights_only=True))
+    changed = differing(copy_state(trained), copy_state(module))
+    assert {name.rpartition("actor.")[0] for name in changed} == {"policy.", "policy.average_"}
+    fit(module, datamodule, max_steps=4, callbacks=[history])
+    assert set.union(*(history.changes(update) for update in range(4))) == {"policy.actor", "policy.average_actor"}
+    assert torch.equal(history.returns[0], history.returns[-1])
+
+
+def test_a_warm_up_that_is_not_over_lends_nothing(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path
+) -> None:
+    fit(make_spar(manifold_steps=2), datamodule, max_steps=WARMUP - 1).save_checkpoint(tmp_path / "early.ckpt")
+    module = make_spar()
+    with pytest.raises(CheckpointError, match=r"at update 5, within its warm-up of 6 updates"):
+        module.take_over(torch.load(tmp_path / "early.ckpt", weights_only=True))
+
+
+def test_what_check_critics_expect_is_in_units_of_the_reward(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    module = make_spar()
+    fit(module, datamodule, max_steps=12)
+    observations = datamodule.transitions.observations[:6]
+    states = module.policy.locate(observations)
+    actions = module.act(observations)  # hopper's are in [-1, 1]
+    with torch.no_grad():
+        ours, bases = (module.check_critic(states.observations, a).mean(0) for a in (actions, states.base_actions))
+    assert torch.allclose(module.expected_gain(observations), (ours - bases) * module.return_std, atol=1e-3)
+    assert make_spar(num_check_critics=0).expected_gain(observations) is None
