@@ -1,5 +1,6 @@
 """Offline data: sources, transitions in memory, statistics, and the datamodule that hands them out."""
 
+from spar_lightning.data.beginnings import Beginnings
 from spar_lightning.data.importing.command import import_dataset
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.module import OfflineDataModule, offline_data
@@ -17,6 +18,7 @@ from spar_lightning.data.storage.transitions import Transitions
 __all__ = [
     "BUNDLED_DATASETS",
     "REFERENCE_SCORES",
+    "Beginnings",
     "Behavior",
     "BehaviorPolicy",
     "Episode",

@@ -8,13 +8,13 @@ from typing import Any
 
 from spar_lightning.types import UserError
 
-FRACTIONS = {"discount", "trace_decay"}
+FRACTIONS = {"discount", "trace_decay", "start_fraction"}
 """Settings in [0, 1]."""
 
 RATES = {"target_tau", "critic_tau", "actor_tau"}
 """Settings in (0, 1]: an average that never moves would be the initial network."""
 
-QUANTILES = {"expectile", "bootstrap_expectile"}
+QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}
 """Settings in (0, 1)."""
 
 POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm"}

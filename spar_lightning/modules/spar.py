@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from spar_lightning import functional as SF
-from spar_lightning.data import offline_data
+from spar_lightning.data import Beginnings, offline_data
 from spar_lightning.modules.averages import MovingAverage, frozen_copy
 from spar_lightning.modules.base import (
     add_base_columns,
@@ -86,7 +86,11 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
         actor_every: updates per actor update, after the warm-up.
-        lsi_batch: states of the batch that an actor update uses.
+        lsi_batch: states that an actor update uses.
+        start_fraction: share of them that is drawn from the beginnings of episodes; a policy that does not get going
+            never reaches the states that the rest of the data are about.
+        start_decay: how much less likely each later step of an episode is among those, in (0, 1): 0.98 reaches some 50
+            steps.
         learning_rate: of Adam for critic, value network and manifold.
         actor_learning_rate: of Adam for the actor.
         critic_decay: let the critics' learning rate fall linearly to 0 while they are trained.
@@ -127,7 +131,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         target_tau: float = 0.005,
         target_noise: float = 0.5,
         critic_tau: float = 0.001,
-        actor_tau: float = 0.002,
+        actor_tau: float = 0.005,
         warmup_steps: int = 30_000,
         manifold_steps: int | None = 10_000,
         freeze_critic: bool | None = None,
@@ -144,6 +148,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         kappa: float = 2.0,
         actor_every: int = 1,
         lsi_batch: int = 64,
+        start_fraction: float = 0.1,
+        start_decay: float = 0.98,
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
         critic_decay: bool = True,
@@ -386,6 +392,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
             bootstrap=self.hparams["critic_target"] == "policy",
         )
         self.policy.residual_scale.copy_(residual_spread(transitions, self.base, self.hparams["min_residual_scale"]))
+        self._beginnings = Beginnings(transitions.episode_ends, self.hparams["start_decay"])
         self._returns = ReturnSweep(transitions, self.hparams["discount"], self.hparams["trace_decay"])
         self._refresh_every = self.hparams["refresh_every"] or max(2000, len(transitions) // 50)
         self._write_returns()
@@ -432,7 +439,17 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         if warming_up or self.hparams["improvement"] == "none":
             return
         if (self._updates + 1) % self.hparams["actor_every"] == 0:
-            self._update_actor(states.first(self.hparams["lsi_batch"]))
+            self._update_actor(self._actor_states(states))
+
+    def _actor_states(self, states: States) -> States:
+        """States of the batch, the share of beginnings among them."""
+        count = min(self.hparams["lsi_batch"], len(states.observations))
+        beginnings = round(self.hparams["start_fraction"] * count)
+        if beginnings == 0:
+            return states.first(count)
+        transitions = offline_data(self.trainer).transitions
+        drawn = self._states(transitions.batch(self._beginnings.draw(beginnings).to(transitions.device)))
+        return States(*(torch.cat(pair) for pair in zip(states.first(count - beginnings), drawn, strict=True)))
 
     def _states(self, batch: TransitionBatch) -> States:
         normalized = self.base.normalizer.normalize(batch.observations)

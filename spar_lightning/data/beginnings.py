@@ -1,0 +1,33 @@
+"""Transitions from the beginnings of episodes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Beginnings:
+    """Draws transitions near the start of episodes: an episode uniformly, then its step `t` with weight `decay ** t`.
+
+    Args:
+        episode_ends: (N,) bool, set at the last transition of each episode, in order of time.
+        decay: in (0, 1).
+
+    >>> Beginnings(torch.tensor([False, False, True, True]), decay=0.5).draw(1000).unique().tolist()
+    [0, 1, 2, 3]
+    """
+
+    def __init__(self, episode_ends: Tensor, decay: float) -> None:
+        stops = episode_ends.cpu().nonzero().squeeze(1) + 1
+        self._starts = torch.cat([torch.zeros(1, dtype=torch.long), stops[:-1]])
+        self._lengths = stops - self._starts
+        self._log_decay = math.log(decay)
+
+    def draw(self, count: int) -> Tensor:
+        """Indices (count,) int64 on the CPU, by torch's own random numbers."""
+        episodes = torch.randint(len(self._starts), (count,))
+        # A geometric number; one past the end of its episode begins anew, which keeps the weights' proportions.
+        steps = (torch.rand(count).clamp(min=1e-30).log() / self._log_decay).long()
+        return self._starts[episodes] + steps % self._lengths[episodes]
