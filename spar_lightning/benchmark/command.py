@@ -22,12 +22,12 @@ Value = TypeVar("Value")
 
 
 def bench(
-    modules: Sequence[str] | str = ("spar", "td3_bc", "plain"),
+    modules: Sequence[str] | str = ("spar", "spar_warmup", "td3_bc", "plain"),
     threads: Sequence[int] | int = (1,),
     precisions: Sequence[str] | str = ("32-true",),
     batch_sizes: Sequence[int] | int = (256,),
     hidden_dims: Sequence[int] | int = (256,),
-    num_critics: Sequence[int] | int = (2,),
+    num_critics: Sequence[int] | int = (8,),
     updates_per_batch: Sequence[int] | int = (1,),
     compile: Sequence[bool] | bool = (False,),
     loader: Sequence[str] | str = ("packed",),
@@ -53,7 +53,7 @@ def bench(
         precisions: 32-true, bf16-mixed.
         batch_sizes: transitions an update.
         hidden_dims: widths; each stands for two hidden layers of it.
-        num_critics: Q-networks.
+        num_critics: Q-networks that guide SPAR, of half the width; the others have two.
         updates_per_batch: updates made from one gather.
         compile: whether losses are compiled.
         loader: packed (the project's own), dataloader (a DataLoader around it), columns (a gather for each column).

@@ -122,7 +122,7 @@ def _d3rlpy_config(d3rlpy: Any, setting: Setting) -> Any:
     encoder = d3rlpy.models.VectorEncoderFactory([setting.hidden_dim, setting.hidden_dim])
     arguments = {
         "batch_size": setting.batch_size,
-        "n_critics": setting.num_critics,
+        "n_critics": 2,
         "actor_encoder_factory": encoder,
         "critic_encoder_factory": encoder,
     }

@@ -29,8 +29,8 @@ APPLIES: dict[str, set[str]] = {
     "td3_bc": _OF_MODULES - {"num_critics"},
     "bc": _UNDER_LIGHTNING,
     "plain": _EVERYWHERE,
-    "d3rlpy_td3_bc": {*_EVERYWHERE, "num_critics"},
-    "d3rlpy_iql": {*_EVERYWHERE, "num_critics"},
+    "d3rlpy_td3_bc": _EVERYWHERE,
+    "d3rlpy_iql": _EVERYWHERE,
 }
 """Contender -> the settings that mean something to it; the others stand at their defaults."""
 
@@ -50,7 +50,7 @@ class Setting:
     precision: str = "32-true"
     batch_size: int = 256
     hidden_dim: int = 256  # width of both hidden layers
-    num_critics: int = 2
+    num_critics: int = 8  # of SPAR, half as wide; the others have two, as their authors do
     updates_per_batch: int = 1
     compile: bool = False
     loader: str = "packed"

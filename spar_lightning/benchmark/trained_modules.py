@@ -79,8 +79,10 @@ def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
     return SPARModule(
         base,
         hidden_dims,
+        critic_hidden_dims=[max(1, width // 2) for width in hidden_dims],
         critic_target=target,
         warmup_steps=warmup,
+        manifold_steps=None,
         num_critics=setting.num_critics,
         compile=setting.compile,
     )
@@ -108,7 +110,7 @@ class GateCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the loop."""
         sweep, every = None, 1
-        if isinstance(pl_module, SPARModule) and pl_module.hparams["critic_target"] == "returns":
+        if isinstance(pl_module, SPARModule) and pl_module.hparams["warmup_steps"]:
             sweep, every = pl_module._sweep_returns, pl_module._refresh_every
             pl_module._refresh_every = STEPS * STEPS  # measured by itself rather than by chance in one window of many
         self._gate.meet(Loop(pl_module.device, lambda: list(_watched(trainer, pl_module)), sweep, every))

@@ -16,7 +16,7 @@ def products(*layers: tuple[int, int]) -> list[int]:
 
 def test_cloning_by_hand() -> None:
     """Forward, gradients of all weights, and gradients of all layers' inputs but the first's."""
-    layers = products((OBSERVATION_DIM, WIDTH), (WIDTH, WIDTH), (WIDTH, ACTION_DIM))
+    layers = products((OBSERVATION_DIM, WIDTH), (WIDTH, WIDTH), (WIDTH, 2 * ACTION_DIM))  # mean and deviation
     expected = 2 * sum(layers) + sum(layers[1:])
     assert count_flops(Setting("bc", batch_size=BATCH, hidden_dim=WIDTH)) == expected
 
