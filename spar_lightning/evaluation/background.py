@@ -90,7 +90,8 @@ class BackgroundEvaluator:
         threading.Thread(target=self._send, args=((snapshot, list(seeds), known),), daemon=True).start()
 
     def _send(self, job: tuple[Snapshot, list[int], Episodes]) -> None:
-        with contextlib.suppress(OSError):  # that the process has ended is told by `result`
+        # That the process has ended is told by `result`; a connection that is closed meanwhile has no handle any more.
+        with contextlib.suppress(OSError, TypeError):
             self._connection.send(job)
 
     def is_ready(self) -> bool:
