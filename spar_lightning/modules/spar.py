@@ -147,7 +147,7 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         sigma: float = 0.5,
         kappa: float = 2.0,
         actor_every: int = 1,
-        lsi_batch: int = 64,
+        lsi_batch: int = 128,
         start_fraction: float = 0.1,
         start_decay: float = 0.98,
         learning_rate: float = 3e-4,
