@@ -46,7 +46,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "log_every_n_steps": 100,
     "enable_model_summary": False,
 }
-BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000}
+BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
