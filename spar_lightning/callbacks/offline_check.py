@@ -33,8 +33,7 @@ def offline_check(trainer: pl.Trainer) -> dict[str, Any] | None:
     found = [gain for gain in gains if gain is not None]
     if not found:
         return None
-    metric = PairedImprovement()
-    metric.sync_on_compute = False  # every process holds all of these episodes
+    metric = PairedImprovement(sync_on_compute=False)  # every process holds all of these episodes
     means = _episode_means(torch.cat(found).double().cpu(), held_out.episode_ends.cpu())
     metric.update(means, torch.zeros_like(means))
     values = {name: float(value) for name, value in metric.compute().items()}

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
+from spar_lightning.callbacks.offline_check import verdict
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 
@@ -127,9 +128,9 @@ def _improvement(document: dict[str, Any], key: str) -> list[str]:
         return []
     interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}] at 95%,"
     value = _in_column(f"{found['mean']:+.1f}", found["unit"])
-    return [
-        f"  {'improvement':<14}{value} {interval} on base, over the same {_count(found['episodes'], 'start state')}"
-    ]
+    words = "" if found["low"] is None else f": {verdict(found['low'], found['high'])}"
+    starts = _count(found["episodes"], "start state")
+    return [f"  {'improvement':<14}{value} {interval} on base, over the same {starts}{words}"]
 
 
 def _best(document: dict[str, Any]) -> list[str]:

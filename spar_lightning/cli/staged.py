@@ -47,6 +47,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
+NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
+"""Settings that have a default, and a meaning without a value."""
+
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 DESCRIPTION = """
 Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
@@ -228,8 +231,7 @@ class StagedCLI(LightningCLI):
             updates = int(read_checkpoint(ckpt_path)["global_step"])
             if not self._get(self.config, "trainer").fast_dev_run:
                 check_position(updates, self.datamodule.updates_per_batch)
-            for key, (old, new) in check_resumable(self.model, self.datamodule, ckpt_path).items():
-                rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
+            self._tell_differences(self.model, ckpt_path)
         elif base_path is None and self._get(self.config, "stage") == "residual":
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
         if self.model.hparams.get("compile"):
@@ -243,7 +245,10 @@ class StagedCLI(LightningCLI):
         return None if path is None or self._lends_parts(path) else path
 
     def _lends_parts(self, path: str) -> bool:
-        """Whether a new improvement starts from a checkpoint: the stage says so, and it is no run of this stage."""
+        """Whether a new improvement starts from a checkpoint: the stage says so, and its run had a warm-up.
+
+        One of a run of this stage is gone on with.
+        """
         return self._get(self.config, "stage") == "improvement" and has_warmup(read_checkpoint(path))
 
     def _leave_out_warmup(self, model: Any) -> None:
@@ -256,6 +261,8 @@ class StagedCLI(LightningCLI):
         path, trainer = self._get(self.config, "ckpt_path"), self._get(self.config_init, "trainer")
         if path is None:
             raise UserError("`--stage improvement` needs --ckpt_path, a checkpoint of a run whose warm-up is over")
+        if self._get(self.config, "bc.ckpt_path") is not None:
+            raise UserError("`--stage improvement` takes the base of --ckpt_path: leave --bc.ckpt_path out")
         warmup = model.hparams["warmup_steps"]
         if 0 < trainer.max_steps <= warmup:
             raise UserError(
@@ -263,10 +270,16 @@ class StagedCLI(LightningCLI):
                 " although this stage leaves them out: expected more"
             )
         trainer.max_steps -= warmup if trainer.max_steps > 0 else 0
-        model.leave_out_warmup()
+        _check_intervals(trainer, self.datamodule.updates_per_batch)
         if self._lends_parts(path):
-            check_resumable(model, self.datamodule, path)
+            self._tell_differences(model, path)
             model.take_over(read_checkpoint(path))
+        model.leave_out_warmup()
+
+    def _tell_differences(self, model: pl.LightningModule, path: str) -> None:
+        """See that a checkpoint fits, and say which settings are others from here on."""
+        for key, (old, new) in check_resumable(model, self.datamodule, path).items():
+            rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
 
     def _use_data_of_checkpoint(self) -> None:
         """Evaluate a checkpoint in the simulator of the data it was trained on, unless another data set was named."""
@@ -365,7 +378,7 @@ class StagedCLI(LightningCLI):
 def _check_nulls(defaults: Namespace, config: Namespace) -> None:
     """Refuse a null where a value is needed: the parser takes it for any type."""
     for key, default in defaults.items():
-        if default is not None and config.get(key) is None:
+        if default is not None and config.get(key) is None and key not in NULLABLE:
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")
 
 

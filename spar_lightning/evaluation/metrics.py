@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from scipy import stats
 from torch import Tensor
@@ -82,8 +84,8 @@ class PairedImprovement(Metric):
     full_state_update = False
     differences: list[Tensor]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.add_state("differences", [], dist_reduce_fx="cat")
 
     def update(self, policy: Tensor, base: Tensor) -> None:

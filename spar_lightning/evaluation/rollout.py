@@ -120,6 +120,8 @@ def _disturbed(
     space = environment.action_space
     assert isinstance(space, gym.spaces.Box)
     half_range = (space.high - space.low) / 2
+    if not np.isfinite(half_range).all():
+        raise UserError("`action_noise` is a share of the range of actions, which is not bounded here: leave it out")
     noise = action_noise * half_range * generator.standard_normal(action.shape)
     return np.clip(action + noise, space.low, space.high).astype(action.dtype)
 

@@ -208,11 +208,12 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         """What critics that never guided the policy expect of its actions over the base's, at raw observations (B, O).
 
         Returns:
-            (B,) discounted return, averaged over the check critics; None where there are none, or no base.
+            (B,) discounted return, averaged over the check critics; None where there are none, or no base, or where
+            their targets come from the critics that guide the policy.
         """
-        if self.check_critic is None or not self.hparams["residual"]:
+        if self.check_critic is None or not self.hparams["residual"] or self.hparams["critic_target"] != "returns":
             return None
-        states = self.policy.locate(observations)
+        states = self.policy.locate(observations.to(self.device))  # the data may stay behind on another
         latents = self.policy.average_actor(*states.inputs)
         actions = torch.stack([self.policy(states, latents), states.base_actions])
         values = [self.check_critic(states.observations, one).mean(dim=0) for one in actions]
@@ -227,9 +228,16 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         """Take base, manifold and critics from a checkpoint whose warm-up is over; the actor starts anew.
 
         Raises:
-            CheckpointError: if it is not over.
+            CheckpointError: if it is not over, or the parts were fitted under settings that mean something else.
         """
-        updates, warmup = checkpoint["global_step"], checkpoint["hyper_parameters"]["warmup_steps"]
+        theirs = checkpoint["hyper_parameters"]
+        for name in ("residual", "manifold", "discount", "min_residual_scale"):
+            if theirs[name] != self.hparams[name]:
+                raise CheckpointError(
+                    f"`{name}` is {theirs[name]} in the checkpoint and {self.hparams[name]} here, expected the same:"
+                    " its manifold and critics were fitted with it"
+                )
+        updates, warmup = checkpoint["global_step"], theirs["warmup_steps"]
         if updates < warmup:
             raise CheckpointError(
                 f"the checkpoint is at update {updates}, within its warm-up of {warmup} updates, expected one whose"
@@ -361,7 +369,10 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         return rearrange(actions, "(k b) a -> k b a", **unflatten), rearrange(values, "c (k b) -> c k b", **unflatten)
 
     def _value_gradient_loss(self, states: States) -> tuple[Tensor, Metrics]:
-        """The comparison: climb the critic's gradient through the decoder, on LSI's scale and held by its prior."""
+        """The comparison: climb the critics' mean gradient through the decoder, held by the prior as LSI is.
+
+        On the scale that LSI has where all critics agree.
+        """
         latents = self.policy.actor(*states.inputs)
         inputs = latents.detach().requires_grad_()
         values = self.average_critic(states.observations, self.policy(states, inputs)).mean(dim=0)
@@ -404,6 +415,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     def on_train_start(self) -> None:
         """Pick up the count of updates where a resumed run left it, and the manifold's state with it."""
         super().on_train_start()
+        if self._manifold_steps == 0 and not self.policy.is_fitted:
+            rank_zero_warn("the manifold is not fitted, and `manifold_steps` or `warmup_steps` is 0: it stays as it is")
         if self._updates >= self._manifold_steps:
             self.policy.freeze_manifold()
         elif self.policy.is_fitted:
@@ -447,8 +460,9 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         beginnings = round(self.hparams["start_fraction"] * count)
         if beginnings == 0:
             return states.first(count)
-        transitions = offline_data(self.trainer).transitions
-        drawn = self._states(transitions.batch(self._beginnings.draw(beginnings).to(transitions.device)))
+        transitions, ranks = offline_data(self.trainer).transitions, self.trainer.world_size
+        indices = self._beginnings.draw(beginnings * ranks)[self.global_rank :: ranks]  # all draw alike
+        drawn = self._states(transitions.batch(indices.to(transitions.device)))
         return States(*(torch.cat(pair) for pair in zip(states.first(count - beginnings), drawn, strict=True)))
 
     def _states(self, batch: TransitionBatch) -> States:
@@ -479,8 +493,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
     def _finish_update(self) -> None:
         if self._updates == self._manifold_steps:
             self.policy.freeze_manifold()
-        warming_up = self._updates <= self.hparams["warmup_steps"]
-        if self._updates % self._refresh_every == 0 and (warming_up or not self._stops_critic):
+        is_read = self._updates < self.hparams["warmup_steps"] or not (self._stops_critic or self.target_critic)
+        if self._updates % self._refresh_every == 0 and is_read:
             self._sweep_returns()
 
     def _sweep_returns(self) -> None:

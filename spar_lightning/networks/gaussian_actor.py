@@ -10,17 +10,19 @@ from torch.nn import functional as F
 
 from spar_lightning.networks.mlp import MLP
 
+MIN_DEVIATION = 0.03
+"""Floor of the deviation, in units of half the range of actions: what is steadier than that is steady enough."""
+
 
 class GaussianActor(nn.Module):
     """Mean and standard deviation of the data's actions at a state, per action dimension.
 
-    The mean is a tanh of one half of an MLP's outputs, the deviation a softplus of the other half above a floor.
+    The mean is a tanh of one half of an MLP's outputs, the deviation a softplus of the other half, above a floor.
 
     Args:
         observation_dim: O.
         action_dim: A.
         hidden_dims: widths of the hidden layers.
-        min_deviation: floor of the deviation, in units of half the range of actions.
         learned_deviation: False leaves out the second half: the deviation is 1 everywhere.
     """
 
@@ -29,14 +31,12 @@ class GaussianActor(nn.Module):
         observation_dim: int,
         action_dim: int,
         hidden_dims: Sequence[int],
-        min_deviation: float = 0.03,
         learned_deviation: bool = True,
     ) -> None:
         super().__init__()
-        self.min_deviation = min_deviation
         self.learned_deviation = learned_deviation
         self.mlp = MLP(observation_dim, action_dim * (2 if learned_deviation else 1), hidden_dims)
-        if learned_deviation:  # starts near a third of the range, whatever the state
+        if learned_deviation:  # starts near a third of half the range, whatever the state
             with torch.no_grad():
                 self.mlp.head.weight[action_dim:].mul_(0.1)
                 self.mlp.head.bias[action_dim:].fill_(-1.0)
@@ -48,4 +48,4 @@ class GaussianActor(nn.Module):
             mean = torch.tanh(outputs)
             return mean, torch.ones_like(mean)
         mean, deviation = outputs.chunk(2, dim=-1)
-        return torch.tanh(mean), self.min_deviation + F.softplus(deviation)
+        return torch.tanh(mean), MIN_DEVIATION + F.softplus(deviation)

@@ -181,3 +181,32 @@ def test_an_improvement_needs_a_finished_warm_up(
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("--model.residual", "false"), "`residual` is True in the checkpoint and False here"),
+        (("--bc.ckpt_path", "base.ckpt"), "leave --bc.ckpt_path out"),
+    ],
+)
+def test_an_improvement_takes_all_parts_from_one_checkpoint(
+    tmp_path: Path,
+    finished_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: tuple[str, str],
+    message: str,
+) -> None:
+    given = [str(last(finished_run / "base")) if part == "base.ckpt" else part for part in settings]
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--stage", "improvement", "--ckpt_path", str(last(finished_run)), *given)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_with_a_meaning_of_null_take_it(tmp_path: Path, finished_run: Path) -> None:
+    base = ("--bc.ckpt_path", str(last(finished_run / "base")))
+    nulls = ("--model.manifold_steps", "null", "--model.conservative_deviations", "null")
+    folder = fit(tmp_path / "run", *base, *nulls, "--model.critic_target", "policy")
+    found = read_checkpoint(last(folder))["hyper_parameters"]
+    assert (found["manifold_steps"], found["conservative_deviations"]) == (None, None)

@@ -109,3 +109,11 @@ class TestNormalDrift:
 
     def test_no_change_is_no_drift(self):
         assert float(normal_drift(torch.zeros(3, 2), torch.randn(3, 2, 4))) == 0.0
+
+
+def test_an_improvement_that_every_process_holds_is_not_gathered():
+    metric = PairedImprovement(sync_on_compute=False)
+    metric.distributed_available_fn = lambda: True
+    metric.dist_sync_fn = lambda value, group=None: [value, value]
+    metric.update(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3))
+    assert metric.compute()["episodes"] == 3
