@@ -139,6 +139,6 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_python(surroundings: Path, piece: str) -> None:
     fit(RUN, dataset=WALKER)
-    for steps, few in (("20_000", "20"), ("40_000", "40"), ("2_000", "20"), ("1_000", "20")):
+    for steps, few in (("20_000", "20"), ("38_000", "40"), ("2_000", "20"), ("1_000", "20")):
         piece = piece.replace(steps, few)
     exec(piece, {})
