@@ -86,8 +86,8 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
         actor_every: updates per actor update, after the warm-up.
-        lsi_batch: states that an actor update uses. More of them, or of updates, is not better: an actor that follows
-            the critics into every detail was seen to fall where it had walked.
+        lsi_batch: states that an actor update uses. More of them, and more updates, helped on some data; on others the
+            policy came to fall where it had walked.
         start_fraction: share of them that is drawn from the beginnings of episodes; a policy that does not get going
             never reaches the states that the rest of the data are about.
         start_decay: how much less likely each later step of an episode is among those, in (0, 1): 0.98 reaches some 50
