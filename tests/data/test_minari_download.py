@@ -18,6 +18,7 @@ import minari
 import numpy as np
 import pytest
 
+from spar_lightning.data.sources.minari_download import _settle
 from spar_lightning.data.sources.minari_source import open_minari
 from spar_lightning.types import DataError
 
@@ -248,6 +249,24 @@ def test_other_remotes_are_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MINARI_REMOTE", "gcp://minari-datasets")
     with pytest.raises(DataError, match=r"`MINARI_REMOTE` is `gcp://minari-datasets`.*`minari download`"):
         open_minari(NAME)
+
+
+def test_a_data_set_that_another_process_has_put_there_stays(hub: Hub, tmp_path: Path) -> None:
+    open_minari(NAME)
+    place, late = tmp_path / "here" / NAME, tmp_path / "late"
+    shutil.copytree(place, late)
+    before = place.stat().st_ino
+    _settle(late, place)
+    assert place.stat().st_ino == before
+
+
+def test_what_is_damaged_is_replaced(hub: Hub, tmp_path: Path) -> None:
+    open_minari(NAME)
+    place, new = tmp_path / "here" / NAME, tmp_path / "new"
+    shutil.copytree(place, new)
+    (place / "data" / "metadata.json").unlink()
+    _settle(new, place)
+    assert (place / "data" / "metadata.json").exists()
 
 
 @pytest.mark.slow

@@ -50,8 +50,7 @@ def download_minari(name: str) -> None:
         _check_space(published, root)
         with scratch_folder(root) as scratch:
             complete = _fetch(name, published, scratch)
-            if not (root / name / "data" / METADATA_FILE_NAME).exists():  # another process may have been faster
-                move_into_place(complete, root / name)
+            _settle(complete, root / name)
         if "/" in name:
             register_namespace(name.rpartition("/")[0])
     except DataError:
@@ -126,6 +125,16 @@ def _fetch(name: str, published: _Published, scratch: Path) -> Path:
     complete.mkdir()
     (arriving / published.folder / "data").rename(complete / "data")
     return complete
+
+
+def _settle(complete: Path, place: Path) -> None:
+    """Put a downloaded data set in its place, unless another process was faster: what that one has may be in use."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        complete.rename(place)
+    except OSError:  # there is a folder with something in it
+        if not (place / "data" / METADATA_FILE_NAME).exists():
+            move_into_place(complete, place)
 
 
 def _check_metadata(name: str, data: Path) -> None:
