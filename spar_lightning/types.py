@@ -79,6 +79,16 @@ class HasExpectedGain(Protocol):
         ...
 
 
+@runtime_checkable
+class HasPolicyVersion(Protocol):
+    """A module whose policy stands still during a part of its training."""
+
+    @property
+    def policy_version(self) -> int:
+        """A number that is another one whenever the policy is."""
+        ...
+
+
 class UserError(ValueError):
     """Something that the user can mend; the message states what was found, what was expected, and the remedy."""
 

@@ -35,13 +35,21 @@ from spar_lightning.callbacks.resumable_checkpoint import is_last_update
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
-from spar_lightning.types import EnvironmentUnavailableError, HasReferencePolicies, Policy, UserError
+from spar_lightning.types import (
+    EnvironmentUnavailableError,
+    HasPolicyVersion,
+    HasReferencePolicies,
+    Policy,
+    UserError,
+)
 
 _MOST_EPISODES = 10_000
 
 
 class RolloutEvaluation(pl.Callback):
     """Rolls the policy and its references out on fixed seeds after every validation, in tests, and after training.
+
+    A policy that stands still during training is evaluated once.
 
     Logs `rollout/return`, `rollout/length`, `rollout/normalized_score` where the data set defines one, the same for
     each reference policy as `rollout/<name>_return` and so on, and `rollout/improvement`: the mean difference to the
@@ -99,6 +107,7 @@ class RolloutEvaluation(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self.final: dict[str, Any] = {}
         self.document: dict[str, Any] | None = None
+        self._version: int | None = None  # of the policy that was evaluated last during training
         self._unfinished_state: dict[str, Any] | None = None  # of a checkpoint, or of a validation that was stopped
         self._is_over = False
 
@@ -185,6 +194,10 @@ class RolloutEvaluation(pl.Callback):
         """Evaluate on `num_episodes` seeds, here so that checkpoints and early stopping see the result."""
         if self._evaluator is None or not self.num_episodes or trainer.sanity_checking:
             return
+        if trainer.state.fn == TrainerFn.FITTING and isinstance(pl_module, HasPolicyVersion):
+            if pl_module.policy_version == self._version:
+                return
+            self._version = pl_module.policy_version
         if self._rollouts is not None:
             self._finish(trainer)
             self._begin(trainer, Unfinished.take(trainer, pl_module))
@@ -251,6 +264,7 @@ class RolloutEvaluation(pl.Callback):
             "history": [dict(row) for row in self.history],
             "unfinished": self._rollouts.state() if self._rollouts is not None else self._unfinished_state,
             "clock": self.clock.state_dict(),
+            "version": self._version,
         }
 
     @override
@@ -259,6 +273,7 @@ class RolloutEvaluation(pl.Callback):
         self.history = [dict(row) for row in state_dict["history"]]
         self.clock.load_state_dict(state_dict["clock"])
         self._unfinished_state = state_dict.get("unfinished")
+        self._version = state_dict.get("version")
         if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
             self._evaluator.load_state_dict(state_dict["references"])
 

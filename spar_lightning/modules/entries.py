@@ -65,6 +65,7 @@ _CALLBACK = Entries(
         ],
         "clock": Entries({"total_s": _NUMBER, "evaluation_s": _NUMBER}),
         "environment_id": _NAME,
+        "version": (int, type(None)),
         "references": Each(Each([_NUMBER])),
         "random_states": [Entries({"python": list, "numpy": list, "torch": Tensor})],
         "monitor": _NAME,

@@ -193,6 +193,12 @@ class SPARModule(ActsOnArrays, ManualUpdates):
         """The frozen base."""
         return self.policy.base
 
+    @property
+    def policy_version(self) -> int:
+        """How many updates have moved the policy: between the manifold's last and the actor's first none does."""
+        warmup: int = self.hparams["warmup_steps"]
+        return min(self._updates, self._manifold_steps) + max(0, self._updates - warmup)
+
     def reference_policies(self) -> dict[str, Policy]:
         """The frozen base and, once the manifold is frozen too, the fitted policy `z = 0`."""
         references: dict[str, Policy] = {"base": self.base}

@@ -260,3 +260,23 @@ def test_two_processes_share_the_seeds_and_agree(tmp_path):
     assert results["base"]["return"] == pytest.approx(mean_return(0.0, [7, 8, 9]), rel=1e-5)
     saved = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["ResumableCheckpoint"]
     assert len(saved["random_states"]) == 2
+
+
+class PausingModule(ToyModule):
+    """Its policy counts as the same one during the updates 6 to 15."""
+
+    @property
+    def policy_version(self) -> int:
+        return min(self.trainer.global_step, 5) + max(0, self.trainer.global_step - 15)
+
+
+def test_a_policy_that_stands_still_is_evaluated_once(tmp_path):
+    evaluation = RolloutEvaluation(num_episodes=2, final_episodes=3)
+    train(tmp_path / "whole", PausingModule(), [evaluation])
+    assert [row["step"] for row in evaluation.history] == [5, 20]
+    callbacks = [ResumableCheckpoint(), RolloutEvaluation(num_episodes=2, final_episodes=3)]
+    train(tmp_path / "parts", PausingModule(), callbacks, max_steps=10)
+    again = RolloutEvaluation(num_episodes=2, final_episodes=3)
+    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    train(tmp_path / "parts", PausingModule(), [ResumableCheckpoint(), again], ckpt_path=last)
+    assert [row["step"] for row in again.history] == [5, 20]
