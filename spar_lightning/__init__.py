@@ -1,7 +1,7 @@
 """SPAR (Support-Preserving Action Rectification, arXiv 2605.27877) on PyTorch Lightning."""
 
 from spar_lightning.data import OfflineDataModule, collect
-from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training import BCModule, SPARModule, TD3BCModule
 
 __version__ = "0.1.0"
 

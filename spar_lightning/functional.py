@@ -6,7 +6,7 @@ dimensions, `C` critics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -260,3 +260,26 @@ def value_and_cloning_loss(q_values: Tensor, policy_actions: Tensor, actions: Te
 def update_average(averages: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move averages towards sources in place, `average += tau * (source - average)`: target networks, slow policies."""
     torch._foreach_lerp_(list(averages), list(sources), tau)
+
+
+def moments(chunks: Callable[[], Iterable[Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """Mean and (population) standard deviation (K,) in float64; two passes: a difference of large squares loses digits.
+
+    Args:
+        chunks: gives all rows, as chunks (B, K), each time that it is called.
+        count: number of rows.
+
+    >>> moments(lambda: [torch.tensor([[1.0], [3.0]])], 2)
+    (tensor([2.], dtype=torch.float64), tensor([1.], dtype=torch.float64))
+    """
+    mean = _column_sums(chunk.double() for chunk in chunks()) / count
+    return mean, (_column_sums((chunk.double() - mean).square_() for chunk in chunks()) / count).sqrt()
+
+
+def _column_sums(chunks: Iterable[Tensor]) -> Tensor:
+    total = None
+    for chunk in chunks:
+        # Added in place: small results kept between large intermediate ones would fragment the heap.
+        total = chunk.sum(0) if total is None else total.add_(chunk.sum(0))
+    assert total is not None  # there is at least one row
+    return total

@@ -30,7 +30,7 @@ import torch
 from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset
 from spar_lightning.data.sources.registry import SOURCES, Source
 from spar_lightning.functional import conservative, imitation_loss
-from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.training import BCModule, SPARModule
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -112,7 +112,7 @@ def test_data_callbacks_and_evaluation_name_no_algorithm(path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("from spar_lightning.modules import SPARModule", {"spar"}),
+        ("from spar_lightning.training import SPARModule", {"spar"}),
         ("isinstance(module, BCModule)", {"bc"}),
         ("module.log('bc/loss', td3_loss)", {"bc", "td3"}),
         ("from spar_lightning.data import collect\nPREFIX = 'spar/'", set()),
@@ -128,4 +128,4 @@ def test_algorithms_are_found(tmp_path: Path, source: str, found: set[str]) -> N
 def test_imports_are_found() -> None:
     source = "import spar_lightning.cli\nfrom spar_lightning import modules\ndef f():\n    from ..callbacks import X"
     found = set(_imported_modules(source, "spar_lightning.data"))
-    assert found == {"spar_lightning.cli", "spar_lightning.modules", "spar_lightning.callbacks.X"}
+    assert found == {"spar_lightning.cli", "spar_lightning.training", "spar_lightning.callbacks.X"}

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM
-from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset, TransitionLoader, Transitions
+from spar_lightning.data import Episode, Minibatches, OfflineDataModule, OfflineDataset, TransitionLoader, Transitions
 from spar_lightning.types import TransitionBatch
 
 EPISODE_STEPS = 1000
@@ -88,7 +87,10 @@ class SyntheticData(OfflineDataModule):
         loader = super().train_dataloader()
         if self._loader == "dataloader":
             return DataLoader(_Stream(loader), batch_size=None)
-        return _ColumnLoader(self.transitions, self.batch_size) if self._loader == "columns" else loader
+        if self._loader == "columns":
+            per_step = self.updates_per_batch
+            return _ColumnLoader(self.transitions, self.batch_size, self.seed, 0, per_step, loader.beginnings)
+        return loader
 
 
 class _Stream(IterableDataset[Any]):
@@ -99,25 +101,24 @@ class _Stream(IterableDataset[Any]):
         return iter(self._loader)
 
 
-class _ColumnLoader:
+class _ColumnLoader(TransitionLoader):
     """As TransitionLoader, with a contiguous tensor and an `index_select` for each column."""
 
-    def __init__(self, transitions: Transitions, batch_size: int) -> None:
-        self._transitions = transitions
-        self._batch_size = batch_size
+    def __iter__(self) -> Iterator[Any]:
+        widths = self._transitions.widths
+        columns = {name: self._transitions.column(name).contiguous() for name in widths}
+        for drawn in super().__iter__():
+            assert isinstance(drawn, Minibatches)
+            yield _ByColumn(drawn.transitions, drawn.indices, columns)
 
-    def __len__(self) -> int:
-        return 1 << 40
 
-    def __iter__(self) -> Iterator[TransitionBatch]:
-        own = TransitionBatch._fields[:-1]
-        columns = self._copies((*own, *self._transitions.batch(slice(0, 1)).columns))
-        size = (512, self._batch_size)
-        while True:
-            for rows in torch.randint(len(self._transitions), size).to(self._transitions.device):
-                batch = {name: column.index_select(0, rows) for name, column in columns.items()}
-                values = [batch.pop(name) for name in own]
-                yield TransitionBatch._make([*values, batch])
+class _ByColumn(Minibatches):
+    def __init__(self, transitions: Transitions, indices: Tensor, columns: dict[str, Tensor]) -> None:
+        super().__init__(transitions, indices)
+        self._columns = columns
 
-    def _copies(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        return {name: self._transitions.column(name).contiguous() for name in names}
+    def gather(self, start: int, stop: int) -> TransitionBatch:
+        rows = self.indices[start:stop].flatten()
+        found = {name: column.index_select(0, rows) for name, column in self._columns.items()}
+        own = [found.pop(name) for name in TransitionBatch._fields[:-1]]
+        return TransitionBatch._make([*own, found])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
+from spar_lightning.algorithms import SPAR
 from spar_lightning.benchmark.gate import Gate, Loop
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
 from spar_lightning.benchmark.stopwatch import Watched
@@ -22,24 +24,12 @@ from spar_lightning.callbacks import (
     RolloutEvaluation,
     StageProgressBar,
 )
-from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
-from spar_lightning.modules.averages import MovingAverage
+from spar_lightning.training import AlgorithmModule, BCModule, SPARModule, TD3BCModule
+from spar_lightning.training.stream import NetworkUnits
 
 STEPS = 10_000_000
 """Training steps that no benchmark reaches."""
 
-_METHODS = {
-    "_step": None,  # of the optimizer that its first argument names: backward pass, clipping, learning rate
-    "critic_loss": "critic",
-    "actor_loss": "actor",
-    "fit_loss": "manifold",
-    "_update_critic": "critic",
-    "_update_actor": "actor",
-    "_update_manifold": "manifold",
-    "_metrics": "logging",
-    "_write": "logging",
-    "log": "logging",
-}
 _HOOKS = ("on_train_batch_start", "on_train_batch_end")
 
 
@@ -65,7 +55,7 @@ def train_module(setting: Setting, gate: Gate, folder: Path) -> None:
     trainer.fit(module, datamodule=data)
 
 
-def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
+def build_module(setting: Setting, data: SyntheticData) -> AlgorithmModule:
     """The module that a contender's name stands for, untrained."""
     hidden_dims = (setting.hidden_dim, setting.hidden_dim)
     base = BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
@@ -73,7 +63,7 @@ def build_module(setting: Setting, data: SyntheticData) -> pl.LightningModule:
         return base
     if setting.contender == "td3_bc":
         return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims, compile=setting.compile)
-    base.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
+    base.algorithm.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
     warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
     target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
     return SPARModule(
@@ -111,9 +101,13 @@ class GateCallback(pl.Callback):
         """Show the loop."""
         sweep, every = None, 1
         if isinstance(pl_module, SPARModule) and pl_module.hparams["warmup_steps"]:
-            sweep, every = pl_module._sweep_returns, pl_module._refresh_every
-            pl_module._refresh_every = STEPS * STEPS  # measured by itself rather than by chance in one window of many
-        self._gate.meet(Loop(pl_module.device, lambda: list(_watched(trainer, pl_module)), sweep, every))
+            algorithm, stream = pl_module.algorithm, pl_module.stream
+            every = algorithm.sweep_every
+            sweep = partial(_sweep, stream, algorithm)
+            algorithm.sweep_every = STEPS * STEPS  # measured by itself rather than by chance in one window of many
+        self._gate.meet(
+            Loop(pl_module.device, lambda: list(_watched(trainer, cast(AlgorithmModule, pl_module))), sweep, every)
+        )
 
     @override
     def on_train_batch_end(
@@ -124,25 +118,25 @@ class GateCallback(pl.Callback):
             trainer.should_stop = True
 
 
-def _watched(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[Watched]:
+def _sweep(stream: NetworkUnits, algorithm: SPAR) -> None:
+    stream.store([algorithm.sweep_returns()])
+
+
+def _watched(trainer: pl.Trainer, module: AlgorithmModule) -> Iterator[Watched]:
     """Where the time of Lightning's loop goes."""
     loop, data = trainer.fit_loop, trainer.datamodule  # type: ignore[attr-defined]
     assert loop._combined_loader is not None
     yield Watched(cast(Any, loop._combined_loader._iterator).iterators, 0, "data")
     yield Watched(data, "transfer_batch_to_device", "data")
-    yield Watched(data.transitions, "batches", "data")  # of several updates, gathered in the step
-    for name, part in _METHODS.items():
-        yield Watched(module, name, part)
-    automatic = module.automatic_optimization  # Lightning then calls the backward pass, not the module
-    yield Watched(module, "training_step", "actor" if automatic else "step")
-    if automatic:
-        yield Watched(trainer.strategy, "backward", "actor")
-    yield Watched(MovingAverage, "update", "targets")
-    for optimizer in trainer.optimizers:
-        yield Watched(optimizer, "step", "optimizer")
-        yield Watched(optimizer, "zero_grad", "optimizer")
-    for config in trainer.lr_scheduler_configs:
-        yield Watched(config.scheduler, "step", "optimizer")
+    yield Watched(module, "training_step", "step")
+    yield Watched(NetworkUnits, "batches", "data")
+    yield Watched(module.execution, "descend", None)  # its first argument names the optimizer: loss and gradient
+    yield Watched(module.execution, "follow", "targets")
+    for name in ("step", "clear_gradients", "gather_gradients"):
+        for optimizer in module.execution.optimizers.values():
+            yield Watched(optimizer, name, "optimizer")
+    yield Watched(module.algorithm, "summary", "logging")
+    yield Watched(module, "_write", "logging")
     yield from _watched_logging(trainer)
 
 

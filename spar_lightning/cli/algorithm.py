@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from spar_lightning.modules.checkpoints import module_name, read_checkpoint
+from spar_lightning.training.checkpoints import module_name, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
 
 COMMANDS = ("fit", "validate", "test")

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import lightning.pytorch as pl
 from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
@@ -23,7 +22,7 @@ from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect, import_dataset
-from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training import ALGORITHMS
 from spar_lightning.types import UserError
 
 COMMANDS: dict[str, Any] = {
@@ -34,12 +33,6 @@ COMMANDS: dict[str, Any] = {
     "summarize": summarize,
 }
 """Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
-
-ALGORITHMS: dict[str, tuple[type[pl.LightningModule], type[pl.LightningModule] | None]] = {
-    "spar": (SPARModule, BCModule),
-    "td3_bc": (TD3BCModule, None),
-}
-"""The module that each algorithm trains, and that of its base stage, if it has one; the first is the default."""
 
 QUIET = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -73,9 +66,9 @@ def main(args: Sequence[str] | None = None) -> None:
             prog = f"python -m spar_lightning {name}"
             auto_cli(COMMANDS[name], args=rest, prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
-            name = choose_algorithm(arguments, {name: main.__name__ for name, (main, _) in ALGORITHMS.items()})
+            name = choose_algorithm(arguments, {name: module.__name__ for name, module in ALGORITHMS.items()})
             with STOP.listening():
-                StagedCLI(*ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
+                StagedCLI(ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
                 leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))

@@ -27,10 +27,9 @@ from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
-from spar_lightning.modules.base import check_dimensions
-from spar_lightning.modules.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
-from spar_lightning.modules.compiled import require_compiler
-from spar_lightning.modules.manual import check_position
+from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
+from spar_lightning.training.compiled import require_compiler
+from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
@@ -76,9 +75,8 @@ class StagedCLI(LightningCLI):
     """Trains a base, freezes it, and passes it to the main module; one configuration holds both stages.
 
     Args:
-        model_class: the main stage; its constructor takes the base, or the base's hyper-parameters, as `base`. Without
-            a base stage it takes `observation_dim` and `action_dim`.
-        base_class: the base stage, if there is one; its constructor takes `observation_dim` and `action_dim`.
+        model_class: the main stage; where it names the module of a base stage, its constructor takes the base as
+            `base`, else it takes `observation_dim` and `action_dim`.
         datamodule_class: knows `observation_dim`, `action_dim` and `name` before it reads its data.
         args: the command line, without the program's name; None takes the process's own.
         algorithm: the name under which these stages are chosen.
@@ -86,13 +84,12 @@ class StagedCLI(LightningCLI):
 
     def __init__(
         self,
-        model_class: type[pl.LightningModule],
-        base_class: type[pl.LightningModule] | None,
+        model_class: type[AlgorithmModule],
         datamodule_class: type[pl.LightningDataModule],
         args: Sequence[str] | None = None,
         algorithm: str = "spar",
     ) -> None:
-        self.main_class, self.base_class, self.algorithm = model_class, base_class, algorithm
+        self.main_class, self.base_class, self.algorithm = model_class, model_class.base_class, algorithm
         self._arguments = sys.argv[1:] if args is None else list(args)
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
         super().__init__(
@@ -148,7 +145,7 @@ class StagedCLI(LightningCLI):
         if self.base_class is not None:
             self._add_base_arguments(parser, self.base_class)
 
-    def _add_base_arguments(self, parser: LightningArgumentParser, base_class: type[pl.LightningModule]) -> None:
+    def _add_base_arguments(self, parser: LightningArgumentParser, base_class: type[AlgorithmModule]) -> None:
         parser.add_argument(
             "--stage",
             type=Literal["all", "base", "residual", "improvement"],
@@ -350,9 +347,9 @@ class StagedCLI(LightningCLI):
         """Evaluate as at the end of training."""
         self.trainer.test(model, datamodule=self.datamodule, verbose=False)
 
-    def _fit_base(self, model: Any, base_class: type[pl.LightningModule]) -> None:
+    def _fit_base(self, model: Any, base_class: type[AlgorithmModule]) -> None:
         """Train a base of the model's own kind, and put its weights into the frozen one."""
-        base = base_class(**model.base.hparams)
+        base = base_class(**model.settings["base"])
         config = {**self._get(self.config_init, "bc.trainer")}
         main = self._get(self.config_init, "trainer")
         config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
@@ -368,7 +365,7 @@ class StagedCLI(LightningCLI):
             trainer.fit(base, datamodule=self.datamodule)
         last = folder.path / "checkpoints" / "last.ckpt"
         self.going_on.finished_base = last if last.is_file() else None
-        model.base.load_state_dict(base.state_dict())
+        model.base.load_state_dict(base.algorithm.state_dict())
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
         if self._get(self.config, "stage") == "base":

@@ -10,7 +10,7 @@ from spar_lightning.data.recording.recipes import BUNDLED_DATASETS
 from spar_lightning.data.simulators.environments import make_environment
 from spar_lightning.data.simulators.reference_scores import REFERENCE_SCORES
 from spar_lightning.data.sources.registry import Episode, OfflineDataset, open_dataset
-from spar_lightning.data.statistics import compute_statistics, moments
+from spar_lightning.data.statistics import compute_statistics
 from spar_lightning.data.storage.mapped_transitions import MappedTransitions
 from spar_lightning.data.storage.packed_transitions import PackedTransitions
 from spar_lightning.data.storage.transitions import Transitions
@@ -35,7 +35,6 @@ __all__ = [
     "import_dataset",
     "load_behavior",
     "make_environment",
-    "moments",
     "offline_data",
     "open_dataset",
 ]

@@ -25,9 +25,9 @@ class Beginnings:
         self._lengths = stops - self._starts
         self._log_decay = math.log(decay)
 
-    def draw(self, count: int) -> Tensor:
-        """Indices (count,) int64 on the CPU, by torch's own random numbers."""
-        episodes = torch.randint(len(self._starts), (count,))
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Indices (count,) int64 on the CPU, by a generator's random numbers or torch's own."""
+        episodes = torch.randint(len(self._starts), (count,), generator=generator)
         # A geometric number; one past the end of its episode begins anew, which keeps the weights' proportions.
-        steps = (torch.rand(count).clamp(min=1e-30).log() / self._log_decay).long()
+        steps = (torch.rand(count, generator=generator).clamp(min=1e-30).log() / self._log_decay).long()
         return self._starts[episodes] + steps % self._lengths[episodes]

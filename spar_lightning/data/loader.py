@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spar_lightning.data.beginnings import Beginnings
 from spar_lightning.data.storage.transitions import Transitions
 from spar_lightning.types import TransitionBatch
 
@@ -21,15 +22,16 @@ def batch_indices(seed: int, rank: int, block: int, num_transitions: int, batch_
     A pure function of its arguments, drawn on the CPU: the same on every device, and batch `position` of a run is
     row `position % 512` of block `position // 512`, whoever asks and whenever.
     """
-    state = np.random.SeedSequence((seed, rank, block)).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-    return torch.randint(num_transitions, (_BLOCK, batch_size), generator=generator)
+    return torch.randint(num_transitions, (_BLOCK, batch_size), generator=_generator(seed, rank, block))
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 class Minibatches:
-    """The minibatches of one training step, views of one gather of their rows, made when they are iterated over.
-
-    Where a column is written between two of them, the rest is gathered anew: each is what it would be by itself.
+    """The minibatches of one training step: which rows they are, to be gathered when they are needed.
 
     Args:
         transitions: where the rows are.
@@ -37,25 +39,15 @@ class Minibatches:
     """
 
     def __init__(self, transitions: Transitions, indices: Tensor) -> None:
-        self._transitions = transitions
-        self._indices = indices
+        self.transitions = transitions
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
-    def __iter__(self) -> Iterator[TransitionBatch]:
-        remaining: Iterator[TransitionBatch] = iter(())
-        version = -1
-        for number in range(len(self)):
-            if version != self._transitions.version:
-                version = self._transitions.version
-                remaining = iter(self._transitions.batches(self._indices[number:]))
-            yield next(remaining)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the batches are."""
-        return self._transitions.device
+    def gather(self, start: int, stop: int) -> TransitionBatch:
+        """The rows of the minibatches from `start` to `stop`, one after the other, with columns as they are now."""
+        return self.transitions.batch(self.indices[start:stop].flatten())
 
 
 class TransitionLoader:
@@ -71,15 +63,28 @@ class TransitionLoader:
         batch_size: transitions a batch.
         seed: of the run.
         rank: of this process, so that processes draw different batches.
-        per_step: minibatches handed out together, as one item; the rows and their order are the same for any number.
+        per_step: hand out so many minibatches together, as `Minibatches`; the rows and their order are the same for any
+            number. None hands out single batches.
+        beginnings: transitions near the starts of episodes that lead each minibatch, and how much less likely each
+            later step of an episode is among them.
     """
 
-    def __init__(self, transitions: Transitions, batch_size: int, seed: int, rank: int = 0, per_step: int = 1) -> None:
+    def __init__(
+        self,
+        transitions: Transitions,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        per_step: int | None = None,
+        beginnings: tuple[int, float] = (0, 0.5),
+    ) -> None:
         self._transitions = transitions
         self.batch_size = batch_size
         self._seed = seed
         self._rank = rank
         self._per_step = per_step
+        self.beginnings = beginnings
+        self._sampler = Beginnings(transitions.episode_ends, beginnings[1]) if beginnings[0] else None
         self._position = 0
         self._blocks: dict[int, Tensor] = {}
 
@@ -88,19 +93,20 @@ class TransitionLoader:
 
     def __iter__(self) -> Iterator[TransitionBatch | Minibatches]:
         # A generator: nothing is drawn before the first batch is asked for, since Lightning calls `iter` twice.
+        count = self._per_step or 1
         while True:
-            indices = self._indices_at(self._position)
-            self._position += self._per_step  # before the batch is out: a state may be saved meanwhile
+            indices = self._indices_at(self._position, count)
+            self._position += count  # before the batch is out: a state may be saved meanwhile
             if self._transitions.on_disk:
-                self._transitions.read_ahead(self._indices_at(self._position))
-            if self._per_step == 1:
+                self._transitions.read_ahead(self._indices_at(self._position, count))
+            if self._per_step is None:
                 yield self._transitions.batch(indices[0])
             else:
                 yield Minibatches(self._transitions, indices)
 
-    def _indices_at(self, position: int) -> Tensor:
-        """The indices (K, B) of the minibatches from `position` on, which may lie in two blocks or more."""
-        parts, missing = [], self._per_step
+    def _indices_at(self, position: int, count: int) -> Tensor:
+        """The indices (K, B) of `count` minibatches from `position` on, which may lie in two blocks or more."""
+        parts, missing = [], count
         while missing:
             number, row = divmod(position, _BLOCK)
             parts.append(self._block(number)[row : row + missing])
@@ -124,6 +130,10 @@ class TransitionLoader:
 
     def _draw(self, block: int) -> Tensor:
         indices = batch_indices(self._seed, self._rank, block, len(self._transitions), self.batch_size)
+        if self._sampler is not None:
+            count, generator = self.beginnings[0], _generator(self._seed, self._rank, block, 1)
+            drawn = self._sampler.draw(_BLOCK * count, generator)
+            indices = torch.cat([drawn.view(_BLOCK, count), indices], dim=1)
         return indices.to(self._transitions.device)
 
 

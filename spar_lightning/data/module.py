@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import gymnasium as gym
 import lightning.pytorch as pl
@@ -32,6 +32,16 @@ T = TypeVar("T")
 _LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
 _MOST_UPDATES = 512  # a training step; more make it no faster
 _SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
+
+
+@runtime_checkable
+class TakesMinibatches(Protocol):
+    """A module that makes several updates in a training step, each of a minibatch of its own."""
+
+    @property
+    def beginnings(self) -> tuple[int, float]:
+        """Transitions near the starts of episodes that lead each minibatch, and their decay."""
+        ...
 
 
 class OfflineDataModule(pl.LightningDataModule):
@@ -192,10 +202,12 @@ class OfflineDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
         rank = 0 if self.trainer is None else self.trainer.global_rank
-        per_step = self.updates_per_batch
-        if per_step > 1 and self.trainer is not None and self.trainer.lightning_module.automatic_optimization:
-            per_step = 1  # Lightning itself steps, once a batch
-        return TransitionLoader(self.transitions, self.batch_size, self.seed, rank, per_step)
+        module = getattr(self.trainer, "lightning_module", None)
+        if not isinstance(module, TakesMinibatches):  # Lightning itself steps, once a batch
+            return TransitionLoader(self.transitions, self.batch_size, self.seed, rank)
+        return TransitionLoader(
+            self.transitions, self.batch_size, self.seed, rank, self.updates_per_batch, module.beginnings
+        )
 
     def val_dataloader(self) -> SequentialLoader | list[Tensor]:
         """The held-out transitions in chunks; one dummy item if there are none, so that rollouts still happen."""
@@ -208,12 +220,10 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Nothing, for batches that were drawn on the device: this runs in every step."""
+        if isinstance(batch, Minibatches):  # who gathers them moves them
+            return batch
         if isinstance(batch, TransitionBatch) and batch.observations.device == device:
             return batch
-        if isinstance(batch, Minibatches):
-            if batch.device == device:
-                return batch
-            batch = list(batch)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _opened(self) -> OfflineDataset:

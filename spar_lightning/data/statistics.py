@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spar_lightning.data.storage.transitions import Transitions
+from spar_lightning.functional import moments
 from spar_lightning.types import DataError, DatasetStatistics
 
 STD_FLOOR = 1e-3
@@ -88,23 +89,3 @@ def share_outside(transitions: Transitions, low: Tensor, high: Tensor) -> float:
     chunks = (chunk.actions.cpu() for chunk in transitions.chunks(_CHUNK))
     outside = sum(torch.count_nonzero((actions < low) | (actions > high)).item() for actions in chunks)
     return outside / (len(transitions) * len(low))
-
-
-def moments(chunks: Callable[[], Iterable[Tensor]], count: int) -> tuple[Tensor, Tensor]:
-    """Mean and (population) standard deviation (K,) in float64; two passes: a difference of large squares loses digits.
-
-    Args:
-        chunks: gives all rows, as chunks (B, K), each time that it is called.
-        count: number of rows.
-    """
-    mean = _column_sums(chunk.double() for chunk in chunks()) / count
-    return mean, (_column_sums((chunk.double() - mean).square_() for chunk in chunks()) / count).sqrt()
-
-
-def _column_sums(chunks: Iterable[Tensor]) -> Tensor:
-    total = None
-    for chunk in chunks:
-        # Added in place: small results kept between large intermediate ones would fragment the heap.
-        total = chunk.sum(0) if total is None else total.add_(chunk.sum(0))
-    assert total is not None  # there is at least one transition
-    return total

@@ -22,9 +22,9 @@ class EnsembleLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_members, input_dim, output_dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(num_members, 1, output_dim).uniform_(-bound, bound))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(C, B, input_dim) -> (C, B, output_dim)."""
-        return torch.baddbmm(self.bias, features, self.weight)
+    def forward(self, features: Tensor, members: int | None = None) -> Tensor:
+        """(C, B, input_dim) -> (C, B, output_dim); of the first `members` alone, if asked to."""
+        return torch.baddbmm(self.bias[:members], features, self.weight[:members])
 
 
 class EnsembleLayerNorm(nn.Module):
@@ -41,11 +41,19 @@ class EnsembleLayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(num_members, 1, dim))
         self.bias = nn.Parameter(torch.zeros(num_members, 1, dim))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(C, B, dim) -> (C, B, dim)."""
+    def forward(self, features: Tensor, members: int | None = None) -> Tensor:
+        """(C, B, dim) -> (C, B, dim); of the first `members` alone, if asked to."""
         # torch's kernel is slower without a scale and a shift than with them; its own are shared by all members.
         normalized = F.layer_norm(features, (self.dim,), self.ones, self.zeros)
-        return torch.addcmul(self.bias.to(normalized), normalized, self.weight.to(normalized))
+        return torch.addcmul(self.bias[:members].to(normalized), normalized, self.weight[:members].to(normalized))
+
+
+class _NoNorm(nn.Module):
+    """Features as they are."""
+
+    def forward(self, features: Tensor, members: int | None = None) -> Tensor:  # noqa: ARG002
+        """(C, B, dim), unchanged."""
+        return features
 
 
 class EnsembleCritic(nn.Module):
@@ -72,16 +80,22 @@ class EnsembleCritic(nn.Module):
         widths = [observation_dim + action_dim, *hidden_dims]
         self.hidden = nn.ModuleList(EnsembleLinear(num_critics, *pair) for pair in pairwise(widths))
         self.norms = nn.ModuleList(
-            EnsembleLayerNorm(num_critics, width) if layer_norm else nn.Identity() for width in widths[1:]
+            EnsembleLayerNorm(num_critics, width) if layer_norm else _NoNorm() for width in widths[1:]
         )
         self.head = EnsembleLinear(num_critics, widths[-1], 1)
 
-    def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Values of normalized observations (B, O) and scaled actions (B, A): (C, B) float32."""
-        features = torch.cat([observations, actions], dim=-1).expand(self.num_critics, -1, -1)
+    def forward(self, observations: Tensor, actions: Tensor, members: int | None = None) -> Tensor:
+        """Values of normalized observations (B, O) and scaled actions (B, A): (C, B) float32.
+
+        Args:
+            observations: (B, O).
+            actions: (B, A).
+            members: evaluate the first of the critics alone, so many of them.
+        """
+        features = torch.cat([observations, actions], dim=-1).expand(members or self.num_critics, -1, -1)
         for linear, norm in zip(self.hidden, self.norms, strict=True):
-            features = torch.relu_(norm(linear(features)))
-        return weigh(features, self.head.weight.mT) + self.head.bias.squeeze(-1)
+            features = torch.relu_(norm(linear(features, members), members))
+        return weigh(features, self.head.weight[:members].mT) + self.head.bias[:members].squeeze(-1)
 
 
 class ValueNetwork(nn.Module):

@@ -13,7 +13,7 @@ from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkp
 
 from spar_lightning.cli import main
 from spar_lightning.cli.algorithm import choose_algorithm
-from spar_lightning.modules import TD3BCModule
+from spar_lightning.training import TD3BCModule
 from spar_lightning.types import CheckpointError, UserError
 
 MODULES = {"spar": "SPARModule", "td3_bc": "TD3BCModule"}

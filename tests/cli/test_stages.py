@@ -9,7 +9,7 @@ import torch
 from commands import HOPPER, TINY, WALKER, base_weights, fit, last, read_checkpoint, results, same, weights
 
 from spar_lightning.cli import main
-from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.training import BCModule, SPARModule
 
 
 def test_the_base_is_the_one_of_its_stage(finished_run: Path) -> None:

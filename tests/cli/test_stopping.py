@@ -18,7 +18,7 @@ from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, result
 
 from spar_lightning.cli import main
 from spar_lightning.evaluation import PolicyEvaluator
-from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training import BCModule, SPARModule, TD3BCModule
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spar_lightning.data import Episode, PackedTransitions, SequentialLoader, TransitionLoader, Transitions
+from spar_lightning.data import Episode, Minibatches, PackedTransitions, SequentialLoader, TransitionLoader, Transitions
 from spar_lightning.data.loader import batch_indices
 from spar_lightning.types import TransitionBatch
 
@@ -123,10 +123,11 @@ def test_chunks_cover_everything_once_in_order(transitions: Transitions) -> None
 
 def minibatches(loader: TransitionLoader, count: int) -> Tensor:
     """The rows of the first `count` items, minibatch after minibatch."""
-    return torch.cat([rows(iter(item), len(item)) for item in islice(loader, count)])
+    items = [item for item in islice(loader, count) if isinstance(item, Minibatches)]
+    return torch.cat([item.gather(0, len(item)).observations[:, 0].long().view(len(item), -1) for item in items])
 
 
-@pytest.mark.parametrize("per_step", [2, 3, 5, 512])
+@pytest.mark.parametrize("per_step", [1, 2, 3, 5, 512])
 def test_items_of_several_minibatches_hold_the_same_rows_in_the_same_order(
     transitions: Transitions, per_step: int
 ) -> None:
@@ -146,18 +147,27 @@ def test_a_position_is_one_of_minibatches(transitions: Transitions) -> None:
     assert torch.equal(minibatches(resumed, 8), expected)
 
 
-def test_minibatches_are_views_of_one_gather(transitions: Transitions) -> None:
-    batches = list(next(iter(TransitionLoader(transitions, 8, seed=3, per_step=4))))
-    assert len(batches) == 4
-    assert len({batch.observations.untyped_storage().data_ptr() for batch in batches}) == 1
-
-
-def test_a_column_written_between_two_minibatches_is_in_the_second(transitions: Transitions) -> None:
+def test_some_of_the_minibatches_can_be_gathered_with_columns_as_they_are(transitions: Transitions) -> None:
     transitions.set_column("returns", torch.zeros(1000))
-    item = iter(next(iter(TransitionLoader(transitions, 8, seed=3, per_step=3))))
-    first = next(item)
+    item = next(iter(TransitionLoader(transitions, 8, seed=3, per_step=3)))
+    assert isinstance(item, Minibatches)
+    first = item.gather(0, 1)
     transitions.set_column("returns", torch.ones(1000))
-    second, third = item
+    rest = item.gather(1, 3)
     assert first.columns["returns"].eq(0).all()
-    assert torch.cat([second.columns["returns"], third.columns["returns"]]).eq(1).all()
-    assert torch.equal(rows(iter((first, second, third)), 3), batch_indices(3, 0, 0, 1000, 8)[:3])
+    assert rest.columns["returns"].eq(1).all()
+    found = torch.cat([first.observations, rest.observations])[:, 0].long()
+    assert torch.equal(found, batch_indices(3, 0, 0, 1000, 8)[:3].flatten())
+
+
+def test_beginnings_lead_each_minibatch_and_leave_the_rest_as_it_is(make_episode: Callable[..., Episode]) -> None:
+    transitions = PackedTransitions.from_episodes([make_episode(1000, False)])
+    loader = TransitionLoader(transitions, 8, seed=3, per_step=4, beginnings=(5, 0.5))
+    found = minibatches(loader, 200)
+    assert found.shape == (800, 13)
+    assert torch.equal(found[:, 5:], minibatches(TransitionLoader(transitions, 8, seed=3, per_step=4), 200))
+    shares = torch.bincount(found[:, :5].flatten(), minlength=1000) / 4000
+    assert torch.allclose(shares[:4], torch.tensor([0.5, 0.25, 0.125, 0.0625]), atol=0.04)
+    assert torch.equal(found, minibatches(TransitionLoader(transitions, 8, 3, per_step=1, beginnings=(5, 0.5)), 800))
+    others = minibatches(TransitionLoader(transitions, 8, seed=4, per_step=4, beginnings=(5, 0.5)), 200)
+    assert not torch.equal(found[:, :5], others[:, :5])

@@ -87,7 +87,6 @@ class MappedTransitions(Transitions):
 
     def new_column(self, name: str, width: int | None) -> Tensor:
         """Add a column in a file of its own; one of the store's is hidden by it, not overwritten."""
-        self.version += 1
         if name not in self._own:
             shape = (len(self),) if width is None else (len(self), width)
             self._own[name] = _on_disk(self._store, shape)
@@ -98,18 +97,8 @@ class MappedTransitions(Transitions):
         """The transitions at `indices` (B,) int64, or a slice of them."""
         if isinstance(indices, slice):
             indices = torch.arange(*indices.indices(len(self)))
-        (batch,) = self.batches(indices.unsqueeze(0))
-        return batch
-
-    def batches(self, indices: Tensor) -> list[TransitionBatch]:
-        """The transitions at `indices` (K, B) int64 as K batches, views of one gather."""
-        flat, size = indices.flatten(), indices.shape[1]
-        rows = torch.split(self._rows.index_select(0, self._locate(flat)), size)
-        own = {name: torch.split(column.index_select(0, flat), size) for name, column in self._own.items()}
-        return [
-            batch_of(part, self._stored_widths, {name: parts[number] for name, parts in own.items()})
-            for number, part in enumerate(rows)
-        ]
+        own = {name: column.index_select(0, indices) for name, column in self._own.items()}
+        return batch_of(self._rows.index_select(0, self._locate(indices)), self._stored_widths, own)
 
     def read_ahead(self, indices: Tensor) -> None:
         """Have the system fetch the rows at `indices` (int64, any shape), without waiting for them."""

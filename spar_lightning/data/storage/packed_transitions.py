@@ -67,7 +67,6 @@ class PackedTransitions(Transitions):
 
     def new_column(self, name: str, width: int | None) -> Tensor:
         """Add a column, in the room that is left or, with a copy of everything, in more."""
-        self.version += 1
         if name not in self.widths:
             used, needed = sum(flat_widths(self.widths)), 1 if width is None else width
             if used + needed > self._packed.shape[1]:
@@ -81,11 +80,6 @@ class PackedTransitions(Transitions):
         """The transitions at `indices` (B,) int64, or a slice of them."""
         rows = self._packed[indices] if isinstance(indices, slice) else self._packed.index_select(0, indices)
         return self._batch(rows)
-
-    def batches(self, indices: Tensor) -> list[TransitionBatch]:
-        """The transitions at `indices` (K, B) int64 as K batches, views of one gather."""
-        rows = self._packed.index_select(0, indices.flatten())
-        return [self._batch(part) for part in torch.split(rows, indices.shape[1])]
 
     def _batch(self, rows: Tensor) -> TransitionBatch:
         return batch_of(rows[:, : sum(flat_widths(self.widths))], self.widths)
@@ -106,7 +100,6 @@ class PackedTransitions(Transitions):
             self._packed[start : start + len(chosen)] = self._packed[chosen]  # from this place or further down
         self._packed = self._packed[: len(rows)]
         self.episode_ends = self.episode_ends[rows]
-        self.version += 1
         return self
 
     def to(self, device: torch.device | str) -> PackedTransitions:

@@ -27,7 +27,6 @@ class Transitions(ABC):
     def __init__(self, widths: Widths, episode_ends: Tensor) -> None:
         self.widths = dict(widths)
         self.episode_ends = episode_ends
-        self.version = 0  # changes with the contents, so that whoever holds a copy knows
 
     def __len__(self) -> int:
         return len(self.episode_ends)
@@ -56,10 +55,6 @@ class Transitions(ABC):
     @abstractmethod
     def batch(self, indices: Tensor | slice) -> TransitionBatch:
         """The transitions at `indices` (B,) int64, or a slice of them."""
-
-    @abstractmethod
-    def batches(self, indices: Tensor) -> list[TransitionBatch]:
-        """The transitions at `indices` (K, B) int64 as K batches, views of one gather."""
 
     @abstractmethod
     def split(self, held_out: Sequence[int]) -> tuple[Self, Self | None]:

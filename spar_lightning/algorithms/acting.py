@@ -14,7 +14,7 @@ class ActsOnArrays:
 
     observation_dim: int
 
-    def _select_actions(self, observations: Tensor) -> Tensor:
+    def select_actions(self, observations: Tensor) -> Tensor:
         """Raw observations (B, O) float32 on the policy's device -> actions (B, A)."""
         raise NotImplementedError
 
@@ -48,7 +48,7 @@ class ActsOnArrays:
                 " was it trained on another environment?"
             )
         batch = observations.to(self._policy_device(), torch.float32)
-        return self._select_actions(batch) if batch.ndim == 2 else self._select_actions(batch.unsqueeze(0))[0]
+        return self.select_actions(batch) if batch.ndim == 2 else self.select_actions(batch.unsqueeze(0))[0]
 
 
 def _as_floats(observations: np.ndarray) -> np.ndarray:

@@ -9,9 +9,11 @@ import torch
 from small_runs import fit
 from torch import Tensor
 
+from spar_lightning.algorithms.spar.improvement import SelfImitation
 from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
-from spar_lightning.modules import SPARModule
+from spar_lightning.training import SPARModule
+from spar_lightning.training.stream import in_network_units
 
 
 @pytest.fixture
@@ -40,9 +42,11 @@ def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: O
     states = module.policy.locate(datamodule.transitions.observations[::8])
     latents = module.policy.actor(*states.inputs)
     candidates = latent_candidates(latents, torch.randn(7, *latents.shape), sigma=0.5, bound=2.0)
-    _, exact = module._evaluate(states, candidates)
+    improvement = module.algorithm.improvement
+    assert isinstance(improvement, SelfImitation)
+    _, exact = improvement.evaluate(states, candidates)
     with torch.autocast("cpu", torch.bfloat16):
-        actions, mixed = module._evaluate(states, candidates)
+        actions, mixed = improvement.evaluate(states, candidates)
     assert actions.dtype == mixed.dtype == torch.float32
     assert not torch.equal(exact, mixed)
     exact_mean, mixed_mean = exact.mean(0), mixed.mean(0)
@@ -61,34 +65,24 @@ def test_bf16_ranks_candidates_as_float32_does(module: SPARModule, datamodule: O
     assert ties(mixed[0]) < 0.1 * ties(exact[0].bfloat16())
 
 
-def test_losses_are_float32_under_autocast(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> None:
-    module = make_spar()
-    fit(module, datamodule, max_steps=10)
-    batch = datamodule.transitions.batch(slice(0, 64))
-    states = module._states(batch)
-    actions = module.base.normalizer.scale(batch.actions)
-    with torch.autocast("cpu", torch.bfloat16):
-        outcomes = [
-            module.critic_loss(batch, states, actions),
-            module.fit_loss(states, actions),
-            module.actor_loss(states),
-        ]
-        target_q, value_target, _ = module._critic_targets(batch, states, actions)
-        base_loss, base_error = module.base.imitation_loss(batch)
-    for loss, metrics in outcomes:
-        assert loss.dtype == torch.float32
-        assert {metric.dtype for metric in metrics.values()} == {torch.float32}
-    assert {value.dtype for value in (target_q, value_target, base_loss, base_error)} == {torch.float32}
-
-
-@pytest.mark.parametrize("critic_target", ["in_sample", "policy"])
-def test_bootstrapped_targets_are_float32_under_autocast(
+@pytest.mark.parametrize("critic_target", ["returns", "in_sample", "policy"])
+def test_losses_are_float32_under_autocast(
     make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule, critic_target: str
 ) -> None:
     module = make_spar(critic_target=critic_target)
     fit(module, datamodule, max_steps=10)
-    batch = datamodule.transitions.batch(slice(0, 64))
-    states = module._states(batch)
+    spar, base = module.algorithm, module.base
+    batch = in_network_units(datamodule.transitions.batch(slice(0, 64)), base.normalizer, module.device)
+    noise = torch.randn(64, 6)
     with torch.autocast("cpu", torch.bfloat16):
-        target_q, value_target, _ = module._critic_targets(batch, states, module.base.normalizer.scale(batch.actions))
-    assert target_q.dtype == value_target.dtype == torch.float32
+        outcomes = [
+            spar.regression_loss(batch),
+            spar.manifold_loss(batch, noise),
+            spar.improvement.loss(batch, torch.randn(3, 64, 6)),
+            base.imitation_loss(batch),
+        ]
+        if spar.bootstrap is not None:
+            outcomes.append(spar.bootstrapped_loss(batch, *([noise] if critic_target == "policy" else [])))
+    for loss, metrics in outcomes:
+        assert loss.dtype == torch.float32
+        assert {metric.dtype for metric in metrics.values()} == {torch.float32}

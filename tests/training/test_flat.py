@@ -11,8 +11,7 @@ from small_runs import memory
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from spar_lightning.modules.averages import MovingAverage
-from spar_lightning.modules.flat import FlatParameters, flat_parameters
+from spar_lightning.training.flat import FlatParameters, flat_parameters
 from spar_lightning.types import UserError
 
 
@@ -109,14 +108,3 @@ def test_a_parameter_in_new_memory_is_an_error() -> None:
     network(torch.ones(1, 3)).sum().backward()
     with pytest.raises(UserError, match="were given new memory during the training"):
         together.gather_gradients()
-
-
-def test_a_moving_average_follows_parameters_that_are_flat_already() -> None:
-    network, average = _network(), _network()
-    together = FlatParameters(network)
-    follower = MovingAverage(average, network, tau=0.25)
-    before = flat_parameters(average).clone()
-    with torch.no_grad():
-        together.vector.add_(torch.where(together.vector != 0, 1.0, 0.0))
-    follower.update()
-    assert torch.allclose(flat_parameters(average), torch.where(before != 0, before + 0.25, 0.0))

@@ -9,7 +9,7 @@ import pytest
 from small_runs import BATCH_SIZE, copy_state, differing, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import SPARModule
+from spar_lightning.training import SPARModule
 
 
 @pytest.mark.parametrize("critic_target", ["returns", "policy"])

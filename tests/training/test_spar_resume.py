@@ -13,7 +13,7 @@ from small_runs import BATCH_SIZE, History, copy_state, differing, fit
 
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import SPARModule
+from spar_lightning.training import SPARModule
 
 MakeSPAR = Callable[..., SPARModule]
 STOP, END = 13, 30

@@ -12,8 +12,8 @@ import torch
 from small_runs import HIDDEN, History, copy_state, differing, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import BCModule, SPARModule, TD3BCModule
-from spar_lightning.modules.checkpoints import load_module
+from spar_lightning.training import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training.checkpoints import load_module
 from spar_lightning.types import Policy, UserError
 
 Make = Callable[[], pl.LightningModule]

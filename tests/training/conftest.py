@@ -11,7 +11,7 @@ import torch
 from small_runs import BATCH_SIZE, HIDDEN, fit
 
 from spar_lightning.data import OfflineDataModule, collect
-from spar_lightning.modules import BCModule, SPARModule
+from spar_lightning.training import BCModule, SPARModule
 
 
 @pytest.fixture(scope="session")

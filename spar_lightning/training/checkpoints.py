@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import lightning.pytorch as pl
 import torch
 
-from spar_lightning.modules.entries import MODULE, RESUMABLE, Entries, check_entries
+from spar_lightning.training.entries import MODULE, RESUMABLE, Entries, check_entries
 from spar_lightning.types import CheckpointError
 
 PARTS = ("hyper_parameters", "state_dict")

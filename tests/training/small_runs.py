@@ -69,8 +69,11 @@ class History(pl.Callback):
         if "returns" in transitions.batch(slice(0, 1)).columns:
             self.returns.append(transitions.column("returns").clone())
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._keep(trainer, pl_module)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if not self.states:
+            self._keep(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -85,5 +88,5 @@ class History(pl.Callback):
 
 
 def _part(name: str) -> str:
-    words = name.split(".")
+    words = [word for word in name.split(".") if word not in ("algorithm", "critics")]
     return ".".join(words[:2]) if words[0] == "policy" else words[0]

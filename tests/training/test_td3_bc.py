@@ -12,13 +12,14 @@ import pytest
 import torch
 from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit, memory
 
+from spar_lightning.algorithms import TD3BC, Batch
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import smoothed_actions, value_and_cloning_loss
-from spar_lightning.modules import TD3BCModule
-from spar_lightning.types import CheckpointError, TransitionBatch, UserError
+from spar_lightning.training import TD3BCModule
+from spar_lightning.types import CheckpointError, UserError
 
-MakeTD3BC = Callable[..., TD3BCModule]
+MakeTD3BC = Callable[..., Any]
 CRITIC, ACTOR = {"critic"}, {"actor", "target_actor", "target_critic"}
 
 
@@ -32,44 +33,56 @@ def make_td3_bc() -> MakeTD3BC:
 
 
 @pytest.fixture
-def batch(datamodule: OfflineDataModule) -> TransitionBatch:
-    datamodule.setup()
-    return datamodule.transitions.batch(slice(0, 64))
+def algorithm() -> Callable[..., TD3BC]:
+    def make(**settings: Any) -> TD3BC:
+        torch.manual_seed(0)
+        return TD3BC(11, 3, **({"hidden_dims": HIDDEN} | settings))
+
+    return make
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    observations, following = torch.randn(2, 64, 11, generator=generator)
+    actions = 2 * torch.rand(64, 3, generator=generator) - 1
+    terminations = torch.tensor([0.0, 1.0]).repeat(32)
+    return Batch(observations, actions, torch.randn(64, generator=generator), following, terminations, {})
 
 
 # ---------------------------------------------------------------------------------------------- targets and losses
 
 
-def test_targets_at_both_ends_of_an_episode(make_td3_bc: MakeTD3BC, batch: TransitionBatch) -> None:
-    module = make_td3_bc(target_noise=0.0, discount=0.9)
-    terminations = torch.tensor([0.0, 1.0]).repeat(32)
-    target_q = module.critic_loss(batch._replace(terminations=terminations))[1]["critic/target_q"]
+def test_targets_at_both_ends_of_an_episode(algorithm: MakeTD3BC, batch: Batch) -> None:
+    td3_bc = algorithm(target_noise=0.0, discount=0.9)
+    target_q = td3_bc.critic_loss(batch, torch.randn(64, 3))[1]["critic/target_q"]
     with torch.no_grad():
-        next_actions = torch.tanh(module.target_actor(batch.next_observations))
-        values = module.target_critic(batch.next_observations, next_actions)
+        next_actions = torch.tanh(td3_bc.target_actor(batch.next_observations))
+        values = td3_bc.target_critic(batch.next_observations, next_actions)
     expected = batch.rewards + 0.9 * torch.minimum(values[0], values[1])
-    assert torch.allclose(target_q[terminations == 0], expected[terminations == 0], atol=1e-6)
-    assert torch.equal(target_q[terminations == 1], batch.rewards[terminations == 1])
+    ends = batch.terminations == 1
+    assert torch.allclose(target_q[~ends], expected[~ends], atol=1e-6)
+    assert torch.equal(target_q[ends], batch.rewards[ends])
 
 
-def test_the_noise_of_the_target_is_clipped(make_td3_bc: MakeTD3BC, batch: TransitionBatch) -> None:
+def test_the_noise_of_the_target_is_clipped(algorithm: MakeTD3BC, batch: Batch) -> None:
     seen: list[torch.Tensor] = []
-    module = make_td3_bc(target_noise=100.0, target_noise_bound=0.25)
-    module.target_critic.register_forward_hook(lambda critic, inputs, output: seen.append(inputs[1]))
-    module.critic_loss(batch)
+    td3_bc = algorithm(target_noise=100.0, target_noise_bound=0.25)
+    td3_bc.target_critic.register_forward_hook(lambda critic, inputs, output: seen.append(inputs[1]))
+    td3_bc.critic_loss(batch, torch.randn(64, 3))
     with torch.no_grad():
-        calm = torch.tanh(module.target_actor(batch.next_observations))
+        calm = torch.tanh(td3_bc.target_actor(batch.next_observations))
     assert torch.allclose((seen[0] - calm).abs().max(), torch.tensor(0.25), atol=1e-6)
     edge = smoothed_actions(torch.full((1, 2), 0.9), torch.tensor([[0.3, -0.3]]), bound=0.5)
     assert torch.allclose(edge, torch.tensor([[1.0, 0.6]]))
 
 
-def test_the_value_is_scaled_by_its_own_size(make_td3_bc: MakeTD3BC, batch: TransitionBatch) -> None:
-    module = make_td3_bc(alpha=2.0)
+def test_the_value_is_scaled_by_its_own_size(algorithm: MakeTD3BC, batch: Batch) -> None:
+    td3_bc = algorithm(alpha=2.0)
     with torch.no_grad():
-        q_values = module.critic(batch.observations, module(batch.observations))[0]
-        distance = (module(batch.observations) - module.normalizer.scale(batch.actions)).square().mean()
-    loss, metrics = module.actor_loss(batch)
+        q_values = td3_bc.critic(batch.observations, td3_bc(batch.observations))[0]
+        distance = (td3_bc(batch.observations) - batch.actions).square().mean()
+    loss, metrics = td3_bc.actor_loss(batch)
     assert torch.allclose(metrics["critic/q_policy"], q_values, atol=1e-6)
     assert loss.item() == pytest.approx((distance - 2.0 * q_values.mean() / q_values.abs().mean()).item(), rel=1e-4)
 
@@ -84,24 +97,21 @@ def test_the_scale_of_the_value_has_no_gradient() -> None:
     assert torch.allclose(*gradients)
 
 
-def test_the_actor_climbs_the_first_critic_and_leaves_it_alone(make_td3_bc: MakeTD3BC, batch: TransitionBatch) -> None:
-    module = make_td3_bc()
-    loss, _ = module.actor_loss(batch)
-    loss.backward()
-    assert all(parameter.grad is None for parameter in module.critic.parameters())
-    found = [parameter.grad for parameter in module.actor.parameters()]
-    actions = module(batch.observations)
-    q_values = module.critic(batch.observations, actions)[0]
-    expected_loss = value_and_cloning_loss(q_values, actions, module.normalizer.scale(batch.actions), alpha=2.5)
-    expected = torch.autograd.grad(expected_loss, list(module.actor.parameters()))
+def test_the_actor_climbs_the_first_critic(algorithm: MakeTD3BC, batch: Batch) -> None:
+    td3_bc = algorithm()
+    parameters = list(td3_bc.actor.parameters())
+    found = torch.autograd.grad(td3_bc.actor_loss(batch)[0], parameters)
+    actions = td3_bc(batch.observations)
+    q_values = td3_bc.critic(batch.observations, actions)[0]
+    expected = torch.autograd.grad(value_and_cloning_loss(q_values, actions, batch.actions, alpha=2.5), parameters)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_losses_are_float32_under_autocast(make_td3_bc: MakeTD3BC, batch: TransitionBatch) -> None:
-    module = make_td3_bc()
+def test_losses_are_float32_under_autocast(algorithm: MakeTD3BC, batch: Batch) -> None:
+    td3_bc = algorithm()
     with torch.autocast("cpu", torch.bfloat16):
-        outcomes = [module.critic_loss(batch), module.actor_loss(batch)]
+        outcomes = [td3_bc.critic_loss(batch, torch.randn(64, 3)), td3_bc.actor_loss(batch)]
     for loss, metrics in outcomes:
         assert loss.dtype == torch.float32
         assert {metric.dtype for metric in metrics.values()} == {torch.float32}
@@ -117,21 +127,21 @@ def test_each_update_changes_what_it_should(make_td3_bc: MakeTD3BC, datamodule: 
     for update in range(9):
         assert history.changes(update) == CRITIC | (ACTOR if (update + 1) % 3 == 0 else set()), update
     assert trainer.global_step == 9
-    assert module.normalizer.matches(datamodule.statistics)
+    assert module.algorithm.normalizer.matches(datamodule.statistics)
     optimized = memory(
         p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]
     )
-    assert optimized == memory([*module.critic.parameters(), *module.actor.parameters()])
+    assert optimized == memory([*module.algorithm.critic.parameters(), *module.algorithm.actor.parameters()])
 
 
 def test_the_targets_follow_at_their_rate(make_td3_bc: MakeTD3BC, datamodule: OfflineDataModule) -> None:
     history = History()
     fit(make_td3_bc(target_tau=0.25), datamodule, max_steps=2, callbacks=[history])
     before, after = history.states[1], history.states[2]
-    names = [name for name in after if name.startswith("target_")]
+    names = [name for name in after if name.startswith("algorithm.target_")]
     assert names
     for name in names:
-        expected = torch.lerp(before[name], after[name.removeprefix("target_")], 0.25)
+        expected = torch.lerp(before[name], after[name.replace("target_", "")], 0.25)
         assert torch.allclose(after[name], expected, atol=1e-7), name
 
 
@@ -168,7 +178,7 @@ def test_gradients_are_clipped(make_td3_bc: MakeTD3BC, datamodule: OfflineDataMo
     fit(make_td3_bc(**settings), datamodule, max_steps=2, callbacks=[history], precision=precision)
     before, after = history.states[0], history.states[1]
     # Adam's step is far below its learning rate where gradients are far below its epsilon of 1e-8.
-    assert differing(before, after) == {name for name in after if name.startswith("critic.")}
+    assert differing(before, after) == {name for name in after if name.startswith("algorithm.critic.")}
     assert max((after[name] - before[name]).abs().max() for name in differing(before, after)) < 1e-6
 
 

@@ -12,8 +12,8 @@ from small_runs import HIDDEN, fit
 from torch import nn
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.modules import BCModule, SPARModule
-from spar_lightning.modules.checkpoints import check_resumable, load_module, read_checkpoint
+from spar_lightning.training import BCModule, SPARModule
+from spar_lightning.training.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.types import CheckpointError
 
 MakeSPAR = Callable[..., SPARModule]

@@ -8,9 +8,9 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from spar_lightning.modules.averages import frozen_copy
-from spar_lightning.modules.bc import BCModule
-from spar_lightning.modules.policy import ActsOnArrays
+from spar_lightning.algorithms.acting import ActsOnArrays
+from spar_lightning.algorithms.algorithm import Batch, frozen_copy
+from spar_lightning.algorithms.bc import BC
 from spar_lightning.networks import GaussianManifold, LatentActor, VariationalManifold
 from spar_lightning.types import ResidualProbe
 
@@ -26,10 +26,6 @@ class States(NamedTuple):
     def inputs(self) -> tuple[Tensor, Tensor]:
         """What networks are conditioned on."""
         return self.observations, self.base_actions
-
-    def first(self, count: int) -> States:
-        """The first `count` states of the batch."""
-        return States(*(field[:count] for field in self))
 
     def repeated(self, count: int) -> States:
         """Every state once for each of `count` candidates, candidates outermost: (count * B, ...)."""
@@ -56,7 +52,7 @@ class ResidualPolicy(nn.Module):
 
     def __init__(
         self,
-        base: BCModule,
+        base: BC,
         manifold: VariationalManifold | GaussianManifold,
         actor: LatentActor,
         use_base: bool = True,
@@ -72,9 +68,25 @@ class ResidualPolicy(nn.Module):
 
     def locate(self, observations: Tensor) -> States:
         """Raw observations (B, O) -> where the policy stands."""
-        normalized = self.base.normalizer.normalize(observations)
+        return self.located(self.base.normalizer.normalize(observations))
+
+    def located(self, normalized: Tensor) -> States:
+        """Normalized observations (B, O) -> where the policy stands."""
         base_actions, deviations = self.reference(normalized)
         return States(normalized, base_actions, self.residual_scale * deviations)
+
+    def states(self, batch: Batch, prefix: str = "") -> States:
+        """Where the policy stands in a batch with the columns `base_actions` and `base_deviations`.
+
+        Args:
+            batch: with those columns.
+            prefix: `next_` gives the next states, of columns of such names.
+        """
+        observations = batch.next_observations if prefix else batch.observations
+        columns = batch.columns
+        return States(
+            observations, columns[f"{prefix}base_actions"], self.residual_scale * columns[f"{prefix}base_deviations"]
+        )
 
     def reference(self, normalized: Tensor) -> tuple[Tensor, Tensor]:
         """Normalized observations (B, O) -> what residuals start from and are measured in, (B, A) each, scaled."""
@@ -133,7 +145,8 @@ class FittedPolicy(ActsOnArrays):
         self.policy = policy
         self.observation_dim = policy.base.observation_dim
 
-    def _select_actions(self, observations: Tensor) -> Tensor:
+    def select_actions(self, observations: Tensor) -> Tensor:
+        """Raw observations (B, O) -> actions (B, A) in the environment's units."""
         states = self.policy.locate(observations)
         origin = observations.new_zeros(len(observations), self.policy.manifold.latent_dim)
         return self.policy.base.normalizer.unscale(self.policy(states, origin))

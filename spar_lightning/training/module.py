@@ -1,0 +1,272 @@
+"""The LightningModule that trains any algorithm: counting, precision, logs and checkpoints; no equation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast, get_type_hints
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+from spar_lightning.algorithms import Algorithm, Metrics
+from spar_lightning.algorithms.settings import check_settings
+from spar_lightning.data import Minibatches, OfflineDataModule, offline_data
+from spar_lightning.training.checkpoints import MODULE_KEY
+from spar_lightning.training.compiled import require_compiler
+from spar_lightning.training.execution import Execution
+from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
+from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.stream import NetworkUnits, in_network_units
+from spar_lightning.types import Array, CheckpointError, Policy, TransitionBatch, UserError
+
+
+class AlgorithmModule(pl.LightningModule):
+    """Trains an algorithm by manual optimization, several updates in a training step.
+
+    Each update is one of Lightning's global steps, whatever it steps. What is due now and then (learning rates, logs,
+    derived columns) is due by updates, however many of them a training step makes.
+
+    A subclass names the algorithm, and is made with the algorithm's settings.
+
+    Args:
+        gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+        compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+        settings: those of the algorithm.
+    """
+
+    algorithm_class: ClassVar[type[Algorithm]]
+    base_class: ClassVar[type[AlgorithmModule] | None] = None
+    """The module of a stage before, whose trained policy this one takes as its setting `base`."""
+    algorithm: Algorithm
+
+    def __init__(
+        self, *arguments: Any, gradient_clip_norm: float | None = None, compile: bool = False, **settings: Any
+    ) -> None:
+        super().__init__()
+        check_settings({"gradient_clip_norm": gradient_clip_norm})
+        self.automatic_optimization = False
+        bound = inspect.signature(self.algorithm_class).bind(*arguments, **settings)
+        bound.apply_defaults()
+        self.algorithm = self.algorithm_class(**self._parts(bound.arguments))
+        self.settings = {name: _plain(value) for name, value in bound.arguments.items()}
+        self.save_hyperparameters(self.settings | {"gradient_clip_norm": gradient_clip_norm, "compile": compile})
+        self.observation_dim, self.action_dim = self.algorithm.observation_dim, self.algorithm.action_dim
+        self._clip_norm, self._compiles = gradient_clip_norm, compile
+        self._updates = 0
+        self._latest: Metrics = {}
+        self._stage = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the constructor the algorithm's signature and words, so that help and the command line show both."""
+        super().__init_subclass__(**kwargs)
+        if "algorithm_class" not in cls.__dict__:
+            return
+        parameters = {**_typed_parameters(cls.algorithm_class.__init__), **_typed_parameters(AlgorithmModule.__init__)}
+
+        def __init__(self: AlgorithmModule, *arguments: Any, **settings: Any) -> None:
+            AlgorithmModule.__init__(self, *arguments, **settings)
+
+        __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters.values()]
+        )
+        cls.__init__ = __init__  # type: ignore[method-assign]
+        cls.__doc__ = "\n\n".join(filter(None, (cls.__doc__, inspect.getdoc(cls.algorithm_class)))) + _TRAINING_SETTINGS
+
+    def _parts(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The algorithm's arguments, of the settings: for a subclass that makes something of one."""
+        return settings
+
+    # ---------------------------------------------------------------------------------------------------- as a policy
+
+    def act(self, observations: Array) -> Array:
+        """The policy's action, deterministic; see `ActsOnArrays.act`."""
+        return self.algorithm.act(observations)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Raw observations (B, O) -> actions (B, A) in the environment's units, as `act`, but part of a graph."""
+        return self.algorithm.select_actions(observations)
+
+    def reference_policies(self) -> dict[str, Policy]:
+        """Fixed policies to compare with, by name."""
+        return self.algorithm.reference_policies()
+
+    @property
+    def policy_version(self) -> int:
+        """A number that is another one whenever the policy is."""
+        return self.algorithm.policy_version(self._updates)
+
+    @property
+    def beginnings(self) -> tuple[int, float]:
+        """Transitions near the starts of episodes that lead each minibatch, and their decay."""
+        return self.algorithm.beginnings
+
+    # ------------------------------------------------------------------------------------------------------- training
+
+    def setup(self, stage: str) -> None:
+        """Refuse data of another shape; take over their statistics."""
+        datamodule = offline_data(self.trainer)
+        check_dimensions(self, datamodule)
+        if stage == "fit":
+            self.algorithm.take_statistics(datamodule.statistics)
+
+    def on_fit_start(self) -> None:
+        """See that the number of updates comes out even, and that losses can be compiled if they are to be.
+
+        Raises:
+            UserError: if training steps of several updates cannot end at `max_steps`, or there is no compiler.
+        """
+        per_batch, max_steps = offline_data(self.trainer).updates_per_batch, self.trainer.max_steps
+        if max_steps > 0 and max_steps % per_batch and not self._is_tried:
+            raise UserError(
+                f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
+            )
+        if self._compiles:
+            require_compiler()
+
+    def on_train_start(self) -> None:
+        """Derive columns of the data, and go on from the updates that a resumed run has made.
+
+        Raises:
+            UserError: if it was left where training steps of this many updates do not pass.
+        """
+        self._updates, self._latest, self._stage = self.trainer.global_step, {}, ""
+        datamodule = offline_data(self.trainer)
+        if not self._is_tried:
+            check_position(self._updates, datamodule.updates_per_batch)
+        align_batches(self.trainer, self._updates // datamodule.updates_per_batch)
+        self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
+        self.stream.store(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
+        self.execution = Execution(self, self.algorithm, self._adams, self._clip_norm, self._compiles)
+
+    def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
+        """One update of each minibatch; returns the losses of the last."""
+        for start, stop in self._segments(len(batch)):
+            if (stage := self.algorithm.stage(self._updates)) != self._stage:
+                self._stage, self._latest = stage, {}  # what is not trained any more is not logged any more
+            batches = self.stream.batches(batch, start, stop)
+            self._latest |= self.execution.run(batches, self._updates)
+            self._updates += stop - start
+            if self.algorithm.is_due(self._updates):
+                self.stream.store(self.algorithm.refresh(self.stream, self._updates))
+            if self._updates % self._log_interval == 0:
+                self._write(self.algorithm.summary(batches[-1], self._latest))
+        count_updates(self.trainer, len(batch))
+        set_log_axis(self.trainer, self._updates)
+        return {name: value for name, value in self._latest.items() if value.ndim == 0}
+
+    def _segments(self, count: int) -> Iterator[tuple[int, int]]:
+        """Where the minibatches of a training step are parted: something is due, or another stage begins."""
+        first, start = self._updates, 0
+        for stop in range(1, count):
+            update = first + stop
+            due = self.algorithm.is_due(update) or update % self._log_interval == 0
+            if due or self.algorithm.stage(update) != self.algorithm.stage(update - 1):
+                yield start, stop
+                start = stop
+        yield start, count
+
+    def _write(self, metrics: Metrics) -> None:
+        self.log_dict(metrics, logger=False)
+        # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
+        for logger in self.loggers:
+            logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=self._updates - 1)
+        for name in self.algorithm.shown:
+            if name in metrics:
+                self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
+
+    def validation_step(self, batch: TransitionBatch | Tensor, batch_idx: int) -> None:  # noqa: ARG002
+        """Losses on held-out episodes; where none are held out, nothing, but rollouts still happen."""
+        if isinstance(batch, TransitionBatch):
+            metrics = self.algorithm.validation(in_network_units(batch, self.algorithm.normalizer, self.device))
+            self.log_dict(metrics, batch_size=len(batch.observations))
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Nothing to do: rollouts are the test."""
+
+    # ----------------------------------------------------------------------------------------------------- optimizers
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One for each part that the algorithm names; their rates are set before each step."""
+        # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
+        fused = self._clip_norm is None or not self.trainer.precision.endswith("-mixed")
+        optimized = self.algorithm.optimizers(self._max_updates)
+        self._adams = {name: FlatAdam(one, fused) for name, one in optimized.items()}
+        return list[Optimizer](self._adams.values())
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip unscaled gradients, if asked to."""
+        if self._clip_norm is not None:
+            self.clip_gradients(optimizer, self._clip_norm, "norm")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which module this is, for whoever has the file alone."""
+        checkpoint[MODULE_KEY] = type(self).__name__
+
+    @property
+    def _is_tried(self) -> bool:
+        return bool(cast(Any, self.trainer).fast_dev_run)
+
+    @property
+    def _max_updates(self) -> int:
+        return -1 if self._is_tried else self.trainer.max_steps
+
+    @property
+    def _log_interval(self) -> int:
+        return int(cast(Any, self.trainer).log_every_n_steps)
+
+
+_TRAINING_SETTINGS = """
+    gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
+    compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+"""
+
+
+def _typed_parameters(constructor: Any) -> dict[str, inspect.Parameter]:
+    """The named parameters of a constructor, without the object, their types resolved where they were written."""
+    types = get_type_hints(constructor)
+    parameters = [*inspect.signature(constructor).parameters.values()][1:]
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {p.name: p.replace(annotation=types.get(p.name, Any)) for p in parameters if p.kind not in kinds}
+
+
+def _plain(value: Any) -> Any:
+    """A setting as a checkpoint keeps it: of primitives, lists and dictionaries."""
+    if isinstance(value, AlgorithmModule):
+        return value.settings
+    return list(value) if isinstance(value, tuple) else value
+
+
+def check_dimensions(policy: Any, datamodule: OfflineDataModule, role: str = "the policy") -> None:
+    """Refuse a data set of another shape.
+
+    Args:
+        policy: built for `observation_dim` and `action_dim`.
+        datamodule: the data set.
+        role: what the policy is to the user.
+
+    Raises:
+        CheckpointError: if it was built for other observation or action sizes.
+    """
+    for kind in ("observation", "action"):
+        found, expected = getattr(datamodule, f"{kind}_dim"), getattr(policy, f"{kind}_dim")
+        if found != expected:
+            raise CheckpointError(
+                f"{kind}s of data set '{datamodule.name}' have {found} dimensions, {role} expects {expected}: "
+                "was it trained on another environment? Choose the data set it was trained on, or train a new one."
+            )
+
+
+def check_position(updates: int, updates_per_batch: int) -> None:
+    """See that training steps of several updates pass through the number of updates that a run goes on from.
+
+    Raises:
+        UserError: if they do not.
+    """
+    if updates % updates_per_batch:
+        raise UserError(
+            f"the checkpoint is at update {updates}, which `updates_per_batch`, {updates_per_batch}, does not divide:"
+            " go on with a divisor of it, such as 1"
+        )

@@ -1,0 +1,90 @@
+"""What people import: a LightningModule for each algorithm, made with the algorithm's own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from spar_lightning.algorithms import BC, SPAR, TD3BC
+from spar_lightning.algorithms.spar.policy import ResidualPolicy
+from spar_lightning.training.module import AlgorithmModule
+from spar_lightning.types import CheckpointError, ResidualProbe
+
+
+class BCModule(AlgorithmModule):
+    """Trains `BC`: behaviour cloning, SPAR's base."""
+
+    algorithm_class = BC
+    algorithm: BC
+
+
+class TD3BCModule(AlgorithmModule):
+    """Trains `TD3BC`."""
+
+    algorithm_class = TD3BC
+    algorithm: TD3BC
+
+
+class SPARModule(AlgorithmModule):
+    """Trains `SPAR` on a base, which is a trained `BCModule`, or its settings where a checkpoint has the weights."""
+
+    algorithm_class = SPAR
+    algorithm: SPAR
+    base_class = BCModule
+
+    def _parts(self, settings: dict[str, Any]) -> dict[str, Any]:
+        base = settings["base"]
+        trained = base if isinstance(base, BCModule) else BCModule(**base)
+        trained.freeze()
+        return settings | {"base": trained.algorithm}
+
+    @property
+    def base(self) -> BC:
+        """The frozen base."""
+        return self.algorithm.base
+
+    @property
+    def policy(self) -> ResidualPolicy:
+        """Base, manifold and latent actor."""
+        return self.algorithm.policy
+
+    def probe_residual(self, observations: Tensor) -> ResidualProbe:
+        """The residual at raw observations (B, O), and how it moves with the latent."""
+        return self.algorithm.probe_residual(observations)
+
+    def expected_gain(self, observations: Tensor) -> Tensor | None:
+        """What critics that did not guide the policy expect of it over the base, (B,); None without such critics."""
+        return self.algorithm.expected_gain(observations)
+
+    def leave_out_warmup(self) -> None:
+        """Start with the improvement: base, manifold and critics are as `take_over`, or a checkpoint, gives them."""
+        self.hparams["warmup_steps"] = self.hparams["manifold_steps"] = 0
+        self.algorithm.leave_out_warmup()
+
+    def take_over(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take base, manifold and critics from a checkpoint whose warm-up is over; the actor starts anew.
+
+        Raises:
+            CheckpointError: if it is not over, or the parts were fitted under settings that mean something else.
+        """
+        theirs = checkpoint["hyper_parameters"]
+        for name in ("residual", "manifold", "discount", "min_residual_scale"):
+            if theirs[name] != self.hparams[name]:
+                raise CheckpointError(
+                    f"`{name}` is {theirs[name]} in the checkpoint and {self.hparams[name]} here, expected the same:"
+                    " its manifold and critics were fitted with it"
+                )
+        updates, warmup = checkpoint["global_step"], theirs["warmup_steps"]
+        if updates < warmup:
+            raise CheckpointError(
+                f"the checkpoint is at update {updates}, within its warm-up of {warmup} updates, expected one whose"
+                " manifold and critics are fitted: take a later one"
+            )
+        self.load_state_dict(checkpoint["state_dict"])
+        self.policy.restart()
+
+
+ALGORITHMS: dict[str, type[AlgorithmModule]] = {"spar": SPARModule, "bc": BCModule, "td3_bc": TD3BCModule}
+"""The modules by the names that a command line has for them; the first is the default."""

@@ -1,0 +1,50 @@
+"""Adam over a few long vectors, and how its learning rate moves."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from spar_lightning.algorithms import Optimized
+from spar_lightning.training.flat import FlatParameters
+
+
+class FlatAdam(Adam):
+    """Adam over the parameters of networks, each network's in one vector.
+
+    Args:
+        optimized: what it steps, and how fast; the networks are on their device.
+        fused: use torch's fused kernel.
+    """
+
+    def __init__(self, optimized: Optimized, fused: bool) -> None:
+        self.flats = [FlatParameters(network) for network in optimized.networks]
+        self.optimized = optimized
+        vectors = [flat.vector for flat in self.flats]
+        on_cuda = vectors[0].is_cuda
+        super().__init__(vectors, lr=optimized.learning_rate, fused=fused, capturable=on_cuda)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters, network after network."""
+        return [parameter for flat in self.flats for parameter in flat.parameters]
+
+    def rate(self, update: int) -> float:
+        """The learning rate of an update."""
+        factor = self.optimized.factor
+        return self.optimized.learning_rate * (1.0 if factor is None else factor(update))
+
+    def set_rate(self, rate: float | Tensor) -> None:
+        """Step at this rate from here on; a tensor may change without a word."""
+        for group in self.param_groups:
+            group["lr"] = rate
+
+    def clear_gradients(self) -> None:
+        """Forget all gradients."""
+        for flat in self.flats:
+            flat.clear_gradients()
+
+    def gather_gradients(self) -> None:
+        """Put the parameters' gradients where the step finds them."""
+        for flat in self.flats:
+            flat.gather_gradients()
