@@ -110,7 +110,9 @@ def conservative(q_values: Tensor, deviations: float | None = None) -> Tensor:
     return q_values.mean(dim=0) - deviations * q_values.std(dim=0, correction=0)
 
 
-def gaussian_loss(mean: Tensor, deviation: Tensor, targets: Tensor, beta: float = 0.5) -> Tensor:
+def gaussian_loss(
+    mean: Tensor, deviation: Tensor, targets: Tensor, beta: float = 0.5, weights: Tensor | None = None
+) -> Tensor:
     r"""Negative log-likelihood of a diagonal Gaussian, each term weighted by its variance to the power of `beta`.
 
     .. math:: \sum_i \lfloor\sigma_i^{2\beta}\rfloor \left(\frac{(a_i - \mu_i)^2}{2 \sigma_i^2} + \log \sigma_i\right)
@@ -124,6 +126,7 @@ def gaussian_loss(mean: Tensor, deviation: Tensor, targets: Tensor, beta: float 
         deviation: (B, A), positive.
         targets: (B, A).
         beta: in [0, 1].
+        weights: (B,) of the terms; None is 1.
 
     Returns:
         A scalar: summed over A, mean over the batch.
@@ -133,7 +136,19 @@ def gaussian_loss(mean: Tensor, deviation: Tensor, targets: Tensor, beta: float 
     """
     mean, deviation, targets = mean.float(), deviation.float(), targets.float()
     terms = 0.5 * ((targets - mean) / deviation).square() + deviation.log()
-    return (terms * deviation.detach() ** (2.0 * beta)).sum(dim=-1).mean()
+    losses = (terms * deviation.detach() ** (2.0 * beta)).sum(dim=-1)
+    return losses.mean() if weights is None else (weights * losses).mean()
+
+
+def advantage_weights(advantages: Tensor, beta: float, largest: float) -> Tensor:
+    r"""Weights :math:`\min(e^{\beta A}, c)` of advantage-weighted cloning: (B,) -> (B,).
+
+    Source: implicit Q-learning (Kostrikov et al., 2021), equation 7, clipped as the authors' code clips it.
+
+    >>> advantage_weights(torch.tensor([0.0, 1000.0]), beta=3.0, largest=100.0)
+    tensor([  1., 100.])
+    """
+    return (beta * advantages).exp().clamp(max=largest)
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:

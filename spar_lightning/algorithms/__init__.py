@@ -11,11 +11,14 @@ from spar_lightning.algorithms.algorithm import (
     TrainingData,
 )
 from spar_lightning.algorithms.bc import BC
+from spar_lightning.algorithms.iql import IQL
+from spar_lightning.algorithms.rebrac import ReBRAC
 from spar_lightning.algorithms.spar import SPAR
 from spar_lightning.algorithms.td3_bc import TD3BC
 
 __all__ = [
     "BC",
+    "IQL",
     "SPAR",
     "TD3BC",
     "Algorithm",
@@ -25,5 +28,6 @@ __all__ = [
     "Learner",
     "Metrics",
     "Optimized",
+    "ReBRAC",
     "TrainingData",
 ]

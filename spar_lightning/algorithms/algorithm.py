@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -150,8 +151,15 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
         return "training"
 
     def take_statistics(self, statistics: DatasetStatistics) -> None:
-        """Take over the units of the training data."""
-        self.normalizer.fit(statistics)
+        """Take over the units of the training data, unless there are some, as in a run that goes on."""
+        if not self.normalizer.is_fitted:
+            self.normalizer.fit(statistics)
+        elif not self.normalizer.matches(statistics):
+            warnings.warn(
+                "the policy was trained on other data: its normalization statistics and action bounds differ from this"
+                " data set's. They are kept, since its weights depend on them.",
+                stacklevel=2,
+            )
 
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterable[Columns]:  # noqa: ARG002
         """Derive columns before a training, or before it goes on after a number of updates: pieces, in order."""

@@ -17,7 +17,7 @@ RATES = {"target_tau", "critic_tau", "actor_tau"}
 QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}
 """Settings in (0, 1)."""
 
-POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm"}
+POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm", "largest_weight"}
 """Settings greater than 0."""
 
 AT_LEAST = {
@@ -37,6 +37,8 @@ AT_LEAST = {
     "target_noise": 0,
     "target_noise_bound": 0,
     "alpha": 0,
+    "actor_penalty": 0,
+    "critic_penalty": 0,
 }
 """Lower bounds of the others."""
 

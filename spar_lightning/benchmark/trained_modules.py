@@ -95,10 +95,16 @@ class GateCallback(pl.Callback):
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._is_met = False
 
     @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the loop."""
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Show the loop, now that everything of it is there."""
+        if self._is_met:
+            return
+        self._is_met = True
         sweep, every = None, 1
         if isinstance(pl_module, SPARModule) and pl_module.hparams["warmup_steps"]:
             algorithm, stream = pl_module.algorithm, pl_module.stream

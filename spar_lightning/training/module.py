@@ -66,13 +66,15 @@ class AlgorithmModule(pl.LightningModule):
             return
         parameters = {**_typed_parameters(cls.algorithm_class.__init__), **_typed_parameters(AlgorithmModule.__init__)}
 
-        def __init__(self: AlgorithmModule, *arguments: Any, **settings: Any) -> None:
+        def constructor(self: AlgorithmModule, *arguments: Any, **settings: Any) -> None:
             AlgorithmModule.__init__(self, *arguments, **settings)
 
-        __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        constructor.__name__ = "__init__"  # by which docstrings are found
+
+        constructor.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters.values()]
         )
-        cls.__init__ = __init__  # type: ignore[method-assign]
+        cls.__init__ = constructor  # type: ignore[method-assign]
         cls.__doc__ = "\n\n".join(filter(None, (cls.__doc__, inspect.getdoc(cls.algorithm_class)))) + _TRAINING_SETTINGS
 
     def _parts(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,15 +107,12 @@ class AlgorithmModule(pl.LightningModule):
 
     # ------------------------------------------------------------------------------------------------------- training
 
-    def setup(self, stage: str) -> None:
-        """Refuse data of another shape; take over their statistics."""
-        datamodule = offline_data(self.trainer)
-        check_dimensions(self, datamodule)
-        if stage == "fit":
-            self.algorithm.take_statistics(datamodule.statistics)
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Refuse data of another shape."""
+        check_dimensions(self, offline_data(self.trainer))
 
     def on_fit_start(self) -> None:
-        """See that the number of updates comes out even, and that losses can be compiled if they are to be.
+        """Take over the data's units; see that updates come out even, and that losses can be compiled if asked to.
 
         Raises:
             UserError: if training steps of several updates cannot end at `max_steps`, or there is no compiler.
@@ -125,6 +124,7 @@ class AlgorithmModule(pl.LightningModule):
             )
         if self._compiles:
             require_compiler()
+        self.algorithm.take_statistics(offline_data(self.trainer).statistics)
 
     def on_train_start(self) -> None:
         """Derive columns of the data, and go on from the updates that a resumed run has made.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from spar_lightning.algorithms import BC, SPAR, TD3BC
+from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, ReBRAC
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, ResidualProbe
@@ -25,6 +25,20 @@ class TD3BCModule(AlgorithmModule):
 
     algorithm_class = TD3BC
     algorithm: TD3BC
+
+
+class IQLModule(AlgorithmModule):
+    """Trains `IQL`."""
+
+    algorithm_class = IQL
+    algorithm: IQL
+
+
+class ReBRACModule(AlgorithmModule):
+    """Trains `ReBRAC`."""
+
+    algorithm_class = ReBRAC
+    algorithm: ReBRAC
 
 
 class SPARModule(AlgorithmModule):
@@ -86,5 +100,11 @@ class SPARModule(AlgorithmModule):
         self.policy.restart()
 
 
-ALGORITHMS: dict[str, type[AlgorithmModule]] = {"spar": SPARModule, "bc": BCModule, "td3_bc": TD3BCModule}
+ALGORITHMS: dict[str, type[AlgorithmModule]] = {
+    "spar": SPARModule,
+    "bc": BCModule,
+    "td3_bc": TD3BCModule,
+    "iql": IQLModule,
+    "rebrac": ReBRACModule,
+}
 """The modules by the names that a command line has for them; the first is the default."""

@@ -84,8 +84,12 @@ def weights(path: Path) -> dict[str, Tensor]:
 
 def base_weights(folder: Path) -> dict[str, Tensor]:
     """The frozen base inside the last checkpoint of a run, under the names that it has by itself."""
-    prefix = "policy.base."
-    return {name.removeprefix(prefix): w for name, w in weights(last(folder)).items() if name.startswith(prefix)}
+    prefix = "algorithm.policy.base."
+    return {
+        f"algorithm.{name.removeprefix(prefix)}": weight
+        for name, weight in weights(last(folder)).items()
+        if name.startswith(prefix)
+    }
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

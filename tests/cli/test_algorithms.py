@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkp
 
 from spar_lightning.cli import main
 from spar_lightning.cli.algorithm import choose_algorithm
-from spar_lightning.training import TD3BCModule
+from spar_lightning.training import ALGORITHMS, TD3BCModule
 from spar_lightning.types import CheckpointError, UserError
 
 MODULES = {"spar": "SPARModule", "td3_bc": "TD3BCModule"}
@@ -90,7 +91,7 @@ def test_a_checkpoint_of_another_algorithm_is_refused(
 
 def test_an_unknown_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "fit", "--algorithm", "td4")
-    assert "`algorithm` is td4, expected one of spar, td3_bc" in message
+    assert "`algorithm` is td4, expected one of spar, bc, td3_bc, iql, rebrac" in message
 
 
 def test_settings_of_a_base_have_no_place_in_one_stage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +148,7 @@ def test_an_evaluation_takes_the_algorithm_of_its_checkpoint(td3_bc_run: Path, f
     assert choose_algorithm(["validate", f"--ckpt_path={theirs}"], MODULES) == "spar"
     with pytest.raises(CheckpointError, match="not with spar"):
         choose_algorithm(["fit", "--ckpt_path", ours], MODULES)
-    with pytest.raises(UserError, match="expected one of spar, td3_bc"):
+    with pytest.raises(UserError, match="expected one of spar, bc, td3_bc, iql, rebrac"):
         choose_algorithm(["test", "--algorithm", "3"], MODULES)
 
 
@@ -161,7 +162,7 @@ def test_checkpoints_without_a_name_are_of_the_default(tmp_path: Path, finished_
 @pytest.mark.parametrize("value", ["3", "[td3_bc]"])
 def test_an_algorithm_is_a_name(tmp_path: Path, value: str) -> None:
     (tmp_path / "odd.yaml").write_text(f"algorithm: {value}\n")
-    with pytest.raises(UserError, match="expected one of spar, td3_bc"):
+    with pytest.raises(UserError, match="expected one of spar, bc, td3_bc, iql, rebrac"):
         choose_algorithm(["fit", "--config", str(tmp_path / "odd.yaml")], MODULES)
 
 
@@ -224,3 +225,19 @@ def test_a_missing_compiler_is_said_before_a_base_is_trained(
     arguments = ["--run_dir", str(folder), "--data.dataset", HOPPER, *TINY, "--model.compile", "true"]
     assert "false cannot be run: expected a C++ compiler" in refused(capsys, "fit", *arguments)
     assert not folder.exists()
+
+
+def test_a_base_is_tested_as_the_method_that_it_is(capsys: pytest.CaptureFixture[str], finished_run: Path) -> None:
+    main(["test", "--data.dataset", HOPPER, "--ckpt_path", str(last(finished_run / "base")), *SHORT[-2:]])
+    shown = capsys.readouterr().out
+    assert re.search(r"^  policy +-?\d", shown, re.MULTILINE)
+    assert "fitted" not in shown
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "iql", "rebrac"])
+def test_every_method_is_trained_in_one_stage(tmp_path: Path, algorithm: str) -> None:
+    run = tmp_path / "run"
+    main(["fit", "--algorithm", algorithm, "--data.dataset", HOPPER, *SHORT, "--run_dir", str(run)])
+    assert results(run)["module"] == ALGORITHMS[algorithm].__name__
+    assert results(run)["score"] is not None
+    assert not (run / "base").exists()

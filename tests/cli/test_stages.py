@@ -48,7 +48,7 @@ def test_a_base_of_other_data_is_pointed_out(
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
     other = collect("spar/hopper/expert-v0", steps=1000, progress=False)
-    with pytest.warns(UserWarning, match="the base policy was trained on other data than 'spar/hopper/expert-v0'"):
+    with pytest.warns(UserWarning, match="the policy was trained on other data"):
         fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run / "base")), dataset=other)
 
 
@@ -88,7 +88,7 @@ def test_two_stages_one_after_the_other_are_both_at_once(tmp_path: Path, finishe
     second = fit(tmp_path / "second", "--stage", "residual", "--bc.ckpt_path", str(last(tmp_path / "first" / "base")))
     # The base stage draws random numbers before the second, so only what is fixed by then must agree.
     assert same(base_weights(second), base_weights(finished_run))
-    scale = "policy.residual_scale"
+    scale = "algorithm.policy.residual_scale"
     assert torch.equal(weights(last(second))[scale], weights(last(finished_run))[scale])
 
 
@@ -144,7 +144,7 @@ def test_the_improvement_alone_starts_from_a_finished_warm_up(tmp_path: Path, fi
     folder = fit(tmp_path / "run", "--stage", "improvement", "--ckpt_path", str(source), "--model.kappa", "3")
     before, after = weights(source), weights(last(folder))
     moved = {name for name in after if not torch.equal(before[name], after[name])}
-    assert {name.rpartition("actor.")[0] for name in moved} == {"policy.", "policy.average_"}
+    assert {name.rpartition("actor.")[0] for name in moved} == {"algorithm.policy.", "algorithm.policy.average_"}
     assert results(folder)["updates"] == 20  # 40 less the warm-up's
     assert not (folder / "base").exists()
     assert read_checkpoint(last(folder))["hyper_parameters"]["kappa"] == 3
@@ -159,7 +159,7 @@ def test_a_stopped_improvement_is_gone_on_with(tmp_path: Path, finished_run: Pat
     main(["fit", *rest])
     assert read_checkpoint(last(folder))["global_step"] == 20
     began, ended = weights(last(finished_run)), weights(last(folder))
-    layer = "policy.actor.mlp.hidden.0.weight"
+    layer = "algorithm.policy.actor.mlp.hidden.0.weight"
     steps = [(unfinished[layer] - ended[layer]).norm(), (began[layer] - ended[layer]).norm()]
     assert 0 < steps[0] < 0.2 * steps[1]  # from where it was stopped, not from fresh weights
 

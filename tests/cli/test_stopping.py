@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, results, same, weights
 
+from spar_lightning.algorithms import SPAR, TD3BC
 from spar_lightning.cli import main
 from spar_lightning.evaluation import PolicyEvaluator
-from spar_lightning.training import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training import BCModule, SPARModule
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -77,9 +78,9 @@ def assert_same_end(run: Path, finished: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "method", "call", "number", "updates"),
     [
-        pytest.param(SPARModule, "_update", 12, signal.SIGTERM, 12, id="warm-up"),
-        pytest.param(SPARModule, "_update", 33, signal.SIGINT, 33, id="improvement"),
-        pytest.param(SPARModule, "_update", 20, signal.SIGTERM, 20, id="update-before-evaluation"),
+        pytest.param(SPAR, "update", 12, signal.SIGTERM, 12, id="warm-up"),
+        pytest.param(SPAR, "update", 33, signal.SIGINT, 33, id="improvement"),
+        pytest.param(SPAR, "update", 20, signal.SIGTERM, 20, id="update-before-evaluation"),
         pytest.param(PolicyEvaluator, "evaluate", 1, signal.SIGINT, 20, id="evaluation"),
         pytest.param(PolicyEvaluator, "evaluate", 2, signal.SIGTERM, 40, id="last-evaluation-in-training"),
         pytest.param(PolicyEvaluator, "evaluate", 3, signal.SIGTERM, 40, id="final-evaluation"),
@@ -137,7 +138,7 @@ def test_a_baseline_stops_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixt
     run = tmp_path / "run"
     start = ["fit", "--algorithm", "td3_bc", "--run_dir", str(run), "--data.dataset", HOPPER, *one_stage(TINY)]
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, TD3BCModule, "_update", 12, send(signal.SIGTERM))
+        at_call(patch, TD3BC, "update", 12, send(signal.SIGTERM))
         command = advised(capsys, 143, *start)
     assert read_checkpoint(last(run))["global_step"] == 12
     main(command)
@@ -153,7 +154,7 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, SPARModule, "_update", 33, lambda: patch.setattr(os, "fsync", full))
+        at_call(patch, SPAR, "update", 33, lambda: patch.setattr(os, "fsync", full))
         with pytest.raises(SystemExit) as exit_:
             main(arguments(run))
     message = capsys.readouterr().err
@@ -209,7 +210,7 @@ def test_a_run_stopped_beside_a_background_evaluation_goes_on(
 ) -> None:
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, SPARModule, "_update", 23, send(signal.SIGTERM))
+        at_call(patch, SPAR, "update", 23, send(signal.SIGTERM))
         command = advised(capsys, 143, *arguments(run), "--callbacks.rollout.background", "true")
     main(command)
     assert_same_end(run, finished_run)
@@ -218,7 +219,7 @@ def test_a_run_stopped_beside_a_background_evaluation_goes_on(
 def test_a_second_run_in_the_process_is_not_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, SPARModule, "_update", 3, send(signal.SIGTERM))
+        at_call(patch, SPAR, "update", 3, send(signal.SIGTERM))
         advised(capsys, 143, *arguments(tmp_path / "first"))
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     assert results(fit(tmp_path / "second"))["updates"] == 40

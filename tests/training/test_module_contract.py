@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from small_runs import HIDDEN, History, copy_state, differing, fit
 
 from spar_lightning.data import OfflineDataModule
-from spar_lightning.training import BCModule, SPARModule, TD3BCModule
+from spar_lightning.training import ALGORITHMS, SPARModule
 from spar_lightning.training.checkpoints import load_module
 from spar_lightning.types import Policy, UserError
 
@@ -20,12 +21,11 @@ Make = Callable[[], pl.LightningModule]
 OBSERVATION_DIM, ACTION_DIM = 11, 3
 
 
-@pytest.fixture(params=["bc", "spar", "td3_bc"])
+@pytest.fixture(params=ALGORITHMS)
 def make_module(request: pytest.FixtureRequest, make_spar: Callable[..., SPARModule]) -> Make:
     def make() -> pl.LightningModule:
         torch.manual_seed(0)
-        module_class = {"bc": BCModule, "td3_bc": TD3BCModule}[request.param]
-        return module_class(OBSERVATION_DIM, ACTION_DIM, hidden_dims=HIDDEN)
+        return ALGORITHMS[request.param](OBSERVATION_DIM, ACTION_DIM, hidden_dims=HIDDEN)
 
     return make_spar if request.param == "spar" else make
 
@@ -147,3 +147,32 @@ def test_mixed_precision_on_cuda(
     fit(module, datamodule, max_steps=40, callbacks=[history], accelerator="gpu", devices=1, precision=precision)
     assert all(value.isfinite().all() for value in module.state_dict().values())
     assert {"critic", "value", "policy.actor"} <= set.union(*(history.changes(update) for update in range(20, 40)))
+
+
+def test_a_module_shows_the_settings_of_its_algorithm(make_module: Make) -> None:
+    module = make_module()
+    shown = inspect.signature(type(module)).parameters
+    assert shown.keys() == module.hparams.keys()
+    assert {"gradient_clip_norm", "compile"} <= shown.keys()
+    for name in shown:
+        assert f"{name}: " in str(type(module).__doc__), name
+    with pytest.raises(TypeError, match="kapa"):
+        type(module)(**dict(module.hparams), kapa=1.0)
+
+
+def test_forward_is_the_policy_as_a_part_of_a_graph(make_module: Make, datamodule: OfflineDataModule) -> None:
+    module = make_module()
+    fit(module, datamodule, max_steps=8)
+    observations = datamodule.transitions.observations[:5].clone().requires_grad_()
+    actions = module(observations)
+    assert torch.allclose(actions, module.act(observations), atol=1e-6)
+    actions.sum().backward()
+    assert observations.grad is not None
+
+
+def test_an_algorithm_is_a_policy_without_a_trainer(make_module: Make) -> None:
+    module = make_module()
+    observations = torch.randn(4, OBSERVATION_DIM)
+    assert isinstance(module.algorithm, Policy)
+    assert torch.equal(module.algorithm.act(observations), module.act(observations))
+    assert not any("lightning" in base.__module__.split(".") for base in type(module.algorithm).__mro__)

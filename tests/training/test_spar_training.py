@@ -378,11 +378,11 @@ def test_other_data_are_trained_on_with_a_warning(
     base.algorithm.normalizer.observation_mean.add_(0.5)
     module = make_spar(base)
     before = copy_state(base.algorithm)
-    with pytest.warns(UserWarning, match="was trained on other data"):
+    with pytest.warns(UserWarning, match="the policy was trained on other data"):
         fit(module, datamodule, max_steps=1)
     assert not differing(before, copy_state(module.base))
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="the base policy was trained on other data")
+        warnings.filterwarnings("error", message="the policy was trained on other data")
         fit(make_spar(), datamodule, max_steps=1)
 
 

@@ -307,24 +307,17 @@ class SPAR(Algorithm):
     # ------------------------------------------------------------------------------------------- what the data give it
 
     def take_statistics(self, statistics: DatasetStatistics) -> None:
-        """Keep the base's units, unless there is no base; say so where they are those of other data.
+        """Keep the base's units; without a base, take those of the data.
 
         Raises:
             CheckpointError: if the base was never trained.
         """
-        if not self.policy.use_base and not self.normalizer.is_fitted:
-            self.normalizer.fit(statistics)
-        if not self.normalizer.is_fitted:
+        if self.policy.use_base and not self.normalizer.is_fitted:
             raise CheckpointError(
                 "the base policy holds no normalization statistics, expected a trained one: fit a BCModule first, or"
                 " load one with BCModule.load_from_checkpoint(path, weights_only=True)"
             )
-        if not self.normalizer.matches(statistics):
-            warnings.warn(
-                "the base policy was trained on other data: its normalization statistics and action bounds differ from"
-                " this data set's. They are kept, since the frozen base depends on them.",
-                stacklevel=2,
-            )
+        super().take_statistics(statistics)
 
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterator[Columns]:
         """Base actions, residual scale and returns, none of which changes but the returns."""
