@@ -23,6 +23,7 @@ from spar_lightning.callbacks import (
 )
 from spar_lightning.callbacks.results import run_folder
 from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.cli.command_list import STAGED, program
 from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
@@ -51,12 +52,6 @@ NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""
 
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
-DESCRIPTION = """
-Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
-`--algorithm td3_bc` a baseline in one stage, which has settings of its own: `fit --algorithm td3_bc --help`.
-Further commands, each with its own --help: `data` lists, describes and checks data sets, `import` makes one of your
-logs, `collect` records a bundled one, `summarize` tabulates finished runs, `bench` measures speed.
-"""
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -103,11 +98,13 @@ class StagedCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
                 "parser_mode": "omegaconf+",
-                "description": DESCRIPTION,
-                "prog": "python -m spar_lightning",
+                "prog": program(),
                 "allow_abbrev": False,
                 **{
-                    name: {"usage": f"python -m spar_lightning {name} [--config FILE ...] [--SETTING VALUE ...]"}
+                    name: {
+                        "usage": f"{program()} {name} [--config FILE ...] [--SETTING VALUE ...]",
+                        "description": STAGED[name],
+                    }
                     for name in self.subcommands()
                 },
             },
