@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from spar_lightning.cli.mistyped import MistypedParser
 from spar_lightning.cli.overview import GENERAL, MACHINE, TRAINER, Overview, Selection
 
 _EVALUATION = (
@@ -31,7 +32,7 @@ PARTS = {
 """What is shown in full, behind an option each."""
 
 
-class CommandParser(LightningArgumentParser):
+class CommandParser(MistypedParser, LightningArgumentParser):
     """The parser of a command: its help shows what is chosen for it."""
 
     shown: Sequence[str] = ()
