@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
+from spar_lightning.cli.config_files import ConfigFile, names
 from spar_lightning.cli.mistyped import MistypedParser
 from spar_lightning.cli.overview import GENERAL, MACHINE, TRAINER, Overview, Selection
 
@@ -33,13 +35,20 @@ PARTS = {
 
 
 class CommandParser(MistypedParser, LightningArgumentParser):
-    """The parser of a command: its help shows what is chosen for it."""
+    """The parser of a command: its help shows what is chosen for it, its configurations have names."""
 
     shown: Sequence[str] = ()
     """Settings that the help is limited to, and groups of them, which end in a dot; empty for all."""
 
     in_full = True
     """Whether it shows them with all that there is to say."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        """As jsonargparse's, with names for configurations."""
+        if kwargs.get("action") is ActionConfigFile:
+            kwargs["action"] = ConfigFile
+            kwargs["help"] = f"Settings: path of a YAML, or name of one of the package's: {', '.join(names())}."
+        return super().add_argument(*args, **kwargs)
 
     def make_overview(self, command: str) -> None:
         """Limit the help to what a person needs, and add options that show the parts in full."""
