@@ -94,10 +94,9 @@ def test_they_travel_in_the_wheel(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     done = run_command(*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels))
-    if "BackendUnavailable" in done.stderr or "No module named 'setuptools'" in done.stderr:
-        pytest.skip("setuptools is not installed here")
+    assert done.returncode == 0, done.stderr
     (wheel,) = wheels.glob("*.whl")
-    assert wheel.name.startswith(f"spar_lightning-{spar_lightning.__version__}-"), done.stderr
+    assert wheel.name.startswith(f"spar_lightning-{spar_lightning.__version__}-")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".yaml")}
     assert inside == {f"spar_lightning/configs/{name_of(path)}.yaml" for path in FILES}
 
