@@ -1,8 +1,37 @@
 """SPAR (Support-Preserving Action Rectification, arXiv 2605.27877) on PyTorch Lightning."""
 
-from spar_lightning.data import OfflineDataModule, collect
-from spar_lightning.training import BCModule, SPARModule, TD3BCModule
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["BCModule", "OfflineDataModule", "SPARModule", "TD3BCModule", "__version__", "collect"]
+__all__ = [
+    "AlgorithmModule",
+    "BCModule",
+    "IQLModule",
+    "OfflineDataModule",
+    "ReBRACModule",
+    "SPARModule",
+    "TD3BCModule",
+    "__version__",
+    "collect",
+]
+
+if TYPE_CHECKING:
+    from spar_lightning.data import OfflineDataModule, collect
+    from spar_lightning.training import (
+        AlgorithmModule,
+        BCModule,
+        IQLModule,
+        ReBRACModule,
+        SPARModule,
+        TD3BCModule,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for, and PyTorch with it, when it is: the command line answers sooner."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spar_lightning import data, training
+
+        return getattr(training if hasattr(training, name) else data, name)

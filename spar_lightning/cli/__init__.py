@@ -1,6 +1,5 @@
-"""The command line: `fit`, `validate` and `test` of a two-stage run, and `collect` for bundled data."""
+"""The command line: `fit`, `validate` and `test` of a two-stage run, and commands for data, speed and results."""
 
 from spar_lightning.cli.main import main
-from spar_lightning.cli.staged import StagedCLI
 
-__all__ = ["StagedCLI", "main"]
+__all__ = ["main"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from spar_lightning.cli.config_files import find_config
 from spar_lightning.training.checkpoints import module_name, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
 
@@ -59,7 +60,7 @@ def _settings(arguments: Sequence[str], command: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in _options(arguments):
         if name in CONFIG_OPTIONS:
-            found |= _read(Path(value), command)
+            found |= _read(Path(find_config(value)), command)
         elif name in ("--algorithm", "--ckpt_path"):
             found[name.removeprefix("--")] = value
     return found

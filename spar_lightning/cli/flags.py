@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from spar_lightning.cli.mistyped import MistypedParser
 
 FLAGS = ("--json",)
 
 
-class FlagParser(ArgumentParser):
+class FlagParser(MistypedParser):
     """A parser for which the options of `FLAGS` are switches: `--json`, not `--json true`."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:

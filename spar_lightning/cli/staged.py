@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace, set_parsing_settings
@@ -23,6 +23,8 @@ from spar_lightning.callbacks import (
 )
 from spar_lightning.callbacks.results import run_folder
 from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.cli.command_list import STAGED, program
+from spar_lightning.cli.command_parser import CommandParser
 from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
@@ -50,12 +52,6 @@ NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""
 
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
-DESCRIPTION = """
-Train a base policy, freeze it, and improve on it: offline reinforcement learning from a fixed data set. With
-`--algorithm td3_bc` a baseline in one stage, which has settings of its own: `fit --algorithm td3_bc --help`.
-Further commands, each with its own --help: `data` lists, describes and checks data sets, `import` makes one of your
-logs, `collect` records a bundled one, `summarize` tabulates finished runs, `bench` measures speed.
-"""
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -100,14 +96,17 @@ class StagedCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
                 "parser_mode": "omegaconf+",
-                "description": DESCRIPTION,
-                "prog": "python -m spar_lightning",
+                "prog": program(),
                 "allow_abbrev": False,
                 **{
-                    name: {"usage": f"python -m spar_lightning {name} [--config FILE ...] [--SETTING VALUE ...]"}
+                    name: {
+                        "usage": f"{program()} {name} [--config FILE ...] [--SETTING VALUE ...]",
+                        "description": STAGED[name],
+                    }
                     for name in self.subcommands()
                 },
             },
+            parser_class=CommandParser,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,
@@ -128,7 +127,12 @@ class StagedCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `data`, the base stage, `model`, `trainer` and `callbacks`."""
-        parser.add_argument("--algorithm", type=str, default=self.algorithm, help="How to train: spar or td3_bc.")
+        parser.add_argument(
+            "--algorithm",
+            type=str,
+            default=self.algorithm,
+            help="How to train: spar or td3_bc, which have settings of their own.",
+        )
         parser.add_argument(
             "--run_dir",
             type=str | None,
@@ -156,6 +160,12 @@ class StagedCLI(LightningCLI):
         parser.add_class_arguments(base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
         parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
         parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """A command's parser, whose help is an overview."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        cast(CommandParser, parser).make_overview(subcommand)
+        return parser
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint's hyper-parameters override the command line, as Lightning's own does."""

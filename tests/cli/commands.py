@@ -116,3 +116,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert "Traceback" not in message
     assert message.strip()
     return message
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command line prints that asks for something, and runs nothing."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert not exit_.value.code, capsys.readouterr().err
+    return capsys.readouterr().out

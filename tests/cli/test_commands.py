@@ -70,17 +70,6 @@ def test_summarize(capsys: pytest.CaptureFixture[str], finished_run: Path) -> No
     assert HOPPER in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help"), ("collect", "--help")], ids=" ".join)
-def test_help(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 0
-    text = capsys.readouterr().out
-    assert "usage: python -m spar_lightning" in text
-    if arguments[0] == "fit":
-        assert re.search(r"--model\.kappa KAPPA\s+how far value may pull", text)
-
-
 def test_the_default_config_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["fit", "--print_config"])

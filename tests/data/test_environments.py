@@ -33,7 +33,7 @@ def test_a_missing_package_is_named_with_its_remedy(entry_point: str | None, mon
 
 
 def test_the_package_imports_no_simulator_and_nothing_that_draws() -> None:
-    code = "import sys, spar_lightning.cli; print({'mujoco', 'OpenGL', 'glfw'} & sys.modules.keys())"
+    code = "import sys, spar_lightning.cli.running; print({'mujoco', 'OpenGL', 'glfw'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -1,0 +1,79 @@
+"""The commands there are, and what is answered without running one. Imports nothing that takes long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from spar_lightning import __version__
+from spar_lightning.cli.nearest import did_you_mean
+
+STAGED = {
+    "fit": "Train a base policy, freeze it, and improve on it; or a baseline in one stage (--algorithm).",
+    "validate": "Evaluate a checkpoint as during training.",
+    "test": "Evaluate a checkpoint as at the end of training.",
+}
+"""Commands of a training and its checkpoints."""
+
+COMMANDS = STAGED | {
+    "bench": "Measure how fast every module trains, beside plain PyTorch.",
+    "collect": "Record a bundled data set.",
+    "data": "List, describe, check and time data sets.",
+    "import": "Make a data set of a file of your own logs.",
+    "summarize": "Tabulate finished runs over their training seeds.",
+}
+HELP = {"-h", "--help"}
+
+
+def program() -> str:
+    """How this program was called."""
+    return "spar-lightning" if Path(sys.argv[0]).stem == "spar-lightning" else "python -m spar_lightning"
+
+
+def choose_command(arguments: Sequence[str]) -> str:
+    """The command of a command line. Where there is none, what there is to say is printed, and the process ends.
+
+    Args:
+        arguments: of the command line, without the program's name.
+    """
+    first = arguments[0] if arguments else "-"
+    if first == "--version":
+        _end(f"spar-lightning {__version__}")
+    if not first.startswith("-"):
+        return first if first in COMMANDS else _refuse(f"there is no command {first}{did_you_mean(first, COMMANDS)}")
+    for argument in arguments:  # options may stand before the command
+        if argument in HELP:
+            _end(_listing())
+        if argument in STAGED:
+            return argument
+    return _refuse("no command is given")
+
+
+def _listing() -> str:
+    rows = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {program()} COMMAND [--SETTING VALUE ...]",
+            "",
+            "SPAR: offline reinforcement learning from a fixed data set, on PyTorch Lightning.",
+            "",
+            "commands, each with its own --help:",
+            *rows,
+            "",
+            "options:",
+            "  -h, --help Show this list.",
+            "  --version  Show the version.",
+        ]
+    )
+
+
+def _end(answer: str) -> NoReturn:
+    print(answer)
+    sys.exit(0)
+
+
+def _refuse(what: str) -> NoReturn:
+    print(f"{_listing()}\n\nerror: {what}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,47 @@
+"""A parser that says what a mistyped option or setting was meant to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+
+from spar_lightning.cli.nearest import did_you_mean
+
+_KEY = re.compile(
+    r"(?:Subcommand '\S+' does not accept option|Group '(?P<group>\S+)' does not accept option|Option) '(?P<key>\S+)'"
+)
+"""How jsonargparse names a setting that a file has and no option sets."""
+
+_CHOICE = re.compile(r"argument subcommand: invalid choice: '(?P<name>.*)' \(choose from (?P<choices>.*)\)")
+
+
+class MistypedParser(ArgumentParser):
+    """jsonargparse's parser, with shorter and more helpful words about names that it does not know."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong, and end the process with status 2; as jsonargparse's, but for unknown names."""
+        parser = getattr(ex, "subcommand_parser", None) or self
+        unknown = " And no ".join(_unknown(message, parser))
+        if not unknown or not self.exit_on_error:
+            super().error(message, ex)
+        remedy = f" See {parser.prog.replace(' [options]', '')} --help" if unknown.endswith(".") else ""
+        self.exit(2, f"error: there is no {unknown}{remedy}\n")
+
+
+def _unknown(message: str, parser: ArgumentParser) -> Iterator[str]:
+    """What an error of jsonargparse's complains of, each with what may have been meant."""
+    options = [name for name in parser._option_string_actions if name.startswith("--")]
+    _, _, arguments = message.partition("unrecognized arguments: ")
+    for argument in arguments.split():
+        name = argument.partition("=")[0]
+        if name.startswith("--"):
+            yield f"option {name}{did_you_mean(name, options)}"
+    if key := _KEY.match(message):
+        name = ".".join(filter(None, key.groups()))
+        yield f"setting {name}{did_you_mean(name, [option.removeprefix('--') for option in options])}"
+    if choice := _CHOICE.match(message):
+        known = re.findall(r"[\w-]+", choice["choices"])
+        yield f"command {choice['name']}{did_you_mean(choice['name'], known)}"
