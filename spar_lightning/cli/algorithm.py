@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from spar_lightning.cli.config_files import find_config
+from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import module_name, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
 
@@ -16,7 +17,7 @@ COMMANDS = ("fit", "validate", "test")
 CONFIG_OPTIONS = ("--config", "-c")
 
 
-def choose_algorithm(arguments: Sequence[str], modules: Mapping[str, str]) -> str:
+def choose_algorithm(arguments: Sequence[str]) -> str:
     """Find the algorithm before there is a parser.
 
     It is that of `--algorithm` or of a configuration file, whichever comes last; else, where a checkpoint is
@@ -24,10 +25,9 @@ def choose_algorithm(arguments: Sequence[str], modules: Mapping[str, str]) -> st
 
     Args:
         arguments: of the command line, without the program's name.
-        modules: names of algorithms, and of the module class that each trains.
 
     Raises:
-        UserError: if there is no such algorithm.
+        UserError: if what is given is no name.
         CheckpointError: if the checkpoint that is named cannot be read, or is another algorithm's.
     """
     command = next((argument for argument in arguments if argument in COMMANDS), None)
@@ -35,24 +35,26 @@ def choose_algorithm(arguments: Sequence[str], modules: Mapping[str, str]) -> st
     algorithm, path = settings.get("algorithm"), settings.get("ckpt_path")
     if isinstance(algorithm, str) and "${" in algorithm:
         algorithm = None  # an interpolation, which the parser will resolve: whoever builds it must look again
-    if algorithm is not None and (not isinstance(algorithm, str) or algorithm not in modules):
-        raise UserError(f"`algorithm` is {algorithm}, expected one of {', '.join(modules)}")
+    if algorithm is not None and not isinstance(algorithm, str):
+        raise UserError(f"`algorithm` is {algorithm}, expected one of {', '.join(ALGORITHMS)}, or a class path")
     # What is not there, such as an interpolation, is left to those who will read it.
-    of_checkpoint = _algorithm_of(str(path), modules) if path and Path(str(path)).is_file() else None
+    of_checkpoint = _algorithm_of(str(path)) if path and Path(str(path)).is_file() else None
     if algorithm is None:
-        default = next(iter(modules))
-        algorithm = default if command == "fit" else of_checkpoint or default
+        default = next(iter(ALGORITHMS))
+        # A class path is code that would be imported: a checkpoint alone does not name it.
+        algorithm = of_checkpoint if command != "fit" and of_checkpoint in ALGORITHMS else default
     if of_checkpoint not in (None, algorithm):
         raise CheckpointError(
             f"{path} was trained with the algorithm {of_checkpoint}, not with {algorithm}: add --algorithm"
             f" {of_checkpoint}, or give the configuration in the run's folder"
         )
-    return str(algorithm)
+    return algorithm
 
 
-def _algorithm_of(path: str, modules: Mapping[str, str]) -> str | None:
+def _algorithm_of(path: str) -> str | None:
     name = module_name(read_checkpoint(path))
-    return next((algorithm for algorithm, module in modules.items() if module == name), None)
+    own = name if "." in name else None
+    return next((algorithm for algorithm, module in ALGORITHMS.items() if module.__name__ == name), own)
 
 
 def _settings(arguments: Sequence[str], command: str | None) -> dict[str, Any]:

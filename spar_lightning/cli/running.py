@@ -23,7 +23,7 @@ from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect, import_dataset
-from spar_lightning.training import ALGORITHMS
+from spar_lightning.training import find_module
 from spar_lightning.types import UserError
 
 COMMANDS: dict[str, Any] = {
@@ -68,9 +68,9 @@ def run(command: str, args: Sequence[str] | None) -> None:
             prog = f"{program()} {command}"
             auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
-            name = choose_algorithm(arguments, {name: module.__name__ for name, module in ALGORITHMS.items()})
+            name = choose_algorithm(arguments)
             with STOP.listening():
-                StagedCLI(ALGORITHMS[name], OfflineDataModule, args, algorithm=name)
+                StagedCLI(find_module(name), OfflineDataModule, args, algorithm=name)
                 leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))

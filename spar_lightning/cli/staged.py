@@ -39,7 +39,7 @@ EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_ste
 """Settings of the data that say where a policy is evaluated, and what it sees there."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_steps": 38_000,
+    "max_steps": 46_000,
     "max_epochs": -1,
     "val_check_interval": 1_000,
     "check_val_every_n_epoch": None,

@@ -1,6 +1,23 @@
 """Training: the only room that knows Lightning's loops."""
 
 from spar_lightning.training.module import AlgorithmModule
-from spar_lightning.training.modules import ALGORITHMS, BCModule, IQLModule, ReBRACModule, SPARModule, TD3BCModule
+from spar_lightning.training.modules import (
+    ALGORITHMS,
+    BCModule,
+    IQLModule,
+    ReBRACModule,
+    SPARModule,
+    TD3BCModule,
+    find_module,
+)
 
-__all__ = ["ALGORITHMS", "AlgorithmModule", "BCModule", "IQLModule", "ReBRACModule", "SPARModule", "TD3BCModule"]
+__all__ = [
+    "ALGORITHMS",
+    "AlgorithmModule",
+    "BCModule",
+    "IQLModule",
+    "ReBRACModule",
+    "SPARModule",
+    "TD3BCModule",
+    "find_module",
+]

@@ -40,6 +40,8 @@ class AlgorithmModule(pl.LightningModule):
     algorithm_class: ClassVar[type[Algorithm]]
     base_class: ClassVar[type[AlgorithmModule] | None] = None
     """The module of a stage before, whose trained policy this one takes as its setting `base`."""
+    checkpoint_name: ClassVar[str] = ""
+    """What a checkpoint calls the module, if not by the name of its class."""
     algorithm: Algorithm
 
     def __init__(
@@ -203,7 +205,7 @@ class AlgorithmModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say which module this is, for whoever has the file alone."""
-        checkpoint[MODULE_KEY] = type(self).__name__
+        checkpoint[MODULE_KEY] = self.checkpoint_name or type(self).__name__
 
     @property
     def _is_tried(self) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor
 
-from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, ReBRAC
+from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, ReBRAC
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
 from spar_lightning.training.module import AlgorithmModule
-from spar_lightning.types import CheckpointError, ResidualProbe
+from spar_lightning.types import CheckpointError, ResidualProbe, UserError
 
 
 class BCModule(AlgorithmModule):
@@ -108,3 +109,29 @@ ALGORITHMS: dict[str, type[AlgorithmModule]] = {
     "rebrac": ReBRACModule,
 }
 """The modules by the names that a command line has for them; the first is the default."""
+
+
+def find_module(name: str) -> type[AlgorithmModule]:
+    """The module of an algorithm.
+
+    Args:
+        name: one of `ALGORITHMS`, or the class path of an algorithm of the user's own, such as `my_package.MyMethod`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    place, _, class_name = name.rpartition(".")
+    try:
+        found = getattr(import_module(place), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"`algorithm` is {name} ({error}), expected one of {', '.join(ALGORITHMS)}, or the class path of an own"
+            " `Algorithm`, such as my_package.MyMethod, that can be imported from here"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        raise UserError(f"`algorithm` is {name}, expected a subclass of spar_lightning.algorithms.Algorithm there")
+    text = f"Trains `{class_name}`."
+    members = {"algorithm_class": found, "__doc__": text, "__module__": place, "checkpoint_name": name}
+    return type(f"{class_name}Module", (AlgorithmModule,), members)

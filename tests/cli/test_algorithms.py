@@ -17,7 +17,6 @@ from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.training import ALGORITHMS, TD3BCModule
 from spar_lightning.types import CheckpointError, UserError
 
-MODULES = {"spar": "SPARModule", "td3_bc": "TD3BCModule"}
 SHORT = one_stage(TINY)
 
 
@@ -91,7 +90,10 @@ def test_a_checkpoint_of_another_algorithm_is_refused(
 
 def test_an_unknown_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "fit", "--algorithm", "td4")
-    assert "`algorithm` is td4, expected one of spar, bc, td3_bc, iql, rebrac" in message
+    assert "`algorithm` is td4" in message
+    assert "expected one of spar, bc, td3_bc, iql, rebrac, or the class path of an own `Algorithm`" in message
+    message = refused(capsys, "fit", "--algorithm", "spar_lightning.types.UserError")
+    assert "expected a subclass of spar_lightning.algorithms.Algorithm there" in message
 
 
 def test_settings_of_a_base_have_no_place_in_one_stage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,39 +133,37 @@ def test_the_last_word_on_the_algorithm_counts(tmp_path: Path) -> None:
         (["fit", "--algorithm", "spar", "--config", str(first)], "td3_bc"),
         (["fit", "--config", str(first), "--algorithm", "spar"], "spar"),
     ]:
-        assert choose_algorithm(arguments, MODULES) == expected, arguments
+        assert choose_algorithm(arguments) == expected, arguments
 
 
 @pytest.mark.parametrize("text", ["algorithm: [", "- a list", "", "\x00", "x: 2024-13-45", "[" * 3000])
 def test_what_is_wrong_with_a_file_is_left_to_the_parser(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    assert choose_algorithm(["fit", "--config", str(tmp_path / "bad.yaml")], MODULES) == "spar"
-    assert choose_algorithm(["fit", "--config", str(tmp_path / "nowhere.yaml")], MODULES) == "spar"
-    assert choose_algorithm(["fit", "--config"], MODULES) == "spar"
+    assert choose_algorithm(["fit", "--config", str(tmp_path / "bad.yaml")]) == "spar"
+    assert choose_algorithm(["fit", "--config", str(tmp_path / "nowhere.yaml")]) == "spar"
+    assert choose_algorithm(["fit", "--config"]) == "spar"
 
 
 def test_an_evaluation_takes_the_algorithm_of_its_checkpoint(td3_bc_run: Path, finished_run: Path) -> None:
     ours, theirs = str(last(td3_bc_run)), str(last(finished_run))
-    assert choose_algorithm(["test", "--ckpt_path", ours], MODULES) == "td3_bc"
-    assert choose_algorithm(["validate", f"--ckpt_path={theirs}"], MODULES) == "spar"
+    assert choose_algorithm(["test", "--ckpt_path", ours]) == "td3_bc"
+    assert choose_algorithm(["validate", f"--ckpt_path={theirs}"]) == "spar"
     with pytest.raises(CheckpointError, match="not with spar"):
-        choose_algorithm(["fit", "--ckpt_path", ours], MODULES)
-    with pytest.raises(UserError, match="expected one of spar, bc, td3_bc, iql, rebrac"):
-        choose_algorithm(["test", "--algorithm", "3"], MODULES)
+        choose_algorithm(["fit", "--ckpt_path", ours])
 
 
 def test_checkpoints_without_a_name_are_of_the_default(tmp_path: Path, finished_run: Path) -> None:
     checkpoint = read_checkpoint(last(finished_run))
     assert checkpoint.pop("module") == "SPARModule"
     torch.save(checkpoint, tmp_path / "early.ckpt")
-    assert choose_algorithm(["test", "--ckpt_path", str(tmp_path / "early.ckpt")], MODULES) == "spar"
+    assert choose_algorithm(["test", "--ckpt_path", str(tmp_path / "early.ckpt")]) == "spar"
 
 
 @pytest.mark.parametrize("value", ["3", "[td3_bc]"])
 def test_an_algorithm_is_a_name(tmp_path: Path, value: str) -> None:
     (tmp_path / "odd.yaml").write_text(f"algorithm: {value}\n")
     with pytest.raises(UserError, match="expected one of spar, bc, td3_bc, iql, rebrac"):
-        choose_algorithm(["fit", "--config", str(tmp_path / "odd.yaml")], MODULES)
+        choose_algorithm(["fit", "--config", str(tmp_path / "odd.yaml")])
 
 
 @pytest.mark.parametrize("inline", ['{"algorithm": "td3_bc"}', '{"algorithm": "${oc.env:NOT_SET,td3_bc}"}'])
@@ -241,3 +241,54 @@ def test_every_method_is_trained_in_one_stage(tmp_path: Path, algorithm: str) ->
     assert results(run)["module"] == ALGORITHMS[algorithm].__name__
     assert results(run)["score"] is not None
     assert not (run / "base").exists()
+
+
+OWN = """
+from torch import nn
+
+from spar_lightning.algorithms import Algorithm, Optimized
+
+
+class Cloning(Algorithm):
+    '''Cloning by an absolute error.
+
+    Args:
+        observation_dim: size of an observation.
+        action_dim: size of an action.
+        rate: of Adam.
+    '''
+
+    def __init__(self, observation_dim: int, action_dim: int, rate: float = 1e-3) -> None:
+        super().__init__(observation_dim, action_dim)
+        self.actor, self.rate = nn.Linear(observation_dim, action_dim), rate
+
+    def forward(self, observations):
+        return self.actor(observations).tanh()
+
+    def loss(self, batch):
+        loss = (self(batch.observations) - batch.actions).abs().mean()
+        return loss, {"actor/loss": loss.detach()}
+
+    def update(self, batch, phase, learner):
+        return learner.descend("actor", self.loss, batch)
+
+    def optimizers(self, max_updates):
+        return {"actor": Optimized([self.actor], self.rate)}
+"""
+
+
+def test_a_method_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_methods.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    run, own = tmp_path / "run", ["--algorithm", "own_methods.Cloning"]
+    main(["fit", *own, "--data.dataset", HOPPER, *SHORT, "--model.rate", "0.01", "--run_dir", str(run)])
+    assert results(run)["module"] == "CloningModule"
+    assert results(run)["score"] is not None
+    assert config(run)["model"]["rate"] == 0.01
+    capsys.readouterr()
+    main(["test", *own, "--ckpt_path", str(last(run))])
+    assert f"{results(run)['score']:.1f}" in capsys.readouterr().out
+    message = refused(capsys, "test", "--ckpt_path", str(last(run)))
+    assert "was trained with the algorithm own_methods.Cloning, not with spar: add --algorithm own_methods" in message

@@ -97,8 +97,7 @@ class SPAR(Algorithm):
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
         actor_every: updates per actor update, after the warm-up.
-        lsi_batch: states that an actor update uses. More of them, and more updates, helped on some data; on others the
-            policy came to fall where it had walked.
+        lsi_batch: states that an actor update uses.
         start_fraction: share of them that is drawn from the beginnings of episodes; a policy that does not get going
             never reaches the states that the rest of the data are about.
         start_decay: how much less likely each later step of an episode is among those, in (0, 1): 0.98 reaches some 50
@@ -131,7 +130,7 @@ class SPAR(Algorithm):
         target_tau: float = 0.005,
         target_noise: float = 0.5,
         critic_tau: float = 0.001,
-        actor_tau: float = 0.005,
+        actor_tau: float = 0.001,
         warmup_steps: int = 30_000,
         manifold_steps: int | None = 10_000,
         freeze_critic: bool | None = None,
@@ -145,7 +144,7 @@ class SPAR(Algorithm):
         regression: Literal["latent", "residual"] = "latent",
         num_candidates: int = 8,
         sigma: float = 0.5,
-        kappa: float = 2.0,
+        kappa: float = 1.4,
         actor_every: int = 1,
         lsi_batch: int = 64,
         start_fraction: float = 0.1,
