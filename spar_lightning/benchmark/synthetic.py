@@ -117,8 +117,11 @@ class _ByColumn(Minibatches):
         super().__init__(transitions, indices)
         self._columns = columns
 
-    def gather(self, start: int, stop: int) -> TransitionBatch:
-        rows = self.indices[start:stop].flatten()
+    def part(self, start: int, stop: int) -> Minibatches:
+        return _ByColumn(self.transitions, self.indices[start:stop], self._columns)
+
+    def gather(self) -> TransitionBatch:
+        rows = self.indices.flatten()
         found = {name: column.index_select(0, rows) for name, column in self._columns.items()}
         own = [found.pop(name) for name in TransitionBatch._fields[:-1]]
         return TransitionBatch._make([*own, found])

@@ -45,9 +45,13 @@ class Minibatches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def gather(self, start: int, stop: int) -> TransitionBatch:
-        """The rows of the minibatches from `start` to `stop`, one after the other, with columns as they are now."""
-        return self.transitions.batch(self.indices[start:stop].flatten())
+    def part(self, start: int, stop: int) -> Minibatches:
+        """Some of them."""
+        return Minibatches(self.transitions, self.indices[start:stop])
+
+    def gather(self) -> TransitionBatch:
+        """Their rows, one minibatch after the other, with columns as they are now."""
+        return self.transitions.batch(self.indices.flatten())
 
 
 class TransitionLoader:

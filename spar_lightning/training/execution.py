@@ -1,4 +1,4 @@
-"""How updates run: one by one as they are written, or with compiled losses; the same numbers either way."""
+"""How updates run: one by one as they are written, with their losses compiled if asked to; the same numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
+from spar_lightning.data import Minibatches
 from spar_lightning.functional import update_average
 from spar_lightning.training.compiled import CompiledLoss
 from spar_lightning.training.flat import flat_parameters
 from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.stream import NetworkUnits
 
 
 class Execution:
@@ -23,8 +25,8 @@ class Execution:
     Args:
         module: whose trainer it is.
         algorithm: what is trained.
+        stream: of batches.
         optimizers: by name.
-        clip_norm: largest gradient norm of each optimizer's step; None does not clip.
         compiles: compile every loss together with its gradient.
     """
 
@@ -32,44 +34,43 @@ class Execution:
         self,
         module: pl.LightningModule,
         algorithm: Algorithm,
+        stream: NetworkUnits,
         optimizers: Mapping[str, FlatAdam],
-        clip_norm: float | None,
         compiles: bool,
     ) -> None:
         self._module, self._trainer = module, module.trainer
-        self._algorithm, self.optimizers = algorithm, optimizers
-        self._clip_norm, self._compiles = clip_norm, compiles
+        self._algorithm, self._stream, self.optimizers = algorithm, stream, optimizers
+        self._compiles = compiles
         self._losses: dict[str, Loss] = {}  # compiled
         self._averages: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         self._update = 0
         # Several processes wait for the gradient of every parameter that a loss reaches; one computes those it needs.
-        self._selects = self._trainer.world_size == 1
+        self._selects = self._trainer.world_size == 1 and not compiles
 
-    def run(self, batches: list[Batch], update: int) -> Metrics:
-        """Make an update of each batch, the first of which has this number; gives what the last of each kind told."""
+    def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
+        """Make an update of each minibatch, the first of which has this number.
+
+        Returns:
+            What the last update of each kind told, and the last batch.
+        """
         metrics: Metrics = {}
-        for self._update, batch in enumerate(batches, start=update):
+        self._update = update
+        for batch in self._stream.batches(minibatches):
             metrics |= self._algorithm.update(batch, self._algorithm.phase(self._update), self)
-        return metrics
+            self._update += 1
+        return metrics, batch
 
     # ------------------------------------------------------------------------------------------- what updates ask for
 
     def descend(self, name: str, loss: Loss, *arguments: Any) -> Metrics:
         """Step the optimizer `name` down the gradient of `loss(*arguments)`."""
         optimizer = self.optimizers[name]
-        if self._compiles:
-            loss = self._compiled(name, loss)
-        value, metrics = loss(*arguments)
+        value, metrics = (self._compiled(name, loss) if self._compiles else loss)(*arguments)
         optimizer.clear_gradients()
         with torch.autocast(self._module.device.type, enabled=False):  # the forward pass has chosen the types
-            if self._selects and not self._compiles:
-                self._module.manual_backward(value, inputs=optimizer.parameters)
-            else:
-                self._module.manual_backward(value)
+            self._differentiate(value, {"inputs": optimizer.parameters} if self._selects else {})
         optimizer.gather_gradients()
-        optimizer.set_rate(optimizer.rate(self._update))
-        # Not counted, but with the help of the precision plugin, which unscales gradients and then asks for clipping.
-        self._trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
+        self._step(name, optimizer)
         torch.clear_autocast_cache()  # it holds the weights as they were
         return metrics
 
@@ -83,6 +84,16 @@ class Execution:
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""
         return torch.randn(*shape, device=self._module.device)
+
+    # ---------------------------------------------------------------------------------- what another execution changes
+
+    def _differentiate(self, value: Tensor, keywords: dict[str, Any]) -> None:
+        self._module.manual_backward(value, **keywords)
+
+    def _step(self, name: str, optimizer: FlatAdam) -> None:  # noqa: ARG002
+        optimizer.set_rate(optimizer.rate(self._update))
+        # Not counted, but with the help of the precision plugin, which unscales gradients and then asks for clipping.
+        self._trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
 
     def _compiled(self, name: str, loss: Loss) -> Loss:
         key = f"{name}.{loss.__name__}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast, get_type_hints
+from typing import Any, ClassVar, Literal, cast, get_type_hints
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.data import Minibatches, OfflineDataModule, offline_data
+from spar_lightning.training.captured import CapturedExecution, obstacle
 from spar_lightning.training.checkpoints import MODULE_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
@@ -34,6 +36,7 @@ class AlgorithmModule(pl.LightningModule):
     Args:
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
         compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+        capture: on a GPU, replay the updates of a training step as one CUDA graph; `auto` does where it can be done.
         settings: those of the algorithm.
     """
 
@@ -45,7 +48,12 @@ class AlgorithmModule(pl.LightningModule):
     algorithm: Algorithm
 
     def __init__(
-        self, *arguments: Any, gradient_clip_norm: float | None = None, compile: bool = False, **settings: Any
+        self,
+        *arguments: Any,
+        gradient_clip_norm: float | None = None,
+        compile: bool = False,
+        capture: bool | Literal["auto"] = "auto",
+        **settings: Any,
     ) -> None:
         super().__init__()
         check_settings({"gradient_clip_norm": gradient_clip_norm})
@@ -54,9 +62,10 @@ class AlgorithmModule(pl.LightningModule):
         bound.apply_defaults()
         self.algorithm = self.algorithm_class(**self._parts(bound.arguments))
         self.settings = {name: _plain(value) for name, value in bound.arguments.items()}
-        self.save_hyperparameters(self.settings | {"gradient_clip_norm": gradient_clip_norm, "compile": compile})
+        training = {"gradient_clip_norm": gradient_clip_norm, "compile": compile, "capture": capture}
+        self.save_hyperparameters(self.settings | training)
         self.observation_dim, self.action_dim = self.algorithm.observation_dim, self.algorithm.action_dim
-        self._clip_norm, self._compiles = gradient_clip_norm, compile
+        self._clip_norm, self._compiles, self._captures = gradient_clip_norm, compile, capture
         self._updates = 0
         self._latest: Metrics = {}
         self._stage = ""
@@ -141,20 +150,30 @@ class AlgorithmModule(pl.LightningModule):
         align_batches(self.trainer, self._updates // datamodule.updates_per_batch)
         self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
         self.stream.store(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
-        self.execution = Execution(self, self.algorithm, self._adams, self._clip_norm, self._compiles)
+        self.execution = self._make_execution()
+
+    def _make_execution(self) -> Execution:
+        parts = (self, self.algorithm, self.stream, self._adams)
+        if self._captures is False:
+            return Execution(*parts, compiles=self._compiles)
+        if (reason := obstacle(self.trainer, offline_data(self.trainer).transitions)) is None:
+            return CapturedExecution(*parts, compiles=self._compiles, clip_norm=self._clip_norm)
+        if self._captures is True or self.device.type == "cuda":
+            rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
+        return Execution(*parts, compiles=self._compiles)
 
     def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
         """One update of each minibatch; returns the losses of the last."""
         for start, stop in self._segments(len(batch)):
             if (stage := self.algorithm.stage(self._updates)) != self._stage:
                 self._stage, self._latest = stage, {}  # what is not trained any more is not logged any more
-            batches = self.stream.batches(batch, start, stop)
-            self._latest |= self.execution.run(batches, self._updates)
+            metrics, last = self.execution.run(batch.part(start, stop), self._updates)
+            self._latest |= metrics
             self._updates += stop - start
             if self.algorithm.is_due(self._updates):
                 self.stream.store(self.algorithm.refresh(self.stream, self._updates))
             if self._updates % self._log_interval == 0:
-                self._write(self.algorithm.summary(batches[-1], self._latest))
+                self._write(self.algorithm.summary(last, self._latest))
         count_updates(self.trainer, len(batch))
         set_log_axis(self.trainer, self._updates)
         return {name: value for name, value in self._latest.items() if value.ndim == 0}
@@ -223,6 +242,7 @@ class AlgorithmModule(pl.LightningModule):
 _TRAINING_SETTINGS = """
     gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
     compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+    capture: on a GPU, replay the updates of a training step as one CUDA graph; `auto` does where it can be done.
 """
 
 

@@ -48,10 +48,10 @@ class NetworkUnits:
         """Those at `rows` (B,) int64."""
         return self._converted(self._transitions.batch(rows.to(self._transitions.device)))
 
-    def batches(self, minibatches: Minibatches, start: int, stop: int) -> list[Batch]:
-        """Some of the minibatches of a training step, from one gather."""
-        together, size = self._converted(minibatches.gather(start, stop)), minibatches.indices.shape[1]
-        return [together.rows(slice(first, first + size)) for first in range(0, (stop - start) * size, size)]
+    def batches(self, minibatches: Minibatches) -> list[Batch]:
+        """Each of the minibatches, from one gather."""
+        together, size = self._converted(minibatches.gather()), minibatches.indices.shape[1]
+        return [together.rows(slice(first, first + size)) for first in range(0, len(minibatches) * size, size)]
 
     def store(self, pieces: Iterable[Columns]) -> None:
         """Keep derived columns, which come in pieces in order of time, each column's one after the other."""

@@ -283,7 +283,9 @@ def test_a_method_of_ones_own(
     (tmp_path / "own_methods.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     run, own = tmp_path / "run", ["--algorithm", "own_methods.Cloning"]
-    main(["fit", *own, "--data.dataset", HOPPER, *SHORT, "--model.rate", "0.01", "--run_dir", str(run)])
+    pairs = zip(SHORT[::2], SHORT[1::2], strict=True)
+    short = [part for pair in pairs if not pair[0].startswith("--model.") for part in pair]
+    main(["fit", *own, "--data.dataset", HOPPER, *short, "--model.rate", "0.01", "--run_dir", str(run)])
     assert results(run)["module"] == "CloningModule"
     assert results(run)["score"] is not None
     assert config(run)["model"]["rate"] == 0.01

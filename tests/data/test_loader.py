@@ -124,7 +124,7 @@ def test_chunks_cover_everything_once_in_order(transitions: Transitions) -> None
 def minibatches(loader: TransitionLoader, count: int) -> Tensor:
     """The rows of the first `count` items, minibatch after minibatch."""
     items = [item for item in islice(loader, count) if isinstance(item, Minibatches)]
-    return torch.cat([item.gather(0, len(item)).observations[:, 0].long().view(len(item), -1) for item in items])
+    return torch.cat([item.gather().observations[:, 0].long().view(len(item), -1) for item in items])
 
 
 @pytest.mark.parametrize("per_step", [1, 2, 3, 5, 512])
@@ -151,9 +151,9 @@ def test_some_of_the_minibatches_can_be_gathered_with_columns_as_they_are(transi
     transitions.set_column("returns", torch.zeros(1000))
     item = next(iter(TransitionLoader(transitions, 8, seed=3, per_step=3)))
     assert isinstance(item, Minibatches)
-    first = item.gather(0, 1)
+    first = item.part(0, 1).gather()
     transitions.set_column("returns", torch.ones(1000))
-    rest = item.gather(1, 3)
+    rest = item.part(1, 3).gather()
     assert first.columns["returns"].eq(0).all()
     assert rest.columns["returns"].eq(1).all()
     found = torch.cat([first.observations, rest.observations])[:, 0].long()

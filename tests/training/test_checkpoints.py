@@ -116,7 +116,7 @@ def test_resuming_with_other_settings_names_them(
 ) -> None:
     assert check_resumable(make_spar(), datamodule, path) == {}
     assert check_resumable(make_spar(kappa=1.0, sigma=0.25), datamodule, path) == {
-        "kappa": (2.0, 1.0),
+        "kappa": (1.4, 1.0),
         "sigma": (0.5, 0.25),
     }
 

@@ -1,0 +1,111 @@
+"""Updates on a GPU that do not wait for Python: those of a training step as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from spar_lightning.algorithms import Batch, Metrics
+from spar_lightning.data import Minibatches, Transitions
+from spar_lightning.training.execution import Execution
+from spar_lightning.training.optimizers import FlatAdam
+
+GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
+"""Hooks of callbacks that see gradients in the middle of an update."""
+
+
+class Captured(NamedTuple):
+    """The updates of some phases, one after the other, in fixed memory."""
+
+    graph: torch.cuda.CUDAGraph
+    indices: Tensor  # (K, B) int64, of the transitions that they are about: written before each replay
+    rates: Tensor  # (optimizers, K), likewise
+    metrics: Metrics  # written by each replay
+    batch: Batch  # the last one, likewise
+
+
+class CapturedExecution(Execution):
+    """Replays updates that were recorded once: the same kernels on the same memory, launched together.
+
+    A sequence of phases is first made as it is written, which also lets libraries set themselves up, and recorded the
+    second time. What changes from replay to replay lies in tensors: which transitions, learning rates, and the state of
+    the generator of random numbers, which the graph takes from torch. Metrics are read when someone asks for them.
+    """
+
+    def __init__(self, *arguments: Any, clip_norm: float | None, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._clip_norm = clip_norm
+        self._seen: set[tuple[Hashable, ...]] = set()
+        self._captured: dict[tuple[Hashable, ...], Captured] = {}
+        self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._rates: Tensor | None = None  # while updates are recorded
+        self._number = 0
+
+    def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
+        """Make the updates, by a replay if there were such updates before."""
+        phases = tuple(self._algorithm.phase(update + number) for number in range(len(minibatches)))
+        if phases not in self._seen:
+            self._seen.add(phases)
+            return self._made_aside(minibatches, update)
+        if phases not in self._captured:
+            self._captured[phases] = self._capture(minibatches, phases)
+        found = self._captured[phases]
+        found.indices.copy_(minibatches.indices)
+        rates = [[one.rate(update + n) for n in range(len(phases))] for one in self.optimizers.values()]
+        found.rates.copy_(torch.tensor(rates))
+        found.graph.replay()
+        return found.metrics, found.batch
+
+    def _made_aside(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
+        """As they are written, on the kind of stream that a recording needs."""
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
+            told = super().run(minibatches, update)
+        torch.cuda.current_stream().wait_stream(self._side)
+        return told
+
+    def _capture(self, minibatches: Minibatches, phases: Sequence[Hashable]) -> Captured:
+        """Record the updates without making them."""
+        graph, indices = torch.cuda.CUDAGraph(), minibatches.indices.clone()
+        self._rates = torch.zeros(len(self.optimizers), len(phases), device=indices.device)
+        metrics: Metrics = {}
+        with torch.cuda.graph(graph):
+            batches = self._stream.batches(Minibatches(minibatches.transitions, indices))
+            for (self._number, phase), batch in zip(enumerate(phases), batches, strict=True):
+                metrics |= self._algorithm.update(batch, phase, self)
+        rates, self._rates = self._rates, None
+        return Captured(graph, indices, rates, metrics, batch)
+
+    def _differentiate(self, value: Tensor, keywords: dict[str, Any]) -> None:
+        value.backward(**keywords)  # type: ignore[no-untyped-call]
+
+    def _step(self, name: str, optimizer: FlatAdam) -> None:
+        if self._rates is None:
+            optimizer.set_rate(torch.tensor(optimizer.rate(self._update), device=self._module.device))
+        else:
+            optimizer.set_rate(self._rates[list(self.optimizers).index(name), self._number])
+        if self._clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([flat.vector for flat in optimizer.flats], self._clip_norm)
+        optimizer.step()
+
+
+def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
+    """Why updates cannot be captured, None where they can be."""
+    device = trainer.strategy.root_device
+    if device.type != "cuda":
+        return "they are not on a CUDA device"
+    if trainer.precision == "16-mixed":
+        return "16-mixed precision looks at gradients after each update: bf16-mixed does not"
+    if trainer.world_size > 1:
+        return "several processes exchange gradients"
+    if transitions.device != device:
+        return "the transitions are on disk, not on the device"
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in GRADIENT_HOOKS:
+            if getattr(type(callback), hook) is not getattr(pl.Callback, hook):
+                return f"{type(callback).__name__} looks at gradients in the middle of an update"
+    return None
