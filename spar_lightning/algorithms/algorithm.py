@@ -22,7 +22,11 @@ Columns = Mapping[str, Tensor]
 
 
 class Batch(NamedTuple):
-    """Transitions in the networks' units, with the columns that the algorithm derived."""
+    """Transitions in the networks' units, with the columns that the algorithm derived.
+
+    Where several seeds are trained at once, those of each lie along a first dimension: an update slices batches by
+    `rows` and asks for their `size`, and losses see one seed.
+    """
 
     observations: Tensor  # (B, O), normalized
     actions: Tensor  # (B, A), scaled to [-1, 1]
@@ -31,15 +35,21 @@ class Batch(NamedTuple):
     terminations: Tensor  # (B,), 1 where the environment ended the episode; a time-out is 0
     columns: dict[str, Tensor]  # name -> (B,) or (B, K)
 
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.rewards.shape[-1]
+
     def rows(self, rows: slice) -> Batch:
         """Some of the transitions."""
+        chosen = (*(slice(None),) * (self.rewards.ndim - 1), rows)
         return Batch(
-            self.observations[rows],
-            self.actions[rows],
-            self.rewards[rows],
-            self.next_observations[rows],
-            self.terminations[rows],
-            {name: column[rows] for name, column in self.columns.items()},
+            self.observations[chosen],
+            self.actions[chosen],
+            self.rewards[chosen],
+            self.next_observations[chosen],
+            self.terminations[chosen],
+            {name: column[chosen] for name, column in self.columns.items()},
         )
 
 
@@ -100,7 +110,7 @@ class Learner(Protocol):
         ...
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers."""
+        """Standard normal numbers, for one seed of this shape."""
         ...
 
 

@@ -97,7 +97,7 @@ class TD3BC(Algorithm):
 
     def update(self, batch: Batch, phase: bool, learner: Learner) -> Metrics:
         """One step of the critics, and every `actor_every` one of the actor and of the target networks."""
-        metrics = learner.descend("critic", self.critic_loss, batch, learner.normal(*batch.actions.shape))
+        metrics = learner.descend("critic", self.critic_loss, batch, learner.normal(batch.size, self.action_dim))
         if phase:
             metrics |= learner.descend("actor", self.actor_loss, batch)
             learner.follow(self.target_critic, self.critic, self.target_tau)

@@ -25,6 +25,7 @@ from spar_lightning.callbacks import (
     StageProgressBar,
 )
 from spar_lightning.training import AlgorithmModule, BCModule, SPARModule, TD3BCModule
+from spar_lightning.training.execution import Execution
 from spar_lightning.training.stream import NetworkUnits
 
 STEPS = 10_000_000
@@ -136,6 +137,7 @@ def _watched(trainer: pl.Trainer, module: AlgorithmModule) -> Iterator[Watched]:
     yield Watched(data, "transfer_batch_to_device", "data")
     yield Watched(module, "training_step", "step")
     yield Watched(NetworkUnits, "batches", "data")
+    assert isinstance(module.execution, Execution)
     yield Watched(module.execution, "descend", None)  # its first argument names the optimizer: loss and gradient
     yield Watched(module.execution, "follow", "targets")
     for name in ("step", "clear_gradients", "gather_gradients"):

@@ -83,7 +83,8 @@ def results_document(
         clock: stopped.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    seed = os.environ.get("PL_GLOBAL_SEED")
+    # Several seeds may share the process, and its environment.
+    seed = getattr(trainer.lightning_module, "seed", os.environ.get("PL_GLOBAL_SEED"))
     document = {
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),

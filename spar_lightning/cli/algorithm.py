@@ -31,7 +31,7 @@ def choose_algorithm(arguments: Sequence[str]) -> str:
         CheckpointError: if the checkpoint that is named cannot be read, or is another algorithm's.
     """
     command = next((argument for argument in arguments if argument in COMMANDS), None)
-    settings = _settings(arguments, command)
+    settings = peek(arguments, ("algorithm", "ckpt_path"))
     algorithm, path = settings.get("algorithm"), settings.get("ckpt_path")
     if isinstance(algorithm, str) and "${" in algorithm:
         algorithm = None  # an interpolation, which the parser will resolve: whoever builds it must look again
@@ -57,13 +57,20 @@ def _algorithm_of(path: str) -> str | None:
     return next((algorithm for algorithm, module in ALGORITHMS.items() if module.__name__ == name), own)
 
 
-def _settings(arguments: Sequence[str], command: str | None) -> dict[str, Any]:
-    """Algorithm and checkpoint as the command line and its files give them; a later one wins."""
+def peek(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Settings at the top level, as the command line and its files give them, before there is a parser.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        names: of the settings; a later value wins, and one that is not given is not there.
+    """
+    command = next((argument for argument in arguments if argument in COMMANDS), None)
     found: dict[str, Any] = {}
     for name, value in _options(arguments):
         if name in CONFIG_OPTIONS:
-            found |= _read(Path(find_config(value)), command)
-        elif name in ("--algorithm", "--ckpt_path"):
+            of_file = _read(Path(find_config(value)), command)
+            found |= {name: of_file[name] for name in names if name in of_file}
+        elif name.removeprefix("--") in names and name.startswith("--"):
             found[name.removeprefix("--")] = value
     return found
 
@@ -86,5 +93,4 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
     if not isinstance(document, dict):
         return {}
     of_command = document.get(command)
-    settings = document | of_command if isinstance(of_command, dict) else document
-    return {name: settings[name] for name in ("algorithm", "ckpt_path") if name in settings}
+    return document | of_command if isinstance(of_command, dict) else document

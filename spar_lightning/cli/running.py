@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from jsonargparse import auto_cli
@@ -20,10 +21,12 @@ from spar_lightning.cli.command_list import program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.flags import FlagParser
 from spar_lightning.cli.several_processes import leave_processes
+from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
 from spar_lightning.data import OfflineDataModule, collect, import_dataset
 from spar_lightning.training import find_module
+from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError
 
 COMMANDS: dict[str, Any] = {
@@ -70,7 +73,7 @@ def run(command: str, args: Sequence[str] | None) -> None:
         else:
             name = choose_algorithm(arguments)
             with STOP.listening():
-                StagedCLI(find_module(name), OfflineDataModule, args, algorithm=name)
+                _train_or_evaluate(name, split_seeds(arguments), args)
                 leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
@@ -87,6 +90,14 @@ def run(command: str, args: Sequence[str] | None) -> None:
         _fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
         _fail("interrupted", status=130)
+
+
+def _train_or_evaluate(algorithm: str, lines: list[list[str]], args: Sequence[str] | None) -> None:
+    module = find_module(algorithm)
+    if len(lines) == 1:
+        StagedCLI(module, OfflineDataModule, args, algorithm=algorithm)
+        return
+    train_together([partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines])
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

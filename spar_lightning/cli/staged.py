@@ -29,6 +29,7 @@ from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
+from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
@@ -131,7 +132,13 @@ class StagedCLI(LightningCLI):
             "--algorithm",
             type=str,
             default=self.algorithm,
-            help="How to train: spar or td3_bc, which have settings of their own.",
+            help=f"How to train: {', '.join(ALGORITHMS)}, or the class path of an own method; each has own settings.",
+        )
+        parser.add_argument(
+            "--num_seeds",
+            type=int,
+            default=1,
+            help="Train so many seeds at once, from seed_everything on, each into a run folder of its own.",
         )
         parser.add_argument(
             "--run_dir",
@@ -220,6 +227,7 @@ class StagedCLI(LightningCLI):
             check_dimensions(base, self.datamodule, "the base policy")
         else:
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
+        self.base = base
         return self.main_class(base=base, **self._get(self.config_init, "model"))
 
     def _get_config(self) -> Namespace:
@@ -342,7 +350,7 @@ class StagedCLI(LightningCLI):
         ckpt_path = self._resumed_path
         with self.going_on.told():
             if self.base_class is not None and not has_base:
-                self._fit_base(model, self.base_class)
+                self._fit_base(self.base)
             if self._get(self.config, "stage") != "base":
                 rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
                 given = callbacks_of(self._get(self.config_init, "trainer")["callbacks"])
@@ -357,9 +365,9 @@ class StagedCLI(LightningCLI):
         """Evaluate as at the end of training."""
         self.trainer.test(model, datamodule=self.datamodule, verbose=False)
 
-    def _fit_base(self, model: Any, base_class: type[AlgorithmModule]) -> None:
-        """Train a base of the model's own kind, and put its weights into the frozen one."""
-        base = base_class(**model.settings["base"])
+    def _fit_base(self, base: AlgorithmModule) -> None:
+        """Train the base that the model holds, and freeze it again."""
+        base.unfreeze()
         config = {**self._get(self.config_init, "bc.trainer")}
         main = self._get(self.config_init, "trainer")
         config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
@@ -369,13 +377,13 @@ class StagedCLI(LightningCLI):
         config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
         given = callbacks_of(config["callbacks"])
         config["callbacks"] = [*given, *callbacks]
-        rank_zero_info(f"base stage: {base_class.__name__}, in {folder.path}")
+        rank_zero_info(f"base stage: {type(base).__name__}, in {folder.path}")
         with named_errors("bc.trainer.callbacks", given):
             trainer = self.trainer_class(**config)
             trainer.fit(base, datamodule=self.datamodule)
         last = folder.path / "checkpoints" / "last.ckpt"
         self.going_on.finished_base = last if last.is_file() else None
-        model.base.load_state_dict(base.algorithm.state_dict())
+        base.freeze()
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
         if self._get(self.config, "stage") == "base":

@@ -71,6 +71,7 @@ class CapturedExecution(Execution):
     def _capture(self, minibatches: Minibatches, phases: Sequence[Hashable]) -> Captured:
         """Record the updates without making them."""
         graph, indices = torch.cuda.CUDAGraph(), minibatches.indices.clone()
+        graph.register_generator_state(self._generator)
         self._rates = torch.zeros(len(self.optimizers), len(phases), device=indices.device)
         metrics: Metrics = {}
         with torch.cuda.graph(graph):

@@ -83,6 +83,7 @@ MODULE = Entries(
     {"hyper_parameters": Each(object), "state_dict": Each(Tensor)},
     {
         "module": str,
+        "noise": Tensor,
         "global_step": int,
         "epoch": int,
         "datamodule_hyper_parameters": Entries(

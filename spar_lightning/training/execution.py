@@ -27,6 +27,7 @@ class Execution:
         algorithm: what is trained.
         stream: of batches.
         optimizers: by name.
+        generator: of the noise, on the module's device.
         compiles: compile every loss together with its gradient.
     """
 
@@ -36,11 +37,12 @@ class Execution:
         algorithm: Algorithm,
         stream: NetworkUnits,
         optimizers: Mapping[str, FlatAdam],
+        generator: torch.Generator,
         compiles: bool,
     ) -> None:
         self._module, self._trainer = module, module.trainer
         self._algorithm, self._stream, self.optimizers = algorithm, stream, optimizers
-        self._compiles = compiles
+        self._generator, self._compiles = generator, compiles
         self._losses: dict[str, Loss] = {}  # compiled
         self._averages: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         self._update = 0
@@ -83,7 +85,7 @@ class Execution:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""
-        return torch.randn(*shape, device=self._module.device)
+        return torch.randn(*shape, generator=self._generator, device=self._module.device)
 
     # ---------------------------------------------------------------------------------- what another execution changes
 

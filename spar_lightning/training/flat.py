@@ -44,9 +44,29 @@ class FlatParameters:
         self.parameters = list(network.parameters())
         self.vector = nn.Parameter(flat_parameters(network))
         self._gradient = torch.zeros_like(self.vector)
-        starts, _ = _layout(self.parameters)
+        self._starts, _ = _layout(self.parameters)
+        self._settle()
+
+    def _settle(self) -> None:
         self._addresses = [parameter.data_ptr() for parameter in self.parameters]
-        self._views = [_view(self._gradient, *one) for one in zip(self.parameters, starts, strict=True)]
+        self._views = [_view(self._gradient, *one) for one in zip(self.parameters, self._starts, strict=True)]
+
+    def move(self, vector: Tensor, gradient: Tensor) -> None:
+        """Keep parameters and gradients in this memory from here on, of the vector's own shape."""
+        self._gradient = gradient
+        with torch.no_grad():
+            vector.copy_(self.vector)
+        self.vector.data = vector
+        for parameter, start in zip(self.parameters, self._starts, strict=True):
+            parameter.data = _view(vector, parameter, start)
+        self._settle()
+
+    def parts(self, stacked: Tensor) -> list[Tensor]:
+        """Each parameter's part of several vectors (S, P), as views (S, ...)."""
+        return [
+            stacked[:, start : start + parameter.numel()].view(len(stacked), *parameter.shape)
+            for parameter, start in zip(self.parameters, self._starts, strict=True)
+        ]
 
     def clear_gradients(self) -> None:
         """Set all gradients to None, so that an optimizer's step moves nothing."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, cast, get_type_hints
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -15,14 +17,19 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.data import Minibatches, OfflineDataModule, offline_data
+from spar_lightning.training.batched import Seed
 from spar_lightning.training.captured import CapturedExecution, obstacle
 from spar_lightning.training.checkpoints import MODULE_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
 from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.seeds import SeedPlace, current_place
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.types import Array, CheckpointError, Policy, TransitionBatch, UserError
+
+NOISE_KEY = "noise"
+"""Where a checkpoint holds the state of the generator that the updates' noise comes from."""
 
 
 class AlgorithmModule(pl.LightningModule):
@@ -66,6 +73,11 @@ class AlgorithmModule(pl.LightningModule):
         self.save_hyperparameters(self.settings | training)
         self.observation_dim, self.action_dim = self.algorithm.observation_dim, self.algorithm.action_dim
         self._clip_norm, self._compiles, self._captures = gradient_clip_norm, compile, capture
+        self._noise_seed = int(torch.randint(2**62, ()))
+        self._noise_state: Tensor | None = None  # of a checkpoint
+        self._noise: torch.Generator | None = None
+        self.execution: Execution | SeedPlace | None = None
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         self._updates = 0
         self._latest: Metrics = {}
         self._stage = ""
@@ -150,10 +162,18 @@ class AlgorithmModule(pl.LightningModule):
         align_batches(self.trainer, self._updates // datamodule.updates_per_batch)
         self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
         self.stream.store(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
-        self.execution = self._make_execution()
+        self._noise = torch.Generator(self.device)
+        if self._noise_state is None:
+            self._noise.manual_seed(self._noise_seed)
+        else:
+            self._noise.set_state(self._noise_state)
+        self.execution = self._make_execution(self._noise)
 
-    def _make_execution(self) -> Execution:
-        parts = (self, self.algorithm, self.stream, self._adams)
+    def _make_execution(self, noise: torch.Generator) -> Execution | SeedPlace:
+        if (place := current_place()) is not None:
+            place.bring(Seed(self.algorithm, self.stream, self._adams, noise, self._clip_norm))
+            return place
+        parts = (self, self.algorithm, self.stream, self._adams, noise)
         if self._captures is False:
             return Execution(*parts, compiles=self._compiles)
         if (reason := obstacle(self.trainer, offline_data(self.trainer).transitions)) is None:
@@ -167,6 +187,7 @@ class AlgorithmModule(pl.LightningModule):
         for start, stop in self._segments(len(batch)):
             if (stage := self.algorithm.stage(self._updates)) != self._stage:
                 self._stage, self._latest = stage, {}  # what is not trained any more is not logged any more
+            assert self.execution is not None
             metrics, last = self.execution.run(batch.part(start, stop), self._updates)
             self._latest |= metrics
             self._updates += stop - start
@@ -223,8 +244,16 @@ class AlgorithmModule(pl.LightningModule):
             self.clip_gradients(optimizer, self._clip_norm, "norm")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which module this is, for whoever has the file alone."""
+        """Say which module this is, for whoever has the file alone; keep the noise's place."""
         checkpoint[MODULE_KEY] = self.checkpoint_name or type(self).__name__
+        if self._noise is not None:
+            checkpoint[NOISE_KEY] = self._noise.get_state()
+        if isinstance(self.execution, SeedPlace):  # a view would be saved with the weights of all seeds
+            checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the noise where it was."""
+        self._noise_state = checkpoint.get(NOISE_KEY)
 
     @property
     def _is_tried(self) -> bool:

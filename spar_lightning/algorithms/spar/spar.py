@@ -240,12 +240,12 @@ class SPAR(Algorithm):
         if phase.fits_critics:
             metrics |= self._update_critics(rows, phase, learner)
         if phase.fits_manifold:
-            noise = learner.normal(len(rows.actions), self.policy.manifold.latent_dim)
+            noise = learner.normal(rows.size, self.policy.manifold.latent_dim)
             metrics |= learner.descend("manifold", self.manifold_loss, rows, noise)
         if phase.moves_actor:
             assert self.improvement is not None
             chosen = batch.rows(slice(self.lsi_batch))
-            noises = self.improvement.noise(learner, len(chosen.actions))
+            noises = self.improvement.noise(learner, chosen.size)
             metrics |= learner.descend("actor", self.improvement.loss, chosen, *noises)
             learner.follow(self.policy.average_actor, self.policy.actor, self.actor_tau)
         return metrics
@@ -254,7 +254,7 @@ class SPAR(Algorithm):
         if not phase.bootstraps:
             metrics = learner.descend("critic", self.regression_loss, batch)
         elif isinstance(self.bootstrap, PolicyValue):
-            noise = learner.normal(len(batch.actions), self.policy.manifold.latent_dim)
+            noise = learner.normal(batch.size, self.policy.manifold.latent_dim)
             metrics = learner.descend("critic", self.bootstrapped_loss, batch, noise)
         else:
             metrics = learner.descend("critic", self.bootstrapped_loss, batch)

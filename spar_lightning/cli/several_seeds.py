@@ -1,0 +1,50 @@
+"""`--num_seeds`: a run of several seeds as that many command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spar_lightning.cli.algorithm import peek
+from spar_lightning.types import UserError
+
+MOST_SEEDS = 256
+
+
+def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
+    """The command lines of the seeds, from `seed_everything` on; the line itself where there is one seed.
+
+    Each runs in a folder of its own: `seed_<n>` in `--run_dir`, or one that is chosen as always.
+
+    Args:
+        arguments: of a command line, without the program's name.
+
+    Raises:
+        UserError: if the number makes no sense, or a checkpoint is gone on from.
+    """
+    given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "ckpt_path"))
+    count, first = _number("num_seeds", given.get("num_seeds", 1)), given.get("seed_everything", 0)
+    if "fit" not in arguments or count == 1:
+        return [list(arguments)]
+    if not 1 <= count <= MOST_SEEDS:
+        raise UserError(f"`num_seeds` is {count}, expected 1 to {MOST_SEEDS}")
+    if given.get("ckpt_path") not in (None, "null"):
+        raise UserError("`num_seeds` and `ckpt_path` are both given: go on with each seed by itself, from its own")
+    lines = []
+    for seed in range(start := _number("seed_everything", first), start + count):
+        line = [*arguments, "--num_seeds", "1", "--seed_everything", str(seed)]
+        if given.get("run_dir") is not None:
+            line += ["--run_dir", str(Path(str(given["run_dir"])) / f"seed_{seed}")]
+        if seed > start:  # one bar is enough to see how far all are
+            line += ["--trainer.enable_progress_bar", "false"]
+        lines.append(line)
+    return lines
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, bool):
+        value = None
+    try:
+        return int(str(value))
+    except ValueError:
+        raise UserError(f"`{name}` is {value}, expected a whole number beside `num_seeds`") from None

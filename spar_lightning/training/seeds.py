@@ -1,0 +1,145 @@
+"""Trainings that differ in their seed alone go step by step together, each in a thread with a trainer of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from spar_lightning.algorithms import Batch, Metrics
+from spar_lightning.data import Minibatches
+from spar_lightning.training.batched import BatchedExecution, Seed
+from spar_lightning.types import UserError
+
+_place: ContextVar[SeedPlace | None] = ContextVar("_place", default=None)
+
+
+class Drawn(NamedTuple):
+    """What a seed brings to its next updates."""
+
+    minibatches: Minibatches
+    update: int  # number of the first
+
+
+class SeedGroup:
+    """Where threads meet: the last to come does for all what each has come for.
+
+    Args:
+        count: number of threads.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._meeting = threading.Barrier(count, action=self._do)
+        self._brought: list[Seed | Drawn | None] = [None] * count
+        self._execution: BatchedExecution | None = None
+        self._told: Sequence[tuple[Metrics, Batch]] = ()
+        self.building = threading.Lock()  # one after the other, since seeds are those of the whole process
+
+    def meet(self, number: int, brought: Seed | Drawn) -> None:
+        """Wait for all others.
+
+        Raises:
+            UserError: if one of them does not come any more.
+        """
+        self._brought[number] = brought
+        try:
+            self._meeting.wait()
+        except threading.BrokenBarrierError:
+            raise UserError(
+                "the training of another seed has ended, expected all of them to go on together: see what it says, and"
+                " go on with each by itself, from its own checkpoint"
+            ) from None
+
+    def told(self, number: int) -> tuple[Metrics, Batch]:
+        """What the last updates told of one seed."""
+        return self._told[number]
+
+    def leave(self) -> None:
+        """Keep nobody waiting."""
+        self._meeting.abort()
+
+    def _do(self) -> None:
+        seeds = [one for one in self._brought if isinstance(one, Seed)]
+        if seeds:
+            self._execution = BatchedExecution(seeds)
+            return
+        drawn = [one for one in self._brought if isinstance(one, Drawn)]
+        assert self._execution is not None
+        (update,) = {one.update for one in drawn}
+        self._told = self._execution.run([one.minibatches for one in drawn], update)
+
+
+class SeedPlace:
+    """One thread's place in a group; the execution of its module's updates.
+
+    Args:
+        group: of all seeds.
+        number: of this one, from 0.
+    """
+
+    def __init__(self, group: SeedGroup, number: int) -> None:
+        self._group, self._number = group, number
+        self._builds = False
+
+    def build(self) -> None:
+        """Begin to make what is trained, when no other thread does."""
+        self._group.building.acquire()
+        self._builds = True
+
+    def built(self) -> None:
+        """Let the next one begin."""
+        if self._builds:
+            self._builds = False
+            self._group.building.release()
+
+    def bring(self, seed: Seed) -> None:
+        """Come to a training, when everything of it is made."""
+        self.built()
+        self._group.meet(self._number, seed)
+
+    def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
+        """Make updates, together with those of all other seeds."""
+        self._group.meet(self._number, Drawn(minibatches, update))
+        return self._group.told(self._number)
+
+
+def current_place() -> SeedPlace | None:
+    """The place of this thread, None where a training is by itself."""
+    return _place.get()
+
+
+def train_together(trainings: Sequence[Callable[[], object]]) -> None:
+    """Make trainings of `AlgorithmModule`s with one algorithm and the same settings, each in a thread.
+
+    Seeds, data, evaluations, logs and checkpoints are each training's own; the updates of all are one computation. Up
+    to its first update each training has the process to itself, so that `seed_everything` holds for what it makes.
+
+    Args:
+        trainings: each makes its module, data and trainer, and fits.
+
+    Raises:
+        Exception: what ended a training, after which the others end too.
+    """
+    group, errors = SeedGroup(len(trainings)), list[BaseException]()
+
+    def run(number: int) -> None:
+        place = SeedPlace(group, number)
+        _place.set(place)
+        place.build()
+        try:
+            trainings[number]()
+        except BaseException as error:
+            errors.append(error)
+            group.leave()
+        finally:
+            place.built()
+
+    threads = [threading.Thread(target=run, args=(number,), name=f"seed-{number}") for number in range(len(trainings))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

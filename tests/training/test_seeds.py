@@ -1,0 +1,112 @@
+"""Several seeds at once are the seeds one by one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from small_runs import BATCH_SIZE, HIDDEN, copy_state, fit
+from torch import Tensor
+
+from spar_lightning.callbacks import ResumableCheckpoint
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
+from spar_lightning.training.batched import BatchedExecution
+from spar_lightning.training.seeds import train_together
+from spar_lightning.types import UserError
+
+SEEDS = (3, 4, 5)
+COURSE = {"warmup_steps": 12, "manifold_steps": 8, "refresh_every": 5, "lsi_batch": 16, "num_candidates": 4}
+NETWORKS = {"hidden_dims": HIDDEN, "critic_hidden_dims": HIDDEN, "num_critics": 3, "num_check_critics": 1}
+
+
+def train(
+    kind: str, dataset: str, folder: Path, states: dict[int, dict[str, Tensor]], seed: int, **settings: Any
+) -> None:
+    """Both stages of a method with one seed; keeps the weights, and a checkpoint."""
+    pl.seed_everything(seed, verbose=False)
+    data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, updates_per_batch=4)
+    module: AlgorithmModule
+    if kind == "spar":
+        base = BCModule(11, 3, hidden_dims=HIDDEN)
+        module = SPARModule(base, **(NETWORKS | COURSE | settings))
+        base.unfreeze()
+        fit(base, data, max_steps=12)
+        base.freeze()
+    else:
+        module = ALGORITHMS[kind](11, 3, hidden_dims=HIDDEN, **settings)
+    fit(module, data, 40, [ResumableCheckpoint(dirpath=str(folder / str(seed)))])
+    states[seed] = copy_state(module)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("bc", {}),
+        ("td3_bc", {}),
+        ("iql", {}),
+        ("rebrac", {"gradient_clip_norm": 0.1}),
+        ("spar", {}),
+        ("spar", {"critic_target": "in_sample", "gradient_clip_norm": 0.1}),
+        ("spar", {"critic_target": "policy", "regression": "residual"}),
+        ("spar", {"freeze_critic": False, "trace_decay": 0.9}),
+    ],
+    ids=str,
+)
+def test_each_seed_ends_as_it_would_alone(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, settings: dict[str, Any]
+) -> None:
+    alone: dict[int, dict[str, Tensor]] = {}
+    together: dict[int, dict[str, Tensor]] = {}
+    for seed in SEEDS:
+        train(kind, dataset, tmp_path / "alone", alone, seed, **settings)
+    counts: list[int] = []
+    run = BatchedExecution.run
+    monkeypatch.setattr(
+        BatchedExecution, "run", lambda self, *given: (counts.append(len(given[0])), run(self, *given))[1]
+    )
+    folder = tmp_path / "together"
+    train_together([partial(train, kind, dataset, folder, together, seed, **settings) for seed in SEEDS])
+    assert set(counts) == {3}, "expected all seeds in each computation"
+    for seed in SEEDS:
+        for name, value in alone[seed].items():
+            assert torch.allclose(value.float(), together[seed][name].float(), atol=1e-4), (seed, name)
+    assert any(not torch.equal(alone[3][name], alone[4][name]) for name in alone[3] if name.endswith("head.weight"))
+    # A checkpoint of one is what it is of a run alone, also in size.
+    paths = [tmp_path / name / "3" / "last.ckpt" for name in ("alone", "together")]
+    ours, theirs = (torch.load(path, weights_only=True) for path in paths)
+    assert ours.keys() == theirs.keys()
+    assert torch.equal(ours["noise"], theirs["noise"])
+    assert paths[1].stat().st_size < 1.1 * paths[0].stat().st_size
+    for one, other in zip(ours["optimizer_states"], theirs["optimizer_states"], strict=True):
+        for number, state in one["state"].items():
+            assert torch.allclose(state["exp_avg"], other["state"][number]["exp_avg"], atol=1e-5)
+            assert state["step"] == other["state"][number]["step"]
+
+
+def test_a_seed_that_fails_ends_all(dataset: str, tmp_path: Path) -> None:
+    def broken(seed: int) -> None:
+        class Broken(pl.Callback):
+            def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+                if trainer.global_step >= 8 and seed == 4:
+                    raise RuntimeError("broken on purpose")
+
+        pl.seed_everything(seed, verbose=False)
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, updates_per_batch=4)
+        fit(BCModule(11, 3, hidden_dims=HIDDEN), data, 40, [Broken()])
+
+    with pytest.raises(RuntimeError, match="broken on purpose"):
+        train_together([partial(broken, seed) for seed in SEEDS])
+
+
+def test_a_seed_that_cannot_begin_ends_all(dataset: str) -> None:
+    def begin(seed: int) -> None:
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE)
+        fit(BCModule(11, 5 if seed == 4 else 3, hidden_dims=HIDDEN), data, 40)
+
+    with pytest.raises(UserError, match="have 3 dimensions, the policy expects 5"):
+        train_together([partial(begin, seed) for seed in SEEDS])
