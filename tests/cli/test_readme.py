@@ -123,7 +123,7 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
     prepare(arguments)
     if "runs" in command:
         fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
-    limits = one_stage(LIMITS) if "td3_bc" in command else LIMITS
+    limits = one_stage(LIMITS) if re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml", command) else LIMITS
     short = {"fit": limits, "bench": FEW_WINDOWS}.get(arguments[0], [])
     if arguments[:2] == ["data", "bench"]:
         arguments[arguments.index("--transitions") + 1] = "[2000]"
@@ -139,6 +139,6 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_python(surroundings: Path, piece: str) -> None:
     fit(RUN, dataset=WALKER)
-    for steps, few in (("20_000", "20"), ("38_000", "40"), ("2_000", "20"), ("1_000", "20")):
+    for steps, few in (("20_000", "20"), ("46_000", "40"), ("2_000", "20"), ("1_000", "20")):
         piece = piece.replace(steps, few)
     exec(piece, {})
