@@ -47,6 +47,7 @@ class OfflineDataset:
     fingerprint: str = ""  # changes with the files; empty where there are none
     environment_named: bool = False  # whether the user named the environment, rather than the data
     ends_flagged_twice: bool = False  # whether every end is flagged as a termination and as a truncation
+    chosen_from: int | None = None  # number of episodes, where only some of them are left
 
     def evaluated_in(self, environment: str | None, max_episode_steps: int | None) -> OfflineDataset:
         """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.

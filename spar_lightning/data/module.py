@@ -20,6 +20,7 @@ from spar_lightning.data.dataset import FloatArray, OfflineDataset, check_time_l
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.quality import Quality, action_bounds, sound_transitions
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
+from spar_lightning.data.selection import EpisodeFilter, Selection, chosen_episodes
 from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.data.statistics import compute_statistics, share_outside
@@ -60,6 +61,9 @@ class OfflineDataModule(pl.LightningDataModule):
         environment: id of the Gymnasium environment to evaluate in, instead of the data set's own; `module:Id` imports
             the module first, which registers it. Where the data state no bounds of the actions, its own count.
         max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
+        top_fraction: share of the episodes to train on, those with the largest returns (of the data's own rewards,
+            before any scaling), as for cloning the best 10%; of those that `filter` keeps.
+        filter: keeps the episodes with at least the return `min_return`, or those numbered in `episodes`, from 0.
         drop_reset_rows: leave out the rows that a vector environment's resets put after the ends of episodes (Gymnasium
             since 1.0); such data are refused otherwise.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
@@ -80,12 +84,16 @@ class OfflineDataModule(pl.LightningDataModule):
         goal_terminations: bool = False,
         environment: str | None = None,
         max_episode_steps: int | None = None,
+        top_fraction: float | None = None,
+        filter: EpisodeFilter | None = None,
         drop_reset_rows: bool = False,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
         _check_settings(batch_size, validation_fraction, seed, updates_per_batch, max_episode_steps)
         check_reward_settings(reward_scale, reward_shift)
+        self._selection = Selection(top_fraction, filter)
+        self._selection.check()
         # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
         self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
         self.name = self._name = dataset
@@ -233,6 +241,7 @@ class OfflineDataModule(pl.LightningDataModule):
         transitions = sound_transitions(
             self._name, read_transitions(dataset, self.storage), checks, self.hparams["drop_reset_rows"]
         )
+        transitions = self._selected(transitions)
         episodes = transitions.num_episodes
         held_out = _held_out_episodes(episodes, self.validation_fraction)
         self._transitions, self._validation_transitions = transitions.split(held_out)
@@ -247,6 +256,14 @@ class OfflineDataModule(pl.LightningDataModule):
             self._transitions, action_low, action_high, self.hparams["normalize_observations"]
         )
         self._report(episodes, len(held_out))
+
+    def _selected(self, transitions: Transitions) -> Transitions:
+        """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""
+        if self._selection.keeps_all:
+            return transitions
+        chosen = chosen_episodes(self._opened(), self._selection)
+        rank_zero_info(f"{self.name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
+        return transitions.only_episodes(chosen.numbers)
 
     def _limits(self) -> tuple[tuple[FloatArray, FloatArray], int | None]:
         """The bounds that the actions should keep, and the environment's time limit where one is known.

@@ -39,6 +39,7 @@ class Description:
 
     name: str
     episodes: int
+    chosen_from: int | None  # episodes, where only some of them are described
     transitions: int  # that can be trained on: without those that lack their next observation
     observation_dim: int
     action_dim: int
@@ -89,6 +90,7 @@ def describe(dataset: OfflineDataset) -> Description:
     return Description(
         name=dataset.name,
         episodes=episodes.count,
+        chosen_from=dataset.chosen_from,
         transitions=transitions,
         observation_dim=dataset.observation_dim,
         action_dim=dataset.action_dim,
