@@ -21,7 +21,7 @@ from spar_lightning.data.loader import Minibatches, SequentialLoader, Transition
 from spar_lightning.data.quality import Quality, action_bounds, sound_transitions
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
 from spar_lightning.data.selection import EpisodeFilter, Selection, chosen_episodes
-from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
+from spar_lightning.data.simulators.environments import make_fitting_environment
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.data.statistics import compute_statistics, share_outside
 from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
@@ -194,7 +194,7 @@ class OfflineDataModule(pl.LightningDataModule):
                 "without scores."
             )
         dimensions = dataset.observation_dim, dataset.action_dim
-        module = (self.hparams["environment"] or "").rpartition(":")[0]
+        module = dataset.environment_module
         return functools.partial(make_fitting_environment, spec, dataset.observation_keys, *dimensions, module)
 
     def train_dataloader(self) -> TransitionLoader:
@@ -227,9 +227,7 @@ class OfflineDataModule(pl.LightningDataModule):
     def _opened(self) -> OfflineDataset:
         if self._dataset is None:
             dataset = open_dataset(self._name, self.hparams["observation_keys"])
-            module, _, environment = (self.hparams["environment"] or "").rpartition(":")
-            register_environments(module)
-            self._dataset = dataset.evaluated_in(environment or None, self.hparams["max_episode_steps"])
+            self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
         return self._dataset
 
     def _load(self) -> None:

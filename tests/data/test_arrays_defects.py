@@ -38,7 +38,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         ({"observations": np.zeros((8, 4, 4, 3), np.uint8)}, r"`observations` has shape \(8, 4, 4, 3\)"),
         ({"rewards": np.zeros((8, 2))}, r"`rewards` has shape \(8, 2\), expected \(N,\) or \(N, 1\)"),
         ({"rewards": np.float32(3)}, r"`rewards` has shape \(\)"),
-        ({"actions": np.zeros((8, 2), np.int64)}, "`actions` holds values of type int64, expected floats"),
+        ({"actions": np.zeros((8, 2), np.int64)}, r"`actions` .* int64: discrete actions are not supported"),
         ({"actions": np.zeros((8, 2), np.complex64)}, "`actions` holds values of type complex64"),
         ({"rewards": np.array([b"one"] * 8)}, "`rewards` holds values of type .S3"),
         ({"terminals": np.full(8, 0.5)}, "`terminations` is 0.5 in row 0, expected 0 or 1"),

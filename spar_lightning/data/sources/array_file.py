@@ -89,7 +89,7 @@ def check_kind(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise DataError(f"{path} is a folder, expected a file.")
+            raise DataError(_folder(path))
         if path.suffix.lower() not in SUFFIXES:
             raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(SUFFIXES)}.")
         if not path.exists():
@@ -137,6 +137,15 @@ def _damage(path: Path) -> str | None:
     except OSError as error:
         return f"a damaged HDF5 file: {' '.join(str(error).split())}"
     return None
+
+
+def _folder(path: Path) -> str:
+    if (path / "data" / "metadata.json").is_file():
+        return (
+            f"{path} is a folder of Minari's, which is opened by its id, such as `{path.parent.name}/{path.name}`: put "
+            "it into Minari's folder of data sets, or name the one that holds it in `MINARI_DATASETS_PATH`."
+        )
+    return f"{path} is a folder, expected a file."
 
 
 def _missing(path: Path) -> str:

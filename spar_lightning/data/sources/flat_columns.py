@@ -87,6 +87,11 @@ def _optional(columns: Mapping[str, Column], name: str | None, dimensions: int, 
 def _check(name: str, column: Column, dimensions: int, kinds: str) -> Column:
     if isinstance(column, NoColumn):
         raise DataError(f"`{name}` is {column.what}, expected an array in the file itself.")
+    if name == "actions" and column.dtype.kind in _REALS.replace(_FLOATS, ""):
+        raise DataError(
+            f"`actions` holds values of type {column.dtype}: discrete actions are not supported, as policies here give "
+            "continuous ones. If these are continuous, store them as floats."
+        )
     if column.dtype.kind not in kinds:
         raise DataError(f"`{name}` holds values of type {column.dtype}, expected {_KINDS[kinds]}.")
     shape = column.shape
