@@ -22,7 +22,10 @@ from spar_lightning.data.quality import Quality, action_bounds, sound_transition
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
 from spar_lightning.data.selection import EpisodeFilter, Selection, chosen_episodes
 from spar_lightning.data.simulators.environments import make_fitting_environment
+from spar_lightning.data.sources.flat_columns import SuccessReward
+from spar_lightning.data.sources.reading_settings import READING_SETTINGS
 from spar_lightning.data.sources.registry import open_dataset
+from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame
 from spar_lightning.data.statistics import compute_statistics, share_outside
 from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
 from spar_lightning.data.storage.transitions import Transitions
@@ -42,7 +45,8 @@ class OfflineDataModule(pl.LightningDataModule):
         dataset: its name says where it comes from. Bundled: `spar/<env>/<kind>-v0` with env in walker2d, hopper,
             halfcheetah and kind in medium, medium-replay, medium-expert, expert (collected on first use, in about a
             minute). Minari: its id, such as `mujoco/walker2d/medium-v0`, downloaded on first use. D4RL:
-            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`.
+            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`, path of a table
+            (`.csv`, `.parquet`).
         batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.
@@ -66,6 +70,10 @@ class OfflineDataModule(pl.LightningDataModule):
         filter: keeps the episodes with at least the return `min_return`, or those numbered in `episodes`, from 0.
         drop_reset_rows: leave out the rows that a vector environment's resets put after the ends of episodes (Gymnasium
             since 1.0); such data are refused otherwise.
+        columns: of a table, which of its columns make up which array, as in
+            `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
+        success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
+            a `success`, and a termination there.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -87,6 +95,8 @@ class OfflineDataModule(pl.LightningDataModule):
         top_fraction: float | None = None,
         filter: EpisodeFilter | None = None,
         drop_reset_rows: bool = False,
+        columns: dict[str, str | list[str]] | None = None,
+        success_reward: SuccessReward | None = None,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
@@ -102,10 +112,25 @@ class OfflineDataModule(pl.LightningDataModule):
         self.updates_per_batch = updates_per_batch
         self.storage = storage
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self._source: Callable[[], OfflineDataset] = self._open_by_name
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
         self._transitions: Transitions | None = None
         self._validation_transitions: Transitions | None = None
+
+    @classmethod
+    def from_frame(cls, frame: Any, name: str = "frame", **settings: Any) -> OfflineDataModule:
+        """The transitions in a data frame, of pandas or any library that knows Arrow, with one row a step.
+
+        Args:
+            frame: not to be changed any more.
+            name: by which results speak of it.
+            settings: `columns`, and all others but `dataset`.
+        """
+        module = cls(FRAME_PREFIX + name, **settings)
+        reading = {setting: settings.get(setting) for setting in ("columns", "success_reward")}
+        module._source = functools.partial(open_frame, frame, name, **reading)
+        return module
 
     def prepare_data(self) -> None:
         """Fetch or collect the data set, if it is not on this machine, and pack it, if it is to be mapped."""
@@ -226,12 +251,18 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _opened(self) -> OfflineDataset:
         if self._dataset is None:
-            dataset = open_dataset(self._name, self.hparams["observation_keys"])
+            dataset = self._source()
             self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
         return self._dataset
 
+    def _open_by_name(self) -> OfflineDataset:
+        settings = {name: self.hparams[name] for name in READING_SETTINGS}
+        return open_dataset(self._name, self.hparams["observation_keys"], **settings)
+
     def _load(self) -> None:
         dataset = self._opened()
+        for note in dataset.notes:
+            rank_zero_warn(f"{self.name}: {note}")
         (action_low, action_high), time_limit = self._limits()
         checks = functools.partial(
             Quality, action_low, action_high, dataset.observation_dim, time_limit, dataset.ends_flagged_twice

@@ -163,6 +163,6 @@ def test_no_file(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder, expected a file"):
         open_dataset(str(tmp_path))
     with pytest.raises(DataError, match=r"of no known kind, expected a file that ends in \.hdf5, \.h5, \.npz"):
-        open_dataset("rewards.csv")
+        open_dataset("rewards.pkl")
     with pytest.raises(DataError, match="is no path here"):
         open_dataset("~nobody-of-this-name/x.npz")

@@ -6,7 +6,7 @@ import contextlib
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,8 @@ from spar_lightning.data.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
 SUFFIXES = (".hdf5", ".h5", ".npz")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+KNOWN_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES)
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
@@ -87,20 +89,32 @@ def check_kind(path: Path) -> None:
     Raises:
         DataError: there is none, or it does not.
     """
+    check_file(path, SUFFIXES)
     try:
-        if path.is_dir():
-            raise DataError(_folder(path))
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(SUFFIXES)}.")
-        if not path.exists():
-            raise DataError(_missing(path))
-        if not path.is_file():  # reading from a pipe or a device may never end
-            raise DataError(f"{path} is a device or a pipe, expected a file.")
         problem = problem_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if problem is not None:
         raise DataError(f"{path} is {problem}. Was the download cut off, or an error page saved? Fetch it again.")
+
+
+def check_file(path: Path, suffixes: Sequence[str]) -> None:
+    """See that there is a file, whose name ends in one of some ways.
+
+    Raises:
+        DataError: there is none, or it does not.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(_folder(path))
+        if path.suffix.lower() not in suffixes:
+            raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(KNOWN_SUFFIXES)}.")
+        if not path.exists():
+            raise DataError(_missing(path))
+        if not path.is_file():  # reading from a pipe or a device may never end
+            raise DataError(f"{path} is a device or a pipe, expected a file.")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _column(file: h5py.File, name: str) -> Column:
@@ -153,5 +167,7 @@ def _missing(path: Path) -> str:
         return f"{path} is a link to {path.readlink()}, where no file is."
     if not path.parent.is_dir():
         return f"There is no file {path}: its folder does not exist."
-    near = did_you_mean(path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES))
+    near = did_you_mean(
+        path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in KNOWN_SUFFIXES)
+    )
     return f"There is no file {path}; {near}"

@@ -23,11 +23,15 @@ class EpisodeBounds(NamedTuple):
     stops: npt.NDArray[np.int64]  # (E,), one after the last row
     terminations: BoolArray  # (E,), whether the last row ended the task
     flagged_twice: bool = False  # whether all flags of ends say both termination and truncation
+    successes: BoolArray | None = None  # (E,), where they stand for rewards that are not recorded
 
     def part(self, episodes: slice) -> EpisodeBounds:
         """Some of the episodes."""
         return self._replace(
-            starts=self.starts[episodes], stops=self.stops[episodes], terminations=self.terminations[episodes]
+            starts=self.starts[episodes],
+            stops=self.stops[episodes],
+            terminations=self.terminations[episodes],
+            successes=None if self.successes is None else self.successes[episodes],
         )
 
 
@@ -36,7 +40,7 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
 
     An episode ends after a row with a termination or a truncation, before a row where `episode` changes, and with the
     file. A row with both flags is a termination. Old files of D4RL's have no time-outs: there, as in D4RL's own
-    `qlearning_dataset`, an episode also ends after `time_limit` steps.
+    `qlearning_dataset`, an episode also ends after `time_limit` steps. Without rewards, success is a termination.
 
     Args:
         columns: the arrays.
@@ -66,7 +70,13 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
         )
     ends[-1] = True
     last = np.flatnonzero(ends)
-    return EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last], twice)
+    found = EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last], twice)
+    if columns.rewards is not None:
+        return found
+    successes = np.ones(len(last), dtype=np.bool_)
+    if columns.success is not None:
+        successes = _flags(columns.success, "success")[last]
+    return found._replace(terminations=found.terminations | successes, successes=successes)
 
 
 def _known(time_limit: int | None) -> int:

@@ -6,6 +6,8 @@ import contextlib
 from pathlib import Path
 
 from spar_lightning.data.minari_folder import datasets_folder
+from spar_lightning.data.sources.array_file import TABLE_SUFFIXES
+from spar_lightning.types import DataError
 
 
 def is_path(name: str) -> bool:
@@ -17,6 +19,11 @@ def is_path(name: str) -> bool:
     return name.startswith(("/", "~")) or "." in name or (_is_there(name) and not _is_minaris(name))
 
 
+def is_table(name: str) -> bool:
+    """Whether a name is the path of a table."""
+    return name.lower().endswith(TABLE_SUFFIXES)
+
+
 def _is_there(name: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(name) and Path(name).exists()
@@ -25,3 +32,15 @@ def _is_there(name: str) -> bool:
 
 def _is_minaris(name: str) -> bool:
     return (datasets_folder() / name / "data").is_dir()
+
+
+def path_of(name: str) -> Path:
+    """The path, absolute, relative or with `~`, as an absolute one.
+
+    Raises:
+        DataError: there is no such user.
+    """
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError as error:
+        raise DataError(f"`{name}` is no path here: {error}") from error

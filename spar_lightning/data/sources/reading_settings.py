@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from spar_lightning.data.sources.flat_columns import SuccessReward
+
 
 class ReadingSettings(TypedDict, total=False):
-    """What may be said of a data set beside its name; what is left out, or None, is up to its source."""
+    """What may be said of a data set beside its name; what is left out, or None, is up to its source.
+
+    Args:
+        columns: of a table, which of its columns make up which array, as in
+            `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
+        success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
+            a `success`, and a termination there.
+    """
+
+    columns: dict[str, str | list[str]] | None
+    success_reward: SuccessReward | None
+
+
+READING_SETTINGS = tuple(ReadingSettings.__annotations__)
+"""Their names."""

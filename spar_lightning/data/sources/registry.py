@@ -6,6 +6,7 @@
 | `d4rl:walker2d-medium-v2` | D4RL, by its own name: downloaded on first use |
 | `https://host/x.hdf5` (`.h5`, `.npz`) | a file by its URL: downloaded on first use |
 | `x.hdf5`, `~/x.h5`, `/data/x.npz` | a file by its path, in the layout of `flat_columns` |
+| `x.csv`, `/data/x.parquet` | a table by its path, with one row a step |
 | `folder` | whatever is on this machine under that path |
 | `mujoco/walker2d/medium-v0` | Minari, by its id: every other name |
 
@@ -26,9 +27,10 @@ from spar_lightning.data.sources.array_source import open_file
 from spar_lightning.data.sources.bundled import open_bundled
 from spar_lightning.data.sources.d4rl_names import PREFIX as D4RL_PREFIX
 from spar_lightning.data.sources.minari_source import open_minari
-from spar_lightning.data.sources.paths import is_path
+from spar_lightning.data.sources.paths import is_path, is_table
 from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.remote_files import open_d4rl, open_url
+from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
 from spar_lightning.types import DataError
 
 __all__ = ["SOURCES", "Episode", "OfflineDataset", "Source", "open_dataset"]
@@ -47,7 +49,11 @@ SOURCES: list[Source] = [
     Source("a bundled data set", owns=lambda name: name.startswith(BUNDLED_PREFIX), open=open_bundled),
     Source("a data set of D4RL's", owns=lambda name: name.startswith(D4RL_PREFIX), open=open_d4rl),
     Source("a file of arrays", owns=lambda name: "://" in name, open=open_url),
-    Source("a file of arrays", owns=is_path, open=open_file),
+    Source(
+        "a data frame", lambda name: name.startswith(FRAME_PREFIX), open_frame_by_name, ("columns", "success_reward")
+    ),
+    Source("a table", owns=is_table, open=open_table, takes=("columns", "success_reward")),
+    Source("a file of arrays", owns=is_path, open=open_file, takes=("observation_keys", "success_reward")),
     Source("a Minari data set", owns=lambda _: True, open=open_minari),
 ]
 """The first that owns a name opens it."""

@@ -56,6 +56,7 @@ class Description:
     environment: EnvironmentReport
     scores: ReferenceScores
     behavior: BehaviorVerdict
+    notes: list[str]  # what is left out of the files or made up, in words
     defects: list[str]  # sentences; empty where all is well
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def describe(dataset: OfflineDataset) -> Description:
         environment=environment,
         scores=_scores(dataset, returns, Distribution.of(episodes.lengths)),
         behavior=sample.judge(),
+        notes=[*dataset.notes],
         defects=[*_not_finite(columns), *(finding.text for finding in quality.findings()), *reading.defects()],
     )
 

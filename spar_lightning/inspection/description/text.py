@@ -71,6 +71,8 @@ def _checks(found: Description) -> Iterable[str]:
     if lacking:
         verb, episodes = ("lacks", "1 episode") if lacking == 1 else ("lack", f"{lacking:,} episodes")
         yield labelled("Left out", f"the end of {episodes} that {verb} the last next observation: 1 transition of each")
+    for position, note in enumerate(found.notes):
+        yield labelled("Notes" if position == 0 else "", note)
     if not found.defects:
         yield labelled("Defects", "none found: every value is finite, and the arrays agree")
     for position, defect in enumerate(found.defects):
