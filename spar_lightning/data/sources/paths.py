@@ -24,6 +24,13 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES)
 
 
+def is_lerobot(name: str) -> bool:
+    """Whether a name is the path of a folder that LeRobot recorded."""
+    with contextlib.suppress(OSError, RuntimeError):
+        return (Path(name).expanduser() / "meta" / "info.json").is_file()
+    return False
+
+
 def _is_there(name: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(name) and Path(name).exists()

@@ -7,7 +7,7 @@
 | `https://host/x.hdf5` (`.h5`, `.npz`) | a file by its URL: downloaded on first use |
 | `x.hdf5`, `~/x.h5`, `/data/x.npz` | a file by its path, in the layout of `flat_columns` |
 | `x.csv`, `/data/x.parquet` | a table by its path, with one row a step |
-| `folder` | whatever is on this machine under that path |
+| `folder` | what LeRobot recorded, by its path |
 | `mujoco/walker2d/medium-v0` | Minari, by its id: every other name |
 
 A source is an entry of `SOURCES`. A new one needs a function that maps a name, and some of the `ReadingSettings`, to an
@@ -26,8 +26,9 @@ from spar_lightning.data.recording.recipes import BUNDLED_PREFIX
 from spar_lightning.data.sources.array_source import open_file
 from spar_lightning.data.sources.bundled import open_bundled
 from spar_lightning.data.sources.d4rl_names import PREFIX as D4RL_PREFIX
+from spar_lightning.data.sources.lerobot.lerobot_source import open_lerobot
 from spar_lightning.data.sources.minari_source import open_minari
-from spar_lightning.data.sources.paths import is_path, is_table
+from spar_lightning.data.sources.paths import is_lerobot, is_path, is_table
 from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.remote_files import open_d4rl, open_url
 from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
@@ -52,6 +53,7 @@ SOURCES: list[Source] = [
     Source(
         "a data frame", lambda name: name.startswith(FRAME_PREFIX), open_frame_by_name, ("columns", "success_reward")
     ),
+    Source("a LeRobot folder", is_lerobot, open_lerobot, takes=("observation_keys", "columns", "success_reward")),
     Source("a table", owns=is_table, open=open_table, takes=("columns", "success_reward")),
     Source("a file of arrays", owns=is_path, open=open_file, takes=("observation_keys", "success_reward")),
     Source("a Minari data set", owns=lambda _: True, open=open_minari),

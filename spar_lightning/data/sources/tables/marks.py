@@ -14,20 +14,29 @@ from spar_lightning.data.storage.memory import available_memory
 from spar_lightning.types import DataError
 
 MARKS = ("terminations", "truncations", "success", "episode")
+"""The arrays of `flat_columns` that do."""
+
 _BYTES = 16  # a row, with what is made of it
 
 Array = npt.NDArray[Any]
 
 
-def read_marks(reader: TableReader, names: Mapping[str, Sequence[str]]) -> tuple[int, dict[str, Array]]:
-    """The number of rows, N, and the marks that the table has: flags (N,), and `episode` (N,) int64.
+def read_marks(
+    reader: TableReader, names: Mapping[str, Sequence[str]], known: Sequence[str] = MARKS
+) -> tuple[int, dict[str, Array]]:
+    """The number of rows, N, and the marks that the table has: numbers (N,), and `episode` (N,) int64.
 
     Episodes are numbered anew, in their order; their column may hold numbers or text.
+
+    Args:
+        reader: of the table.
+        names: array -> its columns.
+        known: which arrays are marks.
 
     Raises:
         DataError: a value is missing, a mark has several columns, or an episode's rows are not together.
     """
-    marks = {mark: names[mark][0] for mark in MARKS if mark in names}
+    marks = {mark: names[mark][0] for mark in known if mark in names}
     for mark in marks:
         if len(names[mark]) > 1:
             raise DataError(f"`columns.{mark}` names {len(names[mark])} columns, expected one.")

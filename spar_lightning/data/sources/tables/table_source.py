@@ -95,26 +95,29 @@ def open_frame_by_name(name: str, **_: Any) -> OfflineDataset:
     )
 
 
-def table_arrays(reader: TableReader, names: Mapping[str, Sequence[str]]) -> dict[str, Column]:
+def table_arrays(
+    reader: TableReader, names: Mapping[str, Sequence[str]], marks: Sequence[str] = MARKS
+) -> dict[str, Column]:
     """The arrays of a table: its marks in memory, all others read when they are asked for.
 
     Args:
         reader: of the table.
         names: array -> its columns.
+        marks: which arrays are read at once.
 
     Raises:
         DataError: a column holds something else than the array needs.
     """
     for array, columns in names.items():
-        if array not in MARKS:
+        if array not in marks:
             for column in columns:
                 number_type(column, reader.types[column])
-    rows, marks = read_marks(reader, names)
-    values = {array: [*columns] for array, columns in names.items() if array not in MARKS}
+    rows, found = read_marks(reader, names, marks)
+    values = {array: [*columns] for array, columns in names.items() if array not in marks}
     types = {column: kind for array, columns in values.items() for column, kind in _types(reader, array, columns)}
     stream = TableStream(reader, types)
     first = next(iter(reader.batches(types)), None) if rows else None
-    arrays: dict[str, Column] = {**marks}
+    arrays: dict[str, Column] = {**found}
     for array, columns in values.items():
         shape = (rows, len(columns)) if first is None else (rows, width_of(first, columns))
         one = array == "rewards" and shape[1] == 1
