@@ -113,7 +113,13 @@ def _spec(environment: str) -> EnvSpec:
         ) from error
 
 
-def fingerprint_of(files: Iterable[Path]) -> str:
-    """A short text that changes when a file is replaced: from names, sizes and times of modification."""
+def fingerprint_of(files: Iterable[Path], *settings: object) -> str:
+    """A short text that changes when a file is replaced, or read otherwise.
+
+    Args:
+        files: of which names, sizes and times of modification count.
+        settings: how they are read, where that is not always the same.
+    """
     states = [(path.name, (state := path.stat()).st_size, state.st_mtime_ns) for path in sorted(files)]
-    return f"{zlib.crc32(repr(states).encode()):08x}"
+    told = [*states, *settings] if any(setting is not None for setting in settings) else states
+    return f"{zlib.crc32(repr(told).encode()):08x}"

@@ -25,6 +25,7 @@ from spar_lightning.data.simulators.environments import make_fitting_environment
 from spar_lightning.data.sources.flat_columns import SuccessReward
 from spar_lightning.data.sources.reading_settings import READING_SETTINGS
 from spar_lightning.data.sources.registry import open_dataset
+from spar_lightning.data.sources.robomimic.dones import Dones
 from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame
 from spar_lightning.data.statistics import compute_statistics, share_outside
 from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
@@ -74,6 +75,9 @@ class OfflineDataModule(pl.LightningDataModule):
             `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
         success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
             a `success`, and a termination there.
+        dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
+            that the recording was (`end`).
+        mask: name of the filter of a robomimic file whose demonstrations are taken.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -97,6 +101,8 @@ class OfflineDataModule(pl.LightningDataModule):
         drop_reset_rows: bool = False,
         columns: dict[str, str | list[str]] | None = None,
         success_reward: SuccessReward | None = None,
+        dones: Dones | None = None,
+        mask: str | None = None,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()

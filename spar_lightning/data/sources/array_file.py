@@ -65,13 +65,24 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
             where the arrays are read.
     """
     check_kind(path)
-    try:
+    with readable_file(path):
         if path.suffix.lower() == ".npz":
             with open_npz(path) as arrays:
                 yield arrays
         else:
             with h5py.File(path, "r", locking="best-effort") as file:
-                yield {name: _column(file, name) for name in file}
+                yield {name: column_in(file, name) for name in file}
+
+
+@contextlib.contextmanager
+def readable_file(path: Path) -> Iterator[None]:
+    """Say of which file it is that a library's error tells.
+
+    Raises:
+        DataError: in the place of such an error.
+    """
+    try:
+        yield
     except DataError:
         raise
     except MemoryError as error:
@@ -117,16 +128,24 @@ def check_file(path: Path, suffixes: Sequence[str]) -> None:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _column(file: h5py.File, name: str) -> Column:
+def column_in(group: h5py.Group, name: str) -> Column:
     """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's."""
-    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
         return NoColumn("a link into another file")
-    item = file.get(name)
+    item = group.get(name)
     if not isinstance(item, h5py.Dataset):
         return NoColumn("a link to nothing" if item is None else "a group")
-    if item.is_virtual or item.external or item.file.filename != file.filename:  # the last through a link to a link
+    if item.is_virtual or item.external or item.file.filename != group.file.filename:  # the last through a link to one
         return NoColumn("kept in another file")
     return NoColumn("empty") if item.shape is None else item
+
+
+def group_in(group: h5py.Group, name: str) -> h5py.Group | None:
+    """A group of an HDF5 file, if there is one in that file itself."""
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+        return None
+    item = group.get(name)
+    return item if isinstance(item, h5py.Group) and item.file.filename == group.file.filename else None
 
 
 def problem_of(path: Path) -> str | None:

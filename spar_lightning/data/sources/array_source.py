@@ -61,6 +61,6 @@ def open_arrays(
     check_kind(path)
     environment = None if d4rl_name is None else d4rl_environment(d4rl_name)
     spec, keys = (None, None) if environment is None else environment
-    source = FlatSource(str(path), partial(open_columns, path), fingerprint_of([path]), success_reward)
+    source = FlatSource(str(path), partial(open_columns, path), fingerprint_of([path], success_reward), success_reward)
     dataset = open_flat(source, name, spec, bound=np.inf if d4rl_name is None else 1)
     return replace(dataset, observation_keys=keys if observation_keys is None else tuple(observation_keys))

@@ -27,8 +27,8 @@ from spar_lightning.types import DataError
 
 SuccessReward = Literal["all", "success"]
 
-_FLOATS, _NUMBERS, _REALS, _INTEGERS = "f", "fiu", "fiub", "iu"
-_KINDS = {_FLOATS: "floats", _NUMBERS: "numbers", _REALS: "numbers or booleans", _INTEGERS: "integers"}
+FLOATS, NUMBERS, REALS, INTEGERS = "f", "fiu", "fiub", "iu"
+_KINDS = {FLOATS: "floats", NUMBERS: "numbers", REALS: "numbers or booleans", INTEGERS: "integers"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ def flat_columns(columns: Mapping[str, Column], success_reward: SuccessReward | 
             " Store the two apart, as `terminals` and `timeouts`."
         )
     found = {
-        "observations": _check("observations", columns["observations"], 2, _NUMBERS),
-        "actions": _check("actions", columns["actions"], 2, _FLOATS),
-        "rewards": _optional(columns, "rewards", 1, _REALS),
-        "next_observations": _optional(columns, "next_observations", 2, _NUMBERS),
-        "terminations": _optional(columns, terminations, 1, _REALS),
-        "truncations": _optional(columns, _either(columns, "timeouts", "truncations"), 1, _REALS),
-        "episode": _optional(columns, "episode", 1, _INTEGERS),
-        "success": _optional(columns, "success" if success_reward == "success" else None, 1, _REALS),
+        "observations": check_column("observations", columns["observations"], 2, NUMBERS),
+        "actions": check_column("actions", columns["actions"], 2, FLOATS),
+        "rewards": _optional(columns, "rewards", 1, REALS),
+        "next_observations": _optional(columns, "next_observations", 2, NUMBERS),
+        "terminations": _optional(columns, terminations, 1, REALS),
+        "truncations": _optional(columns, _either(columns, "timeouts", "truncations"), 1, REALS),
+        "episode": _optional(columns, "episode", 1, INTEGERS),
+        "success": _optional(columns, "success" if success_reward == "success" else None, 1, REALS),
     }
     _check_shapes({name: column.shape for name, column in found.items() if column is not None})
     return FlatColumns(**found)  # type: ignore[arg-type]  # those that must be there are
@@ -102,13 +102,18 @@ def _either(columns: Mapping[str, Column], old: str, new: str) -> str | None:
 
 
 def _optional(columns: Mapping[str, Column], name: str | None, dimensions: int, kinds: str) -> Column | None:
-    return _check(name, columns[name], dimensions, kinds) if name in columns and name is not None else None
+    return check_column(name, columns[name], dimensions, kinds) if name in columns and name is not None else None
 
 
-def _check(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+def check_column(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+    """See that an array has so many dimensions, and values of some kinds.
+
+    Raises:
+        DataError: it has not.
+    """
     if isinstance(column, NoColumn):
         raise DataError(f"`{name}` is {column.what}, expected an array in the file itself.")
-    if name == "actions" and column.dtype.kind in _REALS.replace(_FLOATS, ""):
+    if name == "actions" and column.dtype.kind in REALS.replace(FLOATS, ""):
         raise DataError(
             f"`actions` holds values of type {column.dtype}: discrete actions are not supported, as policies here give "
             "continuous ones. If these are continuous, store them as floats."

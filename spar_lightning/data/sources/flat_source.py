@@ -142,13 +142,27 @@ def _rewards(columns: FlatColumns, bounds: EpisodeBounds, rows: slice, place: st
 
 
 def _float32(column: Column, name: str, rows: slice, place: str) -> FloatArray:
-    values = column[rows]
+    return as_float32(column[rows], name, rows.start, place)
+
+
+def as_float32(values: np.ndarray[Any, Any], name: str, first_row: int, place: str) -> FloatArray:
+    """Numbers as float32.
+
+    Args:
+        values: (n,) or (n, K).
+        name: of their array, for messages.
+        first_row: of the array that they begin in.
+        place: of the file.
+
+    Raises:
+        DataError: one is too large.
+    """
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32, copy=False)
     lost = np.isinf(narrow) & np.isfinite(values)
     if lost.any():
         row, *rest = np.argwhere(lost)[0].tolist()
-        where = f"row {rows.start + row}" + (f", column {rest[0]}" if rest else "")
+        where = f"row {first_row + row}" + (f", column {rest[0]}" if rest else "")
         raise DataError(
             f"`{name}` of {place} is {values[row][tuple(rest)]} in {where}, too large for float32; expected less than "
             "3.4e38: rescale the data, or remove that episode."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from spar_lightning.data.sources.flat_columns import SuccessReward
+from spar_lightning.data.sources.robomimic.dones import Dones
 
 
 class ReadingSettings(TypedDict, total=False):
@@ -15,10 +16,15 @@ class ReadingSettings(TypedDict, total=False):
             `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
         success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
             a `success`, and a termination there.
+        dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
+            that the recording was (`end`).
+        mask: name of the filter of a robomimic file whose demonstrations are taken.
     """
 
     columns: dict[str, str | list[str]] | None
     success_reward: SuccessReward | None
+    dones: Dones | None
+    mask: str | None
 
 
 READING_SETTINGS = tuple(ReadingSettings.__annotations__)

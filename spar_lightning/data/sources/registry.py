@@ -7,6 +7,7 @@
 | `https://host/x.hdf5` (`.h5`, `.npz`) | a file by its URL: downloaded on first use |
 | `x.hdf5`, `~/x.h5`, `/data/x.npz` | a file by its path, in the layout of `flat_columns` |
 | `x.csv`, `/data/x.parquet` | a table by its path, with one row a step |
+| `x.hdf5` with demonstrations in it | robomimic's layout |
 | `folder` | what LeRobot recorded, by its path |
 | `mujoco/walker2d/medium-v0` | Minari, by its id: every other name |
 
@@ -31,6 +32,7 @@ from spar_lightning.data.sources.minari_source import open_minari
 from spar_lightning.data.sources.paths import is_lerobot, is_path, is_table
 from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.remote_files import open_d4rl, open_url
+from spar_lightning.data.sources.robomimic.robomimic_source import is_robomimic, open_robomimic
 from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
 from spar_lightning.types import DataError
 
@@ -54,6 +56,7 @@ SOURCES: list[Source] = [
         "a data frame", lambda name: name.startswith(FRAME_PREFIX), open_frame_by_name, ("columns", "success_reward")
     ),
     Source("a LeRobot folder", is_lerobot, open_lerobot, takes=("observation_keys", "columns", "success_reward")),
+    Source("a robomimic file", is_robomimic, open_robomimic, ("observation_keys", "success_reward", "dones", "mask")),
     Source("a table", owns=is_table, open=open_table, takes=("columns", "success_reward")),
     Source("a file of arrays", owns=is_path, open=open_file, takes=("observation_keys", "success_reward")),
     Source("a Minari data set", owns=lambda _: True, open=open_minari),

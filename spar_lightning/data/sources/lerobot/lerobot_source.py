@@ -72,7 +72,7 @@ def open_lerobot(
     path = path_of(name)
     folder = read_folder(path)
     with readable(str(path)):
-        found = fingerprint_of(folder.files)
+        found = fingerprint_of(folder.files, columns, success_reward)
         reader = ParquetReader(folder.files)
         arrays = table_arrays(reader, _names(reader, columns), ("episode", "success", *_MARKS))
         notes = [*_ends(arrays, success_reward), *_pictures(folder.pictures)]
@@ -80,7 +80,7 @@ def open_lerobot(
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
         with readable(str(path)):
-            if fingerprint_of(folder.files) != found:
+            if fingerprint_of(folder.files, columns, success_reward) != found:
                 raise DataError(f"{path} was changed since it was opened: open it again.")
             yield arrays
 

@@ -40,13 +40,13 @@ def open_table(
     check_file(path, TABLE_SUFFIXES)
     with readable(str(path)):
         reader = open_reader(path)
-        found = fingerprint_of([path])
+        found = fingerprint_of([path], columns, success_reward)
         arrays = table_arrays(reader, named_columns(columns, reader.types))
 
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
         with readable(str(path)):
-            if fingerprint_of([path]) != found:
+            if fingerprint_of([path], columns, success_reward) != found:
                 raise DataError(f"{path} was changed since it was opened: open it again.")
             yield arrays
 
