@@ -78,6 +78,8 @@ class OfflineDataModule(pl.LightningDataModule):
         dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
             that the recording was (`end`).
         mask: name of the filter of a robomimic file whose demonstrations are taken.
+        task: id of the environment whose task rewards an OGBench file without rewards, such as
+            `antmaze-large-singletask-task1-v0`; needs `ogbench`.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -103,6 +105,7 @@ class OfflineDataModule(pl.LightningDataModule):
         success_reward: SuccessReward | None = None,
         dones: Dones | None = None,
         mask: str | None = None,
+        task: str | None = None,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from spar_lightning.types import DataError
 SUFFIXES = (".hdf5", ".h5", ".npz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 KNOWN_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES)
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 class Column(Protocol):
@@ -87,7 +87,7 @@ def readable_file(path: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory: {error}. Split it, or free memory.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DataError(
             f"{path} cannot be read: {reason}. It may be truncated: fetch it again, or delete it if it is a download."

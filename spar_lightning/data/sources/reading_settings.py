@@ -19,12 +19,15 @@ class ReadingSettings(TypedDict, total=False):
         dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
             that the recording was (`end`).
         mask: name of the filter of a robomimic file whose demonstrations are taken.
+        task: id of the environment whose task rewards an OGBench file without rewards, such as
+            `antmaze-large-singletask-task1-v0`; needs `ogbench`.
     """
 
     columns: dict[str, str | list[str]] | None
     success_reward: SuccessReward | None
     dones: Dones | None
     mask: str | None
+    task: str | None
 
 
 READING_SETTINGS = tuple(ReadingSettings.__annotations__)

@@ -8,6 +8,7 @@
 | `x.hdf5`, `~/x.h5`, `/data/x.npz` | a file by its path, in the layout of `flat_columns` |
 | `x.csv`, `/data/x.parquet` | a table by its path, with one row a step |
 | `x.hdf5` with demonstrations in it | robomimic's layout |
+| `x.npz` with `masks`, `valids` or no `rewards` | OGBench's layout |
 | `folder` | what LeRobot recorded, by its path |
 | `mujoco/walker2d/medium-v0` | Minari, by its id: every other name |
 
@@ -29,6 +30,8 @@ from spar_lightning.data.sources.bundled import open_bundled
 from spar_lightning.data.sources.d4rl_names import PREFIX as D4RL_PREFIX
 from spar_lightning.data.sources.lerobot.lerobot_source import open_lerobot
 from spar_lightning.data.sources.minari_source import open_minari
+from spar_lightning.data.sources.ogbench.layout import is_ogbench
+from spar_lightning.data.sources.ogbench.ogbench_source import open_ogbench
 from spar_lightning.data.sources.paths import is_lerobot, is_path, is_table
 from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.remote_files import open_d4rl, open_url
@@ -57,6 +60,7 @@ SOURCES: list[Source] = [
     ),
     Source("a LeRobot folder", is_lerobot, open_lerobot, takes=("observation_keys", "columns", "success_reward")),
     Source("a robomimic file", is_robomimic, open_robomimic, ("observation_keys", "success_reward", "dones", "mask")),
+    Source("an OGBench file", is_ogbench, open_ogbench, takes=("observation_keys", "task")),
     Source("a table", owns=is_table, open=open_table, takes=("columns", "success_reward")),
     Source("a file of arrays", owns=is_path, open=open_file, takes=("observation_keys", "success_reward")),
     Source("a Minari data set", owns=lambda _: True, open=open_minari),
