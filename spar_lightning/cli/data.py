@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from spar_lightning.benchmark.reading import bench_reading
 from spar_lightning.benchmark.storage import bench_storage
 from spar_lightning.data import open_dataset
 from spar_lightning.data.selection import EpisodeFilter, Selection, select_episodes
@@ -105,6 +106,7 @@ DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_known,
     "check": check,
     "bench": bench_storage,
+    "bench_reading": bench_reading,
 }
 """Sub-commands of `data`."""
 

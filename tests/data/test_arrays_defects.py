@@ -12,6 +12,7 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.data import PackedTransitions, open_dataset
+from spar_lightning.data.sources.array_source import open_arrays
 from spar_lightning.types import DataError
 
 
@@ -152,6 +153,13 @@ def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
             more.writestr(name, mine.read(name).replace(b"'shape': (8", b"'shape': (9"))
     with pytest.raises(DataError, match=r"cannot be read: an array of shape \(9, 3\) and type float32 has 96 bytes"):
         open_dataset(str(tmp_path / "more.npz"))
+
+
+def test_demonstrations_by_url_are_known_by_path_alone(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "demos.hdf5", "w") as file:
+        file.create_group("data/demo_0")
+    with pytest.raises(DataError, match=r"no `observations` .*only data\. If it is robomimic's, give the path"):
+        open_arrays(tmp_path / "demos.hdf5", "https://host/demos.hdf5", None)
 
 
 def test_no_file(path: Path, tmp_path: Path) -> None:

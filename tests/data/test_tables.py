@@ -219,7 +219,7 @@ def test_without_arrow_it_is_said_what_to_install(tmp_path: Path, kind: str, mon
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(DataError, match=r"needs pyarrow, .*`pip install 'spar-lightning\[tables\]'`"):
+    with pytest.raises(DataError, match=r"need pyarrow, .*`pip install pyarrow`"):
         open_dataset(name, columns=COLUMNS)
 
 

@@ -83,8 +83,8 @@ def _known(time_limit: int | None) -> int:
     if time_limit is None:
         raise DataError(
             "There are no `timeouts` (or `truncations`), and no environment is known whose time limit could tell where"
-            " episodes were cut off. Add them, or an integer array `episode`; all 0 only if every `terminals` says that the "
-            "task ended, and not just the recording. A D4RL file is known by its name, such as "
+            " episodes were cut off. Add them, or an integer array `episode`; all 0 only if every `terminals` says "
+            "that the task ended, and not just the recording. A D4RL file is known by its name, such as "
             "`walker2d_medium-v0.hdf5`, an OGBench file by its `masks`."
         )
     return time_limit

@@ -87,6 +87,8 @@ def _check_needed(columns: Mapping[str, Column], success_reward: SuccessReward |
     missing = [name for name in needed[: 2 if success_reward == "all" else 3] if name not in columns]
     if missing:
         remedy = " `success_reward` can put 1 at the end of episodes in their place." if missing == ["rewards"] else ""
+        if isinstance(columns.get("data"), NoColumn):
+            remedy = " If it is robomimic's, give the path of the file, in which its layout is known."
         raise DataError(
             f"There is no `{'` and no `'.join(missing)}`, only {', '.join(sorted(columns)) or 'nothing'}.{remedy}"
         )

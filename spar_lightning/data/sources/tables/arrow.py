@@ -20,7 +20,7 @@ def arrow(part: str = "") -> Any:
         return importlib.import_module(f"pyarrow.{part}" if part else "pyarrow")
     except ImportError as error:
         raise DataError(
-            f"Reading tables needs pyarrow, which cannot be imported ({error}): `pip install 'spar-lightning[tables]'`."
+            f"Tables and LeRobot's folders need pyarrow, which cannot be imported ({error}): `pip install pyarrow`."
         ) from error
 
 
