@@ -46,8 +46,8 @@ class OfflineDataModule(pl.LightningDataModule):
         dataset: its name says where it comes from. Bundled: `spar/<env>/<kind>-v0` with env in walker2d, hopper,
             halfcheetah and kind in medium, medium-replay, medium-expert, expert (collected on first use, in about a
             minute). Minari: its id, such as `mujoco/walker2d/medium-v0`, downloaded on first use. D4RL:
-            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`, path of a table
-            (`.csv`, `.parquet`).
+            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`; path of a table
+            (`.csv`, `.parquet`), of a LeRobot folder, or of a file in robomimic's or OGBench's layout.
         batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.

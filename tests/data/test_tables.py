@@ -214,6 +214,26 @@ def test_lists_of_different_lengths(tmp_path: Path) -> None:
         transitions(name, columns=COLUMNS | {"observations": "state"})
 
 
+def test_a_small_file_that_unfolds_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lists are read few rows at a time, and refused where one alone is too much."""
+    name = write(tmp_path, "parquet", logs(state=[[0.5] * 1000] * 8))
+    columns = COLUMNS | {"observations": "state"}
+    batches: list[int] = []
+    read = pyarrow.parquet.ParquetFile.iter_batches
+
+    def noted(file: Any, **settings: Any) -> Any:
+        batches.append(settings["batch_size"])
+        return read(file, **settings)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", noted)
+    monkeypatch.setattr(readers, "_VALUES", 2500)
+    assert transitions(name, columns=columns).observation_dim == 1000
+    assert 2 in batches
+    monkeypatch.setattr(readers, "available_memory", lambda: 5000)
+    with pytest.raises(DataError, match="It states 1,000 values in a row, which do not fit into memory"):
+        open_dataset(name, columns=columns)
+
+
 def test_without_arrow_it_is_said_what_to_install(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = write(tmp_path, kind, logs())
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -7,14 +7,13 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import h5py
-import numpy as np
 
 from spar_lightning.data.naming import did_you_mean
+from spar_lightning.data.sources.column import Column
+from spar_lightning.data.sources.hdf5_items import column_in
 from spar_lightning.data.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
@@ -22,38 +21,6 @@ SUFFIXES = (".hdf5", ".h5", ".npz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 KNOWN_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES)
 DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
-
-
-class Column(Protocol):
-    """An array that is read a slice of rows at a time."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows first."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
-        """The rows of a slice, from the file."""
-
-
-@dataclass(frozen=True)
-class NoColumn:
-    """What has the place of an array, and is none."""
-
-    what: str  # such as "a group"
-    shape: tuple[int, ...] = ()
-    dtype: np.dtype[Any] = np.dtype(object)  # noqa: RUF009
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
-        """Nothing can be read.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(f"rows {rows.start} to {rows.stop} of {self.what}")
 
 
 @contextlib.contextmanager
@@ -126,26 +93,6 @@ def check_file(path: Path, suffixes: Sequence[str]) -> None:
             raise DataError(f"{path} is a device or a pipe, expected a file.")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def column_in(group: h5py.Group, name: str) -> Column:
-    """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's."""
-    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-        return NoColumn("a link into another file")
-    item = group.get(name)
-    if not isinstance(item, h5py.Dataset):
-        return NoColumn("a link to nothing" if item is None else "a group")
-    if item.is_virtual or item.external or item.file.filename != group.file.filename:  # the last through a link to one
-        return NoColumn("kept in another file")
-    return NoColumn("empty") if item.shape is None else item
-
-
-def group_in(group: h5py.Group, name: str) -> h5py.Group | None:
-    """A group of an HDF5 file, if there is one in that file itself."""
-    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-        return None
-    item = group.get(name)
-    return item if isinstance(item, h5py.Group) and item.file.filename == group.file.filename else None
 
 
 def problem_of(path: Path) -> str | None:

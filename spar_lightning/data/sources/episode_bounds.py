@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import FlatColumns
 from spar_lightning.types import DataError
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spar_lightning.data.sources.array_file import Column, NoColumn
+from spar_lightning.data.sources.column import Column, NoColumn
 from spar_lightning.types import DataError
 
 SuccessReward = Literal["all", "success"]

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning.data.dataset import Episode, FloatArray, OfflineDataset
 from spar_lightning.data.simulators.reference_scores import score_scale
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.episode_bounds import EpisodeBounds, episode_bounds
 from spar_lightning.data.sources.flat_columns import FlatColumns, SuccessReward, flat_columns
 from spar_lightning.data.storage.memory import available_memory

@@ -15,10 +15,10 @@ _LEGEND = (
 )
 _FILES = (
     (".hdf5 .h5 .npz", "arrays in D4RL's layout, also by URL"),
-    (".csv .tsv .parquet .pq", "a table with one row a step (pip install pyarrow); `columns` names its columns"),
+    (".csv .tsv .parquet .pq", "a table with one row a step; `columns` names its columns (needs pyarrow)"),
     (".npz", "OGBench's, with `masks`, `valids` or, given a `task`, without rewards"),
     (".hdf5 .h5", "robomimic's, with `data/demo_0` and so on"),
-    ("folder", "LeRobot's, v2.0, v2.1 and v3.0, without its images (pip install pyarrow)"),
+    ("folder", "LeRobot's, v2.0, v2.1 and v3.0, without its images (needs pyarrow)"),
 )
 """What can be opened by its path."""
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.data.dataset import OfflineDataset, fingerprint_of
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import SuccessReward
 from spar_lightning.data.sources.flat_source import FlatSource, open_flat
 from spar_lightning.data.sources.lerobot.folder import read_folder

@@ -24,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.sources.array_file import DAMAGE, Column
+from spar_lightning.data.sources.array_file import DAMAGE
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import FLOATS, NUMBERS, REALS, check_column
 from spar_lightning.data.sources.npz_file import open_npz
 from spar_lightning.data.storage.memory import available_memory

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.data.dataset import Episode, OfflineDataset, fingerprint_of
-from spar_lightning.data.sources.array_file import Column, open_columns
+from spar_lightning.data.sources.array_file import open_columns
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_source import as_float32
 from spar_lightning.data.sources.ogbench.layout import Trajectories, check_arrays, flags, trajectories
 from spar_lightning.data.sources.ogbench.task import MODULE, Labels, label

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from spar_lightning.data.dataset import FloatArray
 from spar_lightning.data.simulators.environments import make_environment, register_environments
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.column import Column
 from spar_lightning.types import DataError, UserError
 
 MODULE = "ogbench"

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from spar_lightning.data.sources.array_file import Column, column_in, group_in
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import FLOATS, REALS, check_column
+from spar_lightning.data.sources.hdf5_items import column_in, group_in
 from spar_lightning.data.storage.memory import available_memory
 from spar_lightning.types import DataError
 

@@ -10,28 +10,24 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from spar_lightning.data.dataset import Episode, FloatArray, OfflineDataset, fingerprint_of
-from spar_lightning.data.sources.array_file import check_kind, group_in, readable_file
+from spar_lightning.data.sources.array_file import check_kind, readable_file
 from spar_lightning.data.sources.flat_columns import SuccessReward
 from spar_lightning.data.sources.flat_source import as_float32, note_of_successes
+from spar_lightning.data.sources.hdf5_items import group_in
 from spar_lightning.data.sources.paths import path_of
 from spar_lightning.data.sources.robomimic.demos import (
     Demo,
     demo_names,
     observation_parts,
-    open_demo,
     rewards_are_successes,
     side_by_side,
 )
-from spar_lightning.data.sources.robomimic.dones import Dones, Marks, terminations_of
+from spar_lightning.data.sources.robomimic.dones import BoolArray, Dones
+from spar_lightning.data.sources.robomimic.survey import demos_of, ends_of, look_at, rewards_are_recorded
 from spar_lightning.data.sources.trajectory import cut_trajectory
 from spar_lightning.types import DataError
-
-_AT_ONCE = 100  # demonstrations read while the file is open; HDF5 keeps some 50 kB of each until it is closed
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def is_robomimic(name: str) -> bool:
@@ -85,9 +81,10 @@ def open_robomimic(
             vectors, pictures = observation_parts(file["data"][names[0]])
             keys = vectors if observation_keys is None else [*observation_keys]
             sparse = rewards_are_successes(file)
-        shapes, marks = map(list, zip(*_looked_at(path, names, keys, sparse), strict=True))
-        rewarded = _all_or_none(shapes, success_reward)
-        ends = _ends(shapes, marks, dones, success_reward)
+        with readable_file(path):
+            shapes, marks = map(list, zip(*look_at(path, names, keys, sparse), strict=True))
+        rewarded = rewards_are_recorded(shapes, success_reward)
+        ends = ends_of(shapes, marks, dones, success_reward)
     except DataError as error:
         raise DataError(f"{path} cannot be used. {error}") from error
     layout = _Layout(path, names, keys, ends)
@@ -109,66 +106,6 @@ def open_robomimic(
     )
 
 
-class _Shape(NamedTuple):
-    """Of one demonstration."""
-
-    steps: int
-    observations: int
-    actions: int
-    followed: bool  # whether it has next observations
-    rewarded: bool
-
-
-def _looked_at(path: Path, names: Sequence[str], keys: Sequence[str], sparse: bool) -> Iterator[tuple[_Shape, Marks]]:
-    for demo in _demos(path, names, keys):
-        rewards, dones = (
-            None if column is None else np.asarray(column[: demo.steps]).reshape(-1)
-            for column in (demo.rewards, demo.dones)
-        )
-        if dones is not None and not np.isin(dones, (0, 1)).all():
-            raise DataError(f"`dones` is {dones[~np.isin(dones, (0, 1))][0]} in one step, expected 0 or 1.")
-        shape = _Shape(
-            demo.steps,
-            demo.observation_dim,
-            demo.actions.shape[1],
-            demo.next_observations is not None,
-            demo.rewards is not None,
-        )
-        rewarded = rewards > 0 if sparse and rewards is not None else None
-        yield shape, Marks(None if dones is None else dones.astype(np.bool_), rewarded)
-
-
-def _all_or_none(shapes: Sequence[_Shape], success_reward: SuccessReward | None) -> bool:
-    """Whether rewards are recorded, after seeing that all demonstrations are alike."""
-    for number, shape in enumerate(shapes):
-        if shape[1:] != shapes[0][1:]:
-            raise DataError(
-                f"The demonstrations differ: number {number} has {shape.observations} observation and {shape.actions} "
-                f"action dimensions{'' if shape.rewarded == shapes[0].rewarded else ' and other arrays'}, the first "
-                f"{shapes[0].observations} and {shapes[0].actions}. Choose alike ones with `mask`."
-            )
-    if shapes[0].rewarded == (success_reward is not None):
-        raise DataError(
-            f"There are `rewards`, and `success_reward` is {success_reward}: leave out one of them."
-            if shapes[0].rewarded
-            else "There are no `rewards`. `success_reward` can put 1 at the end of episodes in their place."
-        )
-    return shapes[0].rewarded
-
-
-def _ends(
-    shapes: Sequence[_Shape], marks: Sequence[Marks], dones: Dones | None, success_reward: SuccessReward | None
-) -> list[BoolArray]:
-    """The terminations (T,) of each demonstration."""
-    if success_reward == "all":
-        return [np.arange(shape.steps) == shape.steps - 1 for shape in shapes]
-    if any(found.dones is None for found in marks):
-        if dones is not None or success_reward is not None:
-            raise DataError("There are no `dones`: leave out `dones`, and give `success_reward` to `all` if to any.")
-        return [np.zeros(shape.steps, dtype=np.bool_) for shape in shapes]
-    return terminations_of(marks, "success" if success_reward == "success" and dones is None else dones)
-
-
 def _notes(
     keys: Sequence[str], pictures: Sequence[str], terminations: Sequence[BoolArray], rewarded: bool
 ) -> Iterator[str]:
@@ -181,18 +118,8 @@ def _notes(
         yield f"images are left out: {', '.join(left_out)}"
 
 
-def _demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Iterator[Demo]:
-    for start in range(0, len(names), _AT_ONCE):
-        with readable_file(path), h5py.File(path, "r", locking="best-effort") as file:
-            for name in names[start : start + _AT_ONCE]:
-                demo = group_in(file["data"], name)
-                if demo is None:
-                    raise DataError(f"`data/{name}` of {path} is no group of the file itself.")
-                yield open_demo(demo, keys)
-
-
 def _read(layout: _Layout) -> Iterator[Episode]:
-    demos = _demos(layout.path, layout.names, layout.keys)
+    demos = demos_of(layout.path, layout.names, layout.keys)
     for name, demo, terminations in zip(layout.names, demos, layout.terminations, strict=True):
         if demo.steps != len(terminations):
             raise DataError(f"{layout.path} was changed since it was opened: open it again.")

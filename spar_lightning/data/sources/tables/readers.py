@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spar_lightning.data.sources.tables.arrow import arrow
+from spar_lightning.data.storage.memory import available_memory
+from spar_lightning.types import DataError
 
 _TEXT = (".csv", ".tsv")  # suffixes
-_ROWS = 1 << 16  # of a batch
-_BUFFER = 1 << 20  # bytes
+_ROWS = 1 << 14  # of a batch
+_VALUES = 1 << 23  # of a column in a batch
+_NUMBER = 8  # bytes
+_BUFFER = 1 << 20  # bytes of text
+_AHEAD = 1 << 16  # bytes of each column
 _DELIMITERS = ",;\t|"
 
 
@@ -71,8 +76,27 @@ class ParquetReader:
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`; types are those of the files."""
         for path in self._paths:
-            with arrow("parquet").ParquetFile(path, buffer_size=_BUFFER) as file:
-                yield from file.iter_batches(batch_size=_ROWS, columns=[*columns], use_threads=False)
+            # As little of a row group ahead as can be: by itself Arrow reads it whole.
+            with arrow("parquet").ParquetFile(path, pre_buffer=False, buffer_size=_AHEAD) as file:
+                rows = _rows_at_once(file.metadata, tuple(columns))
+                yield from file.iter_batches(batch_size=rows, columns=[*columns], use_threads=False)
+
+
+def _rows_at_once(metadata: Any, names: tuple[str, ...]) -> int:
+    """How many rows of a parquet file to read at once: few of long lists, which a small file may unfold to.
+
+    Raises:
+        DataError: a single one does not fit into memory.
+    """
+    longest = 1.0  # values a row, of any of the columns
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = (group.column(place) for place in range(group.num_columns))
+        values = [column.num_values for column in columns if column.path_in_schema.startswith(names)]
+        longest = max(longest, max(values, default=0) / max(1, group.num_rows))
+    if _NUMBER * longest > available_memory():
+        raise DataError(f"It states {longest:,.0f} values in a row, which do not fit into memory: is it damaged?")
+    return int(min(_ROWS, max(1, _VALUES / longest)))
 
 
 class FrameReader:

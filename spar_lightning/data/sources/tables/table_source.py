@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from spar_lightning.data.dataset import OfflineDataset, fingerprint_of
-from spar_lightning.data.sources.array_file import TABLE_SUFFIXES, Column, check_file
+from spar_lightning.data.sources.array_file import TABLE_SUFFIXES, check_file
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import SuccessReward
 from spar_lightning.data.sources.flat_source import FlatSource, open_flat
 from spar_lightning.data.sources.paths import path_of
