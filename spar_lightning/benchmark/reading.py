@@ -24,9 +24,9 @@ from spar_lightning.data.minari_folder import minari_root
 from spar_lightning.types import UserError
 
 LEGEND = """\
-open: until sizes and ends of episodes are known; read: from there until all transitions are in memory; peak MB: the
-most that both took, with the transitions and, in brackets, without keeping them. Tables and LeRobot include the import
-of pyarrow, some 90 MB."""
+open: until sizes and ends of episodes are known; read: from there until all transitions are in memory, both in seconds
+of the processor's time, which others on the machine disturb little; peak MB: the most that both took, with the
+transitions and, in brackets, without keeping them. Tables and LeRobot include the import of pyarrow, some 90 MB."""
 
 _COLUMNS = ("source", "transitions", "file MB", "open s", "read s", "peak MB")
 
@@ -71,7 +71,7 @@ def _written(kind: str, folder: Path, transitions: int) -> tuple[str, dict[str, 
 
 
 def measure(folder: str, name: str, settings: dict[str, Any], keep: bool) -> dict[str, Any]:
-    """What one file takes, in this process: seconds and bytes.
+    """What one file takes, in this process: seconds of the processor, and bytes.
 
     Args:
         folder: of Minari's data sets, if it is one.
@@ -82,14 +82,14 @@ def measure(folder: str, name: str, settings: dict[str, Any], keep: bool) -> dic
     torch.set_num_threads(1)
     before = process_memory("VmHWM")
     with minari_root(Path(folder)):
-        began = time.perf_counter()
+        began = time.process_time()
         dataset = open_dataset(name, **settings)
-        opened = time.perf_counter()
+        opened = time.process_time()
         if keep:
             rows = len(PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions))
         else:
             rows = sum(len(episode.next_observations) for episode in dataset.episodes())
-        done = time.perf_counter()
+        done = time.process_time()
         place = Path(name) if Path(name).exists() else Path(folder, name)
     return {
         "transitions": rows,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -38,6 +39,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "own_plant"
     sys.modules.pop("own_plant", None)
+    gym.registry.pop("my/Plant-v0", None)
 
 
 @pytest.fixture

@@ -111,6 +111,12 @@ def test_a_data_frame(tmp_path: Path) -> None:
         OfflineDataModule("frame:plant", columns=COLUMNS).setup("fit")
 
 
+@pytest.mark.parametrize("kind", ["category", "datetime64[s]"])
+def test_episodes_may_be_called_anything(kind: str) -> None:
+    frame = pandas.DataFrame(logs(run=np.repeat([3, 1, 2], [3, 3, 2]))).astype({"run": kind})
+    assert [len(episode.rewards) for episode in open_frame(frame, columns=COLUMNS).episodes()] == [3, 3, 2]
+
+
 def test_semicolons_and_integers_that_are_not_all(tmp_path: Path) -> None:
     """What the beginning of a file looks like need not hold for the rest."""
     lines = [f"{row};{row}{'.5' if row == 29_999 else ''};0.5;1;0" for row in range(30_000)]

@@ -87,6 +87,8 @@ class _Episodes:
 
     def numbers(self, values: Any) -> npt.NDArray[np.int64]:
         """The numbers (n,) of the episodes of the next rows."""
+        if arrow().types.is_dictionary(values.type):  # such as pandas' categories
+            values = values.dictionary_decode()
         first = np.array([self._last is None or values[0].as_py() != self._last])
         compute = arrow("compute")
         changes = np.concatenate([first, compute.not_equal(values[1:], values[:-1]).to_numpy(zero_copy_only=False)])
