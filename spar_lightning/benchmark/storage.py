@@ -79,7 +79,7 @@ def measure(cache: str, count: int, storage: Kind, batch_size: int, updates_per_
     os.environ[VARIABLE] = cache
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.set_num_threads(1)
-    before = _status("RssAnon")
+    before = process_memory("RssAnon")
     began = time.perf_counter()
     data = SyntheticData(count, batch_size, updates_per_batch=updates_per_batch, storage=storage)
     data.setup("fit")
@@ -88,7 +88,7 @@ def measure(cache: str, count: int, storage: Kind, batch_size: int, updates_per_
     ready = time.perf_counter() - began
     list(map(_consume, islice(batches, _WARM_UP)))
     warm = _STEPS * updates_per_batch / _seconds(batches, _STEPS)
-    own, of_files = _status("RssAnon") - before, _status("RssFile")
+    own, of_files = process_memory("RssAnon") - before, process_memory("RssFile")
     cold = None
     if isinstance(data.transitions, MappedTransitions):
         seconds = 0.0
@@ -119,7 +119,7 @@ def _consume(item: Any) -> None:
         pass
 
 
-def _status(name: str) -> int:
+def process_memory(name: str) -> int:
     """Bytes of a kind of memory of this process; 0 where the system does not tell."""
     path = Path(f"/proc/{os.getpid()}/status")
     found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8")) if path.is_file() else None

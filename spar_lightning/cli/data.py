@@ -8,8 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from typing_extensions import Unpack
+
+from spar_lightning.benchmark.reading import bench_reading
 from spar_lightning.benchmark.storage import bench_storage
 from spar_lightning.data import open_dataset
+from spar_lightning.data.selection import EpisodeFilter, Selection, select_episodes
+from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.inspection import (
     check_dataset,
     describe,
@@ -24,7 +29,13 @@ _PLAIN = str.maketrans({"█": "#", "±": "+-"})
 
 
 def info(
-    name: str, environment: str | None = None, observation_keys: list[str] | None = None, json: bool = False
+    name: str,
+    environment: str | None = None,
+    observation_keys: list[str] | None = None,
+    top_fraction: float | None = None,
+    filter: EpisodeFilter | None = None,
+    json: bool = False,
+    **reading: Unpack[ReadingSettings],
 ) -> None:
     """Tell what a data set holds: sizes, returns, lengths, ends, actions, environment, scores, defects.
 
@@ -34,10 +45,14 @@ def info(
         name: bundled, Minari's, `d4rl:` and D4RL's name, or the path or URL of a file.
         environment: id of the environment that policies would be evaluated in; by default what the data name.
         observation_keys: which parts of dict observations to put side by side, as in `[observation,desired_goal]`.
+        top_fraction: tell what is left of the data when this share of the episodes is kept, the best by return.
+        filter: tell what is left of episodes of at least the return `min_return`, or of the numbers in `episodes`.
         json: print one JSON document instead of text.
+        reading: how it is read, where its layout leaves that open.
     """
     with _only_result_on_stdout():
-        description = describe(open_dataset(name, observation_keys).evaluated_in(environment, None))
+        dataset = open_dataset(name, observation_keys, **reading).evaluated_in(environment, None)
+        description = describe(select_episodes(dataset, Selection(top_fraction, filter)))
     if json:
         _print_json(description.as_dict())
     else:
@@ -51,6 +66,7 @@ def check(
     seed: int = 0,
     observation_keys: list[str] | None = None,
     json: bool = False,
+    **reading: Unpack[ReadingSettings],
 ) -> None:
     """Replay logged actions in the installed simulator: do they lead where the data say?
 
@@ -61,9 +77,10 @@ def check(
         seed: of the choice of transitions.
         observation_keys: which parts of dict observations to put side by side, as in `[observation,desired_goal]`.
         json: print one JSON document instead of text.
+        reading: how it is read, where its layout leaves that open.
     """
     with _only_result_on_stdout():
-        report = check_dataset(name, environment, steps, seed, observation_keys)
+        report = check_dataset(name, environment, steps, seed, observation_keys, **reading)
     if json:
         _print_json(report.as_dict())
     else:
@@ -89,6 +106,7 @@ DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_known,
     "check": check,
     "bench": bench_storage,
+    "bench_reading": bench_reading,
 }
 """Sub-commands of `data`."""
 

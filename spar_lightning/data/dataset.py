@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
+from spar_lightning.data.simulators.environments import register_environments
 from spar_lightning.data.simulators.reference_scores import ScoreScale, score_scale
 from spar_lightning.types import DataError
 
@@ -46,18 +47,29 @@ class OfflineDataset:
     scale: ScoreScale = ScoreScale(None, "the data name no environment")  # noqa: RUF009
     fingerprint: str = ""  # changes with the files; empty where there are none
     environment_named: bool = False  # whether the user named the environment, rather than the data
+    environment_module: str = ""  # that registers it, where the user named one
     ends_flagged_twice: bool = False  # whether every end is flagged as a termination and as a truncation
+    notes: tuple[str, ...] = ()  # what its source left out of the files or made up, for users to know
+    chosen_from: int | None = None  # number of episodes, where only some of them are left
 
     def evaluated_in(self, environment: str | None, max_episode_steps: int | None) -> OfflineDataset:
         """The same data, with another environment or time limit for the evaluation; None keeps the data set's own.
 
+        Args:
+            environment: a Gymnasium id that the user names, never the data; `module:Id` imports the module, which
+                registers it.
+            max_episode_steps: time limit, in steps.
+
         Raises:
             DataError: the environment's id is none, or a time limit is given, but is none or no environment is known.
+            EnvironmentUnavailableError: the module cannot be imported.
         """
         check_time_limit(max_episode_steps)
         if environment is None and max_episode_steps is None:
             return self
-        spec = self.environment_spec if environment is None else _spec(environment)
+        module, _, name = (environment or "").rpartition(":")
+        register_environments(module)
+        spec = self.environment_spec if environment is None else _spec(name)
         if spec is None:
             raise DataError(
                 f"`max_episode_steps` is {max_episode_steps}, but `{self.name}` names no environment: name one with "
@@ -65,8 +77,13 @@ class OfflineDataset:
             )
         if max_episode_steps is not None:
             spec = replace(spec, max_episode_steps=max_episode_steps)
-        named = self.environment_named or environment is not None
-        return replace(self, environment_spec=spec, scale=score_scale(spec), environment_named=named)
+        return replace(
+            self,
+            environment_spec=spec,
+            scale=score_scale(spec),
+            environment_named=self.environment_named or environment is not None,
+            environment_module=module or self.environment_module,
+        )
 
     def episodes(self) -> Iterator[Episode]:
         """Read the episodes, in the order in which they were recorded.
@@ -96,7 +113,13 @@ def _spec(environment: str) -> EnvSpec:
         ) from error
 
 
-def fingerprint_of(files: Iterable[Path]) -> str:
-    """A short text that changes when a file is replaced: from names, sizes and times of modification."""
+def fingerprint_of(files: Iterable[Path], *settings: object) -> str:
+    """A short text that changes when a file is replaced, or read otherwise.
+
+    Args:
+        files: of which names, sizes and times of modification count.
+        settings: how they are read, where that is not always the same.
+    """
     states = [(path.name, (state := path.stat()).st_size, state.st_mtime_ns) for path in sorted(files)]
-    return f"{zlib.crc32(repr(states).encode()):08x}"
+    told = [*states, *settings] if any(setting is not None for setting in settings) else states
+    return f"{zlib.crc32(repr(told).encode()):08x}"

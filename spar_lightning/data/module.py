@@ -20,8 +20,13 @@ from spar_lightning.data.dataset import FloatArray, OfflineDataset, check_time_l
 from spar_lightning.data.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.data.quality import Quality, action_bounds, sound_transitions
 from spar_lightning.data.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
-from spar_lightning.data.simulators.environments import make_fitting_environment, register_environments
+from spar_lightning.data.selection import EpisodeFilter, Selection, chosen_episodes
+from spar_lightning.data.simulators.environments import make_fitting_environment
+from spar_lightning.data.sources.flat_columns import SuccessReward
+from spar_lightning.data.sources.reading_settings import READING_SETTINGS
 from spar_lightning.data.sources.registry import open_dataset
+from spar_lightning.data.sources.robomimic.dones import Dones
+from spar_lightning.data.sources.tables.table_source import FRAME_PREFIX, open_frame
 from spar_lightning.data.statistics import compute_statistics, share_outside
 from spar_lightning.data.storage.choice import Storage, prepare_transitions, read_transitions
 from spar_lightning.data.storage.transitions import Transitions
@@ -51,7 +56,8 @@ class OfflineDataModule(pl.LightningDataModule):
         dataset: its name says where it comes from. Bundled: `spar/<env>/<kind>-v0` with env in walker2d, hopper,
             halfcheetah and kind in medium, medium-replay, medium-expert, expert (collected on first use, in about a
             minute). Minari: its id, such as `mujoco/walker2d/medium-v0`, downloaded on first use. D4RL:
-            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`.
+            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`; path of a table
+            (`.csv`, `.parquet`), of a LeRobot folder, or of a file in robomimic's or OGBench's layout.
         batch_size: transitions a batch, for each process, at most 2**20.
         validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
         seed: of the sampling; by default that of `seed_everything`, else 0.
@@ -70,8 +76,20 @@ class OfflineDataModule(pl.LightningDataModule):
         environment: id of the Gymnasium environment to evaluate in, instead of the data set's own; `module:Id` imports
             the module first, which registers it. Where the data state no bounds of the actions, its own count.
         max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
+        top_fraction: share of the episodes to train on, those with the largest returns (of the data's own rewards,
+            before any scaling), as for cloning the best 10%; of those that `filter` keeps.
+        filter: keeps the episodes with at least the return `min_return`, or those numbered in `episodes`, from 0.
         drop_reset_rows: leave out the rows that a vector environment's resets put after the ends of episodes (Gymnasium
             since 1.0); such data are refused otherwise.
+        columns: of a table, which of its columns make up which array, as in
+            `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
+        success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
+            a `success`, and a termination there.
+        dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
+            that the recording was (`end`).
+        mask: name of the filter of a robomimic file whose demonstrations are taken.
+        task: id of the environment whose task rewards an OGBench file without rewards, such as
+            `antmaze-large-singletask-task1-v0`; needs `ogbench`.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -90,12 +108,21 @@ class OfflineDataModule(pl.LightningDataModule):
         goal_terminations: bool = False,
         environment: str | None = None,
         max_episode_steps: int | None = None,
+        top_fraction: float | None = None,
+        filter: EpisodeFilter | None = None,
         drop_reset_rows: bool = False,
+        columns: dict[str, str | list[str]] | None = None,
+        success_reward: SuccessReward | None = None,
+        dones: Dones | None = None,
+        mask: str | None = None,
+        task: str | None = None,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
         _check_settings(batch_size, validation_fraction, seed, updates_per_batch, max_episode_steps)
         check_reward_settings(reward_scale, reward_shift)
+        self._selection = Selection(top_fraction, filter)
+        self._selection.check()
         # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
         self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
         self.name = self._name = dataset
@@ -104,10 +131,25 @@ class OfflineDataModule(pl.LightningDataModule):
         self.updates_per_batch = updates_per_batch
         self.storage = storage
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self._source: Callable[[], OfflineDataset] = self._open_by_name
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
         self._transitions: Transitions | None = None
         self._validation_transitions: Transitions | None = None
+
+    @classmethod
+    def from_frame(cls, frame: Any, name: str = "frame", **settings: Any) -> OfflineDataModule:
+        """The transitions in a data frame, of pandas or any library that knows Arrow, with one row a step.
+
+        Args:
+            frame: not to be changed any more.
+            name: by which results speak of it.
+            settings: `columns`, and all others but `dataset`.
+        """
+        module = cls(FRAME_PREFIX + name, **settings)
+        reading = {setting: settings.get(setting) for setting in ("columns", "success_reward")}
+        module._source = functools.partial(open_frame, frame, name, **reading)
+        return module
 
     def prepare_data(self) -> None:
         """Fetch or collect the data set, if it is not on this machine, and pack it, if it is to be mapped."""
@@ -196,7 +238,7 @@ class OfflineDataModule(pl.LightningDataModule):
                 "without scores."
             )
         dimensions = dataset.observation_dim, dataset.action_dim
-        module = (self.hparams["environment"] or "").rpartition(":")[0]
+        module = dataset.environment_module
         return functools.partial(make_fitting_environment, spec, dataset.observation_keys, *dimensions, module)
 
     def train_dataloader(self) -> TransitionLoader:
@@ -228,14 +270,18 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _opened(self) -> OfflineDataset:
         if self._dataset is None:
-            dataset = open_dataset(self._name, self.hparams["observation_keys"])
-            module, _, environment = (self.hparams["environment"] or "").rpartition(":")
-            register_environments(module)
-            self._dataset = dataset.evaluated_in(environment or None, self.hparams["max_episode_steps"])
+            dataset = self._source()
+            self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
         return self._dataset
+
+    def _open_by_name(self) -> OfflineDataset:
+        settings = {name: self.hparams[name] for name in READING_SETTINGS}
+        return open_dataset(self._name, self.hparams["observation_keys"], **settings)
 
     def _load(self) -> None:
         dataset = self._opened()
+        for note in dataset.notes:
+            rank_zero_warn(f"{self.name}: {note}")
         (action_low, action_high), time_limit = self._limits()
         checks = functools.partial(
             Quality, action_low, action_high, dataset.observation_dim, time_limit, dataset.ends_flagged_twice
@@ -243,6 +289,7 @@ class OfflineDataModule(pl.LightningDataModule):
         transitions = sound_transitions(
             self._name, read_transitions(dataset, self.storage), checks, self.hparams["drop_reset_rows"]
         )
+        transitions = self._selected(transitions)
         episodes = transitions.num_episodes
         held_out = _held_out_episodes(episodes, self.validation_fraction)
         self._transitions, self._validation_transitions = transitions.split(held_out)
@@ -257,6 +304,14 @@ class OfflineDataModule(pl.LightningDataModule):
             self._transitions, action_low, action_high, self.hparams["normalize_observations"]
         )
         self._report(episodes, len(held_out))
+
+    def _selected(self, transitions: Transitions) -> Transitions:
+        """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""
+        if self._selection.keeps_all:
+            return transitions
+        chosen = chosen_episodes(self._opened(), self._selection)
+        rank_zero_info(f"{self.name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
+        return transitions.only_episodes(chosen.numbers)
 
     def _limits(self) -> tuple[tuple[FloatArray, FloatArray], int | None]:
         """The bounds that the actions should keep, and the environment's time limit where one is known.

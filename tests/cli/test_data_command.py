@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import HOPPER, refused
+from commands import HOPPER, config, fit, last, options, read_checkpoint, refused
 
 from spar_lightning.cli import main
 
@@ -58,6 +58,17 @@ def test_info_of_ones_own_file_in_an_environment(capsys: pytest.CaptureFixture[s
     document = run_json(capsys, "info", str(path), "--environment", "Hopper-v4")
     assert (document["environment"]["id"], document["environment"]["time_limit"]) == ("Hopper-v4", 1000)
     assert document["scores"]["note"] == "D4RL's hopper"
+
+
+def test_the_best_episodes_are_described_and_trained_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    whole = run_json(capsys, "info", HOPPER)
+    chosen = run_json(capsys, "info", HOPPER, "--top_fraction", "0.5", "--filter.min_return", "20")
+    assert chosen["episodes"] < whole["episodes"] == chosen["chosen_from"]
+    assert chosen["returns"]["minimum"] >= 20
+    settings = {"top_fraction": 0.5, "filter": {"min_return": 20.0, "episodes": [*range(10)]}}
+    folder = fit(tmp_path / "run", *options(data__top_fraction=0.5), "--data.filter", json.dumps(settings["filter"]))
+    assert settings.items() <= read_checkpoint(last(folder))["datamodule_hyper_parameters"].items()
+    assert config(folder)["data"]["filter"] == settings["filter"]
 
 
 @pytest.mark.slow

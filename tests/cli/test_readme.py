@@ -125,6 +125,8 @@ def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture
         fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
     limits = one_stage(LIMITS) if re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml", command) else LIMITS
     short = {"fit": limits, "bench": FEW_WINDOWS}.get(arguments[0], [])
+    if arguments[:2] == ["data", "bench_reading"]:
+        arguments += ["--transitions", "2000", "--kinds", "[npz]"]
     if arguments[:2] == ["data", "bench"]:
         arguments[arguments.index("--transitions") + 1] = "[2000]"
     if arguments[0] == "fit" and "--ckpt_path" in arguments:

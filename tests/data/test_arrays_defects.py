@@ -12,6 +12,7 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.data import PackedTransitions, open_dataset
+from spar_lightning.data.sources.array_source import open_arrays
 from spar_lightning.types import DataError
 
 
@@ -38,7 +39,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         ({"observations": np.zeros((8, 4, 4, 3), np.uint8)}, r"`observations` has shape \(8, 4, 4, 3\)"),
         ({"rewards": np.zeros((8, 2))}, r"`rewards` has shape \(8, 2\), expected \(N,\) or \(N, 1\)"),
         ({"rewards": np.float32(3)}, r"`rewards` has shape \(\)"),
-        ({"actions": np.zeros((8, 2), np.int64)}, "`actions` holds values of type int64, expected floats"),
+        ({"actions": np.zeros((8, 2), np.int64)}, r"`actions` .* int64: discrete actions are not supported"),
         ({"actions": np.zeros((8, 2), np.complex64)}, "`actions` holds values of type complex64"),
         ({"rewards": np.array([b"one"] * 8)}, "`rewards` holds values of type .S3"),
         ({"terminals": np.full(8, 0.5)}, "`terminations` is 0.5 in row 0, expected 0 or 1"),
@@ -154,6 +155,13 @@ def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
         open_dataset(str(tmp_path / "more.npz"))
 
 
+def test_demonstrations_by_url_are_known_by_path_alone(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "demos.hdf5", "w") as file:
+        file.create_group("data/demo_0")
+    with pytest.raises(DataError, match=r"no `observations` .*only data\. If it is robomimic's, give the path"):
+        open_arrays(tmp_path / "demos.hdf5", "https://host/demos.hdf5", None)
+
+
 def test_no_file(path: Path, tmp_path: Path) -> None:
     write_arrays(path, **flat_arrays())
     with pytest.raises(DataError, match=f"no file .*; did you mean `{path.name}`"):
@@ -163,6 +171,6 @@ def test_no_file(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder, expected a file"):
         open_dataset(str(tmp_path))
     with pytest.raises(DataError, match=r"of no known kind, expected a file that ends in \.hdf5, \.h5, \.npz"):
-        open_dataset("rewards.csv")
+        open_dataset("rewards.pkl")
     with pytest.raises(DataError, match="is no path here"):
         open_dataset("~nobody-of-this-name/x.npz")

@@ -11,7 +11,7 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.data import OfflineDataset, PackedTransitions, open_dataset
-from spar_lightning.data.sources import array_source
+from spar_lightning.data.sources import flat_source
 from spar_lightning.types import DataError
 
 
@@ -120,7 +120,7 @@ def test_blocks_make_no_difference(path: Path, monkeypatch: pytest.MonkeyPatch, 
     terminals, timeouts = (tuple(np.flatnonzero(random.random(60) < 0.1).tolist()) for _ in range(2))
     dataset = open_dataset(write_arrays(path, **flat_arrays(60, terminals, timeouts)))
     whole = _transitions(dataset)
-    monkeypatch.setattr(array_source, "_BLOCK", block)
+    monkeypatch.setattr(flat_source, "_BLOCK", block)
     again = _transitions(dataset)
     assert all((whole.column(name) == again.column(name)).all() for name in whole.widths)
     ends = {*terminals, *timeouts, 59}

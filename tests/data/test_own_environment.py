@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.data import OfflineDataModule, import_dataset, open_dataset
+from spar_lightning.inspection import check_dataset, describe
 from spar_lightning.types import DataError, EnvironmentUnavailableError
 
 PLANT = """
@@ -37,6 +39,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "own_plant"
     sys.modules.pop("own_plant", None)
+    gym.registry.pop("my/Plant-v0", None)
 
 
 @pytest.fixture
@@ -83,3 +86,21 @@ def test_one_that_cannot_be_had_is_refused_before_training(
 ) -> None:
     with pytest.raises(error, match=message):
         OfflineDataModule(logs, environment=environment).setup("fit")
+
+
+def test_other_commands_know_it_as_well(
+    own_module: str, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    environment = f"{own_module}:my/Plant-v0"
+    described = describe(open_dataset(logs).evaluated_in(environment, None))
+    assert (described.environment.id, described.environment.available) == ("my/Plant-v0", True)
+    assert described.environment.time_limit == 5
+    assert described.action_bounds.high.tolist() == [3, 3]
+    with pytest.raises(DataError, match="cannot be rebuilt"):  # it is made, and has no state that could be set
+        check_dataset(logs, environment)
+    assert import_dataset(logs, id="my/logs-v0", env=environment, progress=False) == "my/logs-v0"
+    imported = OfflineDataModule("my/logs-v0", environment=environment)
+    imported.setup("fit")
+    assert imported.statistics.action_high.tolist() == [3, 3]
+    assert imported.make_environment().spec is not None

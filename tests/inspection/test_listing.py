@@ -77,6 +77,12 @@ def test_a_damaged_folder_is_told_and_the_others_are_listed(make_minari: Callabl
     assert "Cannot be read" in listing_as_text(listing)
 
 
+def test_it_says_which_files_are_understood(empty: Path) -> None:
+    text = listing_as_text(list_datasets())
+    for kind in (".csv", ".parquet", "LeRobot's", "robomimic's", "OGBench's", "D4RL's layout"):
+        assert kind in text
+
+
 def test_it_fits_into_100_columns_and_json(hopper: str) -> None:
     listing = list_datasets()
     assert max(map(len, listing_as_text(listing).splitlines())) <= 100

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm.auto import tqdm
+from typing_extensions import Unpack
 
 from spar_lightning.data.dataset import Episode, OfflineDataset
 from spar_lightning.data.importing.buffers import Conversion, StartStates
@@ -25,6 +26,7 @@ from spar_lightning.data.minari_folder import (
 from spar_lightning.data.recording.recipes import BUNDLED_PREFIX
 from spar_lightning.data.simulators.environments import make_environment
 from spar_lightning.data.sources.minari_load import check_minari_id
+from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.types import DataError
 
@@ -41,6 +43,7 @@ def import_dataset(
     root: str | Path | None = None,
     progress: bool = True,
     overwrite: bool = False,
+    **reading: Unpack[ReadingSettings],
 ) -> str:
     """Convert a data set into a local Minari data set, which every program that knows Minari can read.
 
@@ -63,6 +66,7 @@ def import_dataset(
             `~/.minari/datasets`).
         progress: whether to show a progress bar.
         overwrite: whether to replace a data set of this id.
+        reading: how the source is read, where its layout leaves that open.
 
     Returns:
         The id, for `minari.load_dataset` and `open_dataset`.
@@ -74,7 +78,7 @@ def import_dataset(
         EnvironmentUnavailableError: the environment cannot be made here.
     """
     _check_id(id)
-    dataset = open_dataset(source, observation_keys).evaluated_in(env, max_episode_steps)
+    dataset = open_dataset(source, observation_keys, **reading).evaluated_in(env, max_episode_steps)
     starts = start_states(source, dataset.num_episodes)
     with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
         place = folder / id
@@ -86,7 +90,7 @@ def import_dataset(
             move_into_place(scratch / id, place)
         if "/" in id:
             register_namespace(id.rpartition("/")[0])
-    print(_summary(source, place, found, starts))
+    print("\n".join([_summary(source, place, found, starts), *(f"  note: {note}" for note in dataset.notes)]))
     return id
 
 

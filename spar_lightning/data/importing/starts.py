@@ -32,6 +32,8 @@ def start_states(source: str, episodes: int) -> StartStates:
     if not (source.endswith(SUFFIXES) and path.is_file()):
         return {}
     with open_columns(path) as columns:
+        if "observations" not in columns:  # another layout
+            return {}
         found = {}
         for name, column in columns.items():
             fits = len(column.shape) == 2 and column.shape[0] == episodes and column.dtype.kind in "fiub"

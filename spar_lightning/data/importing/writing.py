@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import minari
+from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.data.importing.spaces import StatedSpaces
@@ -40,13 +42,14 @@ def write_minari(
     Raises:
         DataError: there is no episode, or the data cannot be written.
     """
+    nameless = None if environment is None else _without_class(environment.spec)
     try:
         with minari_root(root), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`[a-z_]+` is set to None|env_spec is None")
             stored = minari.create_dataset_from_buffers(
                 name,
                 itertools.islice(buffers, _EPISODES),
-                env=environment,
+                env=None if nameless is not None else environment,
                 observation_space=spaces.observations,
                 action_space=spaces.actions,
                 data_format="hdf5",
@@ -56,6 +59,8 @@ def write_minari(
             while stored.storage.total_episodes == written + _EPISODES:
                 written += _EPISODES
                 stored.storage.update_episodes(itertools.islice(buffers, _EPISODES))
+            if nameless is not None:
+                stored.storage.update_metadata({"env_spec": nameless.to_json()})
             _read_again(stored)
     except (OSError, RuntimeError, KeyError) as error:  # of HDF5, also for a full disk
         raise DataError(
@@ -64,6 +69,11 @@ def write_minari(
     if stored.storage.total_episodes == 0:
         raise DataError("The source holds no transition that can be stored; expected at least one.")
     return stored
+
+
+def _without_class(spec: EnvSpec | None) -> EnvSpec | None:
+    """The spec of an environment that is registered by its class, which cannot be written, under its id alone."""
+    return replace(spec, entry_point=None) if spec is not None and callable(spec.entry_point) else None
 
 
 def _read_again(stored: minari.MinariDataset) -> None:

@@ -6,52 +6,21 @@ import contextlib
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import h5py
-import numpy as np
 
 from spar_lightning.data.naming import did_you_mean
+from spar_lightning.data.sources.column import Column
+from spar_lightning.data.sources.hdf5_items import column_in
 from spar_lightning.data.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
 SUFFIXES = (".hdf5", ".h5", ".npz")
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
-
-
-class Column(Protocol):
-    """An array that is read a slice of rows at a time."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows first."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
-        """The rows of a slice, from the file."""
-
-
-@dataclass(frozen=True)
-class NoColumn:
-    """What has the place of an array, and is none."""
-
-    what: str  # such as "a group"
-    shape: tuple[int, ...] = ()
-    dtype: np.dtype[Any] = np.dtype(object)  # noqa: RUF009
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray[Any, Any]:
-        """Nothing can be read.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(f"rows {rows.start} to {rows.stop} of {self.what}")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+KNOWN_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES)
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 @contextlib.contextmanager
@@ -63,18 +32,29 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
             where the arrays are read.
     """
     check_kind(path)
-    try:
+    with readable_file(path):
         if path.suffix.lower() == ".npz":
             with open_npz(path) as arrays:
                 yield arrays
         else:
             with h5py.File(path, "r", locking="best-effort") as file:
-                yield {name: _column(file, name) for name in file}
+                yield {name: column_in(file, name) for name in file}
+
+
+@contextlib.contextmanager
+def readable_file(path: Path) -> Iterator[None]:
+    """Say of which file it is that a library's error tells.
+
+    Raises:
+        DataError: in the place of such an error.
+    """
+    try:
+        yield
     except DataError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory: {error}. Split it, or free memory.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DataError(
             f"{path} cannot be read: {reason}. It may be truncated: fetch it again, or delete it if it is a download."
@@ -87,15 +67,8 @@ def check_kind(path: Path) -> None:
     Raises:
         DataError: there is none, or it does not.
     """
+    check_file(path, SUFFIXES)
     try:
-        if path.is_dir():
-            raise DataError(f"{path} is a folder, expected a file.")
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(SUFFIXES)}.")
-        if not path.exists():
-            raise DataError(_missing(path))
-        if not path.is_file():  # reading from a pipe or a device may never end
-            raise DataError(f"{path} is a device or a pipe, expected a file.")
         problem = problem_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -103,16 +76,23 @@ def check_kind(path: Path) -> None:
         raise DataError(f"{path} is {problem}. Was the download cut off, or an error page saved? Fetch it again.")
 
 
-def _column(file: h5py.File, name: str) -> Column:
-    """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's."""
-    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
-        return NoColumn("a link into another file")
-    item = file.get(name)
-    if not isinstance(item, h5py.Dataset):
-        return NoColumn("a link to nothing" if item is None else "a group")
-    if item.is_virtual or item.external or item.file.filename != file.filename:  # the last through a link to a link
-        return NoColumn("kept in another file")
-    return NoColumn("empty") if item.shape is None else item
+def check_file(path: Path, suffixes: Sequence[str]) -> None:
+    """See that there is a file, whose name ends in one of some ways.
+
+    Raises:
+        DataError: there is none, or it does not.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(_folder(path))
+        if path.suffix.lower() not in suffixes:
+            raise DataError(f"`{path}` is of no known kind, expected a file that ends in {', '.join(KNOWN_SUFFIXES)}.")
+        if not path.exists():
+            raise DataError(_missing(path))
+        if not path.is_file():  # reading from a pipe or a device may never end
+            raise DataError(f"{path} is a device or a pipe, expected a file.")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def problem_of(path: Path) -> str | None:
@@ -139,10 +119,21 @@ def _damage(path: Path) -> str | None:
     return None
 
 
+def _folder(path: Path) -> str:
+    if (path / "data" / "metadata.json").is_file():
+        return (
+            f"{path} is a folder of Minari's, which is opened by its id, such as `{path.parent.name}/{path.name}`: put "
+            "it into Minari's folder of data sets, or name the one that holds it in `MINARI_DATASETS_PATH`."
+        )
+    return f"{path} is a folder, expected a file."
+
+
 def _missing(path: Path) -> str:
     if path.is_symlink():
         return f"{path} is a link to {path.readlink()}, where no file is."
     if not path.parent.is_dir():
         return f"There is no file {path}: its folder does not exist."
-    near = did_you_mean(path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES))
+    near = did_you_mean(
+        path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix in KNOWN_SUFFIXES)
+    )
     return f"There is no file {path}; {near}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.sources.array_file import Column
+from spar_lightning.data.sources.column import Column
 from spar_lightning.data.sources.flat_columns import FlatColumns
 from spar_lightning.types import DataError
 
@@ -23,11 +23,15 @@ class EpisodeBounds(NamedTuple):
     stops: npt.NDArray[np.int64]  # (E,), one after the last row
     terminations: BoolArray  # (E,), whether the last row ended the task
     flagged_twice: bool = False  # whether all flags of ends say both termination and truncation
+    successes: BoolArray | None = None  # (E,), where they stand for rewards that are not recorded
 
     def part(self, episodes: slice) -> EpisodeBounds:
         """Some of the episodes."""
         return self._replace(
-            starts=self.starts[episodes], stops=self.stops[episodes], terminations=self.terminations[episodes]
+            starts=self.starts[episodes],
+            stops=self.stops[episodes],
+            terminations=self.terminations[episodes],
+            successes=None if self.successes is None else self.successes[episodes],
         )
 
 
@@ -36,7 +40,7 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
 
     An episode ends after a row with a termination or a truncation, before a row where `episode` changes, and with the
     file. A row with both flags is a termination. Old files of D4RL's have no time-outs: there, as in D4RL's own
-    `qlearning_dataset`, an episode also ends after `time_limit` steps.
+    `qlearning_dataset`, an episode also ends after `time_limit` steps. Without rewards, success is a termination.
 
     Args:
         columns: the arrays.
@@ -66,15 +70,22 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
         )
     ends[-1] = True
     last = np.flatnonzero(ends)
-    return EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last], twice)
+    found = EpisodeBounds(np.concatenate([[0], last[:-1] + 1]), last + 1, terminations[last], twice)
+    if columns.rewards is not None:
+        return found
+    successes = np.ones(len(last), dtype=np.bool_)
+    if columns.success is not None:
+        successes = _flags(columns.success, "success")[last]
+    return found._replace(terminations=found.terminations | successes, successes=successes)
 
 
 def _known(time_limit: int | None) -> int:
     if time_limit is None:
         raise DataError(
             "There are no `timeouts` (or `truncations`), and no environment is known whose time limit could tell where"
-            " episodes were cut off. Add them, all 0 if none was, or an integer array `episode`. A D4RL file is known "
-            "by its name, such as `walker2d_medium-v0.hdf5`."
+            " episodes were cut off. Add them, or an integer array `episode`; all 0 only if every `terminals` says "
+            "that the task ended, and not just the recording. A D4RL file is known by its name, such as "
+            "`walker2d_medium-v0.hdf5`, an OGBench file by its `masks`."
         )
     return time_limit
 

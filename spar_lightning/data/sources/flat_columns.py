@@ -4,11 +4,12 @@
 |---|---|---|
 | observations | (N, O) | |
 | actions | (N, A) | continuous |
-| rewards | (N,) or (N, 1) | |
+| rewards | (N,) or (N, 1), else `success_reward` | |
 | terminals or terminations | (N,) or (N, 1), 0 or 1 | whether the task ended after this step |
 | timeouts or truncations | (N,) or (N, 1), 0 or 1 | whether the episode was cut off after this step |
 | next_observations | (N, O), optional | else those of the next row, within an episode |
 | episode | (N,) or (N, 1) integers, optional | where it changes, another episode begins |
+| success | (N,) or (N, 1), 0 or 1, optional | for `success_reward`: whether the task was done, in an end |
 
 Time-outs or `episode` must be there, since they tell where episodes were cut off, unless the environment is known:
 then its time limit does (`episode_bounds`). Without terminals nothing terminates. Other arrays are left alone.
@@ -19,12 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from spar_lightning.data.sources.array_file import Column, NoColumn
+from spar_lightning.data.sources.column import Column, NoColumn
 from spar_lightning.types import DataError
 
-_FLOATS, _NUMBERS, _REALS, _INTEGERS = "f", "fiu", "fiub", "iu"
-_KINDS = {_FLOATS: "floats", _NUMBERS: "numbers", _REALS: "numbers or booleans", _INTEGERS: "integers"}
+SuccessReward = Literal["all", "success"]
+
+FLOATS, NUMBERS, REALS, INTEGERS = "f", "fiu", "fiub", "iu"
+_KINDS = {FLOATS: "floats", NUMBERS: "numbers", REALS: "numbers or booleans", INTEGERS: "integers"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class FlatColumns:
 
     observations: Column  # (N, O)
     actions: Column  # (N, A)
-    rewards: Column  # (N,) or (N, 1)
+    rewards: Column | None  # (N,) or (N, 1); None where `success_reward` stands for them
     next_observations: Column | None  # (N, O)
     terminations: Column | None  # (N,) or (N, 1), as the following two
     truncations: Column | None
     episode: Column | None
+    success: Column | None = None  # None also where nobody asks for it
 
     @property
     def rows(self) -> int:
@@ -45,15 +50,18 @@ class FlatColumns:
         return self.observations.shape[0]
 
 
-def flat_columns(columns: Mapping[str, Column]) -> FlatColumns:
+def flat_columns(columns: Mapping[str, Column], success_reward: SuccessReward | None = None) -> FlatColumns:
     """Find the arrays by their names, and check them.
+
+    Args:
+        columns: the arrays of the file.
+        success_reward: in the place of rewards that are not recorded 1 at the end of `all` episodes, or of those whose
+            last row has a `success`, and 0 elsewhere. Such an end is a termination.
 
     Raises:
         DataError: one is missing or there twice, or has another shape, length or type.
     """
-    missing = [name for name in ("observations", "actions", "rewards") if name not in columns]
-    if missing:
-        raise DataError(f"There is no `{'` and no `'.join(missing)}`, only {', '.join(sorted(columns)) or 'nothing'}.")
+    _check_needed(columns, success_reward)
     terminations = _either(columns, "terminals", "terminations")
     if terminations is None and columns.keys() & {"done", "dones"}:
         raise DataError(
@@ -61,16 +69,31 @@ def flat_columns(columns: Mapping[str, Column]) -> FlatColumns:
             " Store the two apart, as `terminals` and `timeouts`."
         )
     found = {
-        "observations": _check("observations", columns["observations"], 2, _NUMBERS),
-        "actions": _check("actions", columns["actions"], 2, _FLOATS),
-        "rewards": _check("rewards", columns["rewards"], 1, _REALS),
-        "next_observations": _optional(columns, "next_observations", 2, _NUMBERS),
-        "terminations": _optional(columns, terminations, 1, _REALS),
-        "truncations": _optional(columns, _either(columns, "timeouts", "truncations"), 1, _REALS),
-        "episode": _optional(columns, "episode", 1, _INTEGERS),
+        "observations": check_column("observations", columns["observations"], 2, NUMBERS),
+        "actions": check_column("actions", columns["actions"], 2, FLOATS),
+        "rewards": _optional(columns, "rewards", 1, REALS),
+        "next_observations": _optional(columns, "next_observations", 2, NUMBERS),
+        "terminations": _optional(columns, terminations, 1, REALS),
+        "truncations": _optional(columns, _either(columns, "timeouts", "truncations"), 1, REALS),
+        "episode": _optional(columns, "episode", 1, INTEGERS),
+        "success": _optional(columns, "success" if success_reward == "success" else None, 1, REALS),
     }
     _check_shapes({name: column.shape for name, column in found.items() if column is not None})
     return FlatColumns(**found)  # type: ignore[arg-type]  # those that must be there are
+
+
+def _check_needed(columns: Mapping[str, Column], success_reward: SuccessReward | None) -> None:
+    needed = ["observations", "actions", "rewards" if success_reward is None else "success"]
+    missing = [name for name in needed[: 2 if success_reward == "all" else 3] if name not in columns]
+    if missing:
+        remedy = " `success_reward` can put 1 at the end of episodes in their place." if missing == ["rewards"] else ""
+        if isinstance(columns.get("data"), NoColumn):
+            remedy = " If it is robomimic's, give the path of the file, in which its layout is known."
+        raise DataError(
+            f"There is no `{'` and no `'.join(missing)}`, only {', '.join(sorted(columns)) or 'nothing'}.{remedy}"
+        )
+    if success_reward is not None and "rewards" in columns:
+        raise DataError(f"There are `rewards`, and `success_reward` is {success_reward}: leave out one of them.")
 
 
 def _either(columns: Mapping[str, Column], old: str, new: str) -> str | None:
@@ -81,12 +104,22 @@ def _either(columns: Mapping[str, Column], old: str, new: str) -> str | None:
 
 
 def _optional(columns: Mapping[str, Column], name: str | None, dimensions: int, kinds: str) -> Column | None:
-    return _check(name, columns[name], dimensions, kinds) if name in columns and name is not None else None
+    return check_column(name, columns[name], dimensions, kinds) if name in columns and name is not None else None
 
 
-def _check(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+def check_column(name: str, column: Column, dimensions: int, kinds: str) -> Column:
+    """See that an array has so many dimensions, and values of some kinds.
+
+    Raises:
+        DataError: it has not.
+    """
     if isinstance(column, NoColumn):
         raise DataError(f"`{name}` is {column.what}, expected an array in the file itself.")
+    if name == "actions" and column.dtype.kind in REALS.replace(FLOATS, ""):
+        raise DataError(
+            f"`actions` holds values of type {column.dtype}: discrete actions are not supported, as policies here give "
+            "continuous ones. If these are continuous, store them as floats."
+        )
     if column.dtype.kind not in kinds:
         raise DataError(f"`{name}` holds values of type {column.dtype}, expected {_KINDS[kinds]}.")
     shape = column.shape

@@ -71,6 +71,10 @@ class Transitions(ABC):
         left out.
         """
 
+    def only_episodes(self, episodes: Sequence[int]) -> Self:
+        """Those of the episodes of these numbers, still in time order; the original is not to be used any more."""
+        return self.only(self._rows_of([number for number in episodes if number < self.num_episodes]))
+
     @abstractmethod
     def to(self, device: torch.device | str) -> Transitions:
         """The same transitions on `device`; itself where they are there, or are too many to be moved."""

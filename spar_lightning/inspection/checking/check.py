@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Unpack
 
 from spar_lightning.data.dataset import Episode, OfflineDataset
 from spar_lightning.data.simulators.environments import installed_simulators
+from spar_lightning.data.sources.reading_settings import ReadingSettings
 from spar_lightning.data.sources.registry import open_dataset
 from spar_lightning.inspection.checking.replay import Replay, open_replay
 from spar_lightning.inspection.checking.report import OUTLIER, CheckReport, EpisodeEnds, Errors
@@ -29,6 +31,7 @@ def check_dataset(
     steps: int = 1000,
     seed: int = 0,
     observation_keys: Sequence[str] | None = None,
+    **reading: Unpack[ReadingSettings],
 ) -> CheckReport:
     """Replay logged actions from logged states in the installed simulator, and compare what comes of them.
 
@@ -42,13 +45,14 @@ def check_dataset(
         steps: transitions to replay.
         seed: of the choice of transitions; the same seed chooses the same ones.
         observation_keys: which parts of dict observations to put side by side; by default as `open_dataset` does.
+        reading: as of `open_dataset`.
 
     Raises:
         DataError: the data cannot be opened or read, name no environment, do not fit it, or the state of the
             environment cannot be rebuilt from its observations.
         EnvironmentUnavailableError: the environment cannot be made here.
     """
-    return check_opened(open_dataset(name, observation_keys), environment, steps, seed)
+    return check_opened(open_dataset(name, observation_keys, **reading), environment, steps, seed)
 
 
 def check_opened(

@@ -39,6 +39,7 @@ class Description:
 
     name: str
     episodes: int
+    chosen_from: int | None  # episodes, where only some of them are described
     transitions: int  # that can be trained on: without those that lack their next observation
     observation_dim: int
     action_dim: int
@@ -55,6 +56,7 @@ class Description:
     environment: EnvironmentReport
     scores: ReferenceScores
     behavior: BehaviorVerdict
+    notes: list[str]  # what is left out of the files or made up, in words
     defects: list[str]  # sentences; empty where all is well
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def describe(dataset: OfflineDataset) -> Description:
     return Description(
         name=dataset.name,
         episodes=episodes.count,
+        chosen_from=dataset.chosen_from,
         transitions=transitions,
         observation_dim=dataset.observation_dim,
         action_dim=dataset.action_dim,
@@ -105,6 +108,7 @@ def describe(dataset: OfflineDataset) -> Description:
         environment=environment,
         scores=_scores(dataset, returns, Distribution.of(episodes.lengths)),
         behavior=sample.judge(),
+        notes=[*dataset.notes],
         defects=[*_not_finite(columns), *(finding.text for finding in quality.findings()), *reading.defects()],
     )
 

@@ -24,7 +24,8 @@ def describe_as_text(description: Description) -> str:
 
 def _contents(found: Description) -> Iterable[str]:
     disk = "" if found.bytes_on_disk is None else f"{readable_size(found.bytes_on_disk)} on disk, "
-    size = f"{found.transitions:,} transitions in {found.episodes:,} episode{_s(found.episodes)}"
+    chosen = "" if found.chosen_from is None else f", chosen of {found.chosen_from:,}"
+    size = f"{found.transitions:,} transitions in {found.episodes:,} episode{_s(found.episodes)}{chosen}"
     yield labelled("Size", f"{size}; {disk}{readable_size(found.bytes_in_memory)} in memory")
     parts = "" if found.observation_keys is None else f" ({', '.join(found.observation_keys)}, side by side)"
     yield labelled("Observations", f"{_dimensions(found.observation_dim)}{parts}, {_range(found.observations)}")
@@ -70,6 +71,8 @@ def _checks(found: Description) -> Iterable[str]:
     if lacking:
         verb, episodes = ("lacks", "1 episode") if lacking == 1 else ("lack", f"{lacking:,} episodes")
         yield labelled("Left out", f"the end of {episodes} that {verb} the last next observation: 1 transition of each")
+    for position, note in enumerate(found.notes):
+        yield labelled("Notes" if position == 0 else "", note)
     if not found.defects:
         yield labelled("Defects", "none found: every value is finite, and the arrays agree")
     for position, defect in enumerate(found.defects):

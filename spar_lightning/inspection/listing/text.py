@@ -11,9 +11,16 @@ from spar_lightning.inspection.listing.on_disk import readable_size
 
 _LEGEND = (
     "* marks what is on this machine. Of the published ones a name is a beginning and one of the endings to its right. "
-    "A file is a data set too, by its path or URL: .hdf5 and .npz in D4RL's layout. What a data set holds tells "
-    "`python -m spar_lightning data info NAME`."
+    "What a data set holds tells `python -m spar_lightning data info NAME`."
 )
+_FILES = (
+    (".hdf5 .h5 .npz", "arrays in D4RL's layout, also by URL"),
+    (".csv .tsv .parquet .pq", "a table with one row a step; `columns` names its columns (needs pyarrow)"),
+    (".npz", "OGBench's, with `masks`, `valids` or, given a `task`, without rewards"),
+    (".hdf5 .h5", "robomimic's, with `data/demo_0` and so on"),
+    ("folder", "LeRobot's, v2.0, v2.1 and v3.0, without its images (needs pyarrow)"),
+)
+"""What can be opened by its path."""
 
 
 def listing_as_text(listing: Listing) -> str:
@@ -25,6 +32,9 @@ def listing_as_text(listing: Listing) -> str:
         _section("Minari's, downloaded on first use", _families(listing.minari, "/")),
         _section("D4RL's, downloaded on first use", _families(listing.d4rl, "-")),
     ]
+    width = max(len(suffixes) for suffixes, _ in _FILES)
+    files = "\n".join(f"  {suffixes:<{width}}  {what}" for suffixes, what in _FILES)
+    sections.append(_section("Your own, by their paths", files))
     if listing.unreadable:
         sections.append(_section("Cannot be read", "\n".join(map(_wrapped, listing.unreadable))))
     return "\n\n".join([*sections, _wrapped(_LEGEND, indent="")])

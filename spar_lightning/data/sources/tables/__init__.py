@@ -1,0 +1,1 @@
+"""Tables with one row a step: CSV and parquet files, and data frames."""

@@ -1,0 +1,78 @@
+"""A run, a description and an import from each kind of file, of made-up transitions of Walker2d's shapes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import minari
+import numpy as np
+import pandas
+import pytest
+from commands import fit, refused, results
+
+from spar_lightning.benchmark.source_files import WRITERS, write_source
+from spar_lightning.cli import main
+
+ROWS = 2500  # in three episodes
+
+
+def options(prefix: str, settings: dict[str, object]) -> list[str]:
+    return [part for name, value in settings.items() for part in (f"--{prefix}{name}", str(value))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "datasets"
+    folder.mkdir()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_kind_of_file_is_trained_on_and_evaluated(folder: Path, tmp_path: Path, kind: str) -> None:
+    name, settings = write_source(kind, folder, ROWS)
+    extra = ["--data.environment", "Walker2d-v5", *options("data.", settings)]
+    document = results(fit(tmp_path / "run", *extra, dataset=name))
+    assert (document["dataset"], document["episodes"], document["updates"]) == (name, 1, 40)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_each_kind_of_file_is_described_and_imported(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    name, settings = write_source(kind, folder, ROWS)
+    capsys.readouterr()
+    main(["data", "info", name, "--json", "--environment", "Walker2d-v5", *options("", settings)])
+    document = json.loads(capsys.readouterr().out)
+    assert (document["episodes"], document["transitions"]) == (3, ROWS - 3)
+    assert (document["observation_dim"], document["action_dim"]) == (17, 6)
+    assert document["defects"] == []
+    main(["import", name, "--id", "mine/copy-v0", "--progress", "false", *options("", settings)])
+    assert minari.load_dataset("mine/copy-v0").total_steps == ROWS - 3
+
+
+def test_a_table_with_names_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    time = np.arange(30.0)
+    table = {"angle": time, "speed": -time, "torque": np.sin(time), "r": time, "run": time // 10}
+    pandas.DataFrame(table).to_csv("logs.csv", index=False)
+    assert "No column is called `observations`" in refused(capsys, "data", "info", "logs.csv")
+    columns = {"observations": ["angle", "speed"], "actions": "torque", "rewards": "r", "episode": "run"}
+    fit(tmp_path / "run", "--data.columns", json.dumps(columns), dataset="logs.csv")
+    assert results(tmp_path / "run")["updates"] == 40
+    main(["data", "info", "logs.csv", "--columns", json.dumps(columns), "--filter.min_return", "100"])
+    assert "18 transitions in 2 episodes, chosen of 3" in capsys.readouterr().out
+
+
+def test_reading_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    arguments = ["--transitions", "2000", "--kinds", "[npz]", "--json_file", "reading.json"]
+    main(["data", "bench_reading", *arguments])
+    (row,) = json.loads(Path("reading.json").read_text())["results"]
+    assert (row["kind"], row["transitions"]) == ("npz", 1998)
+    assert "1,998" in capsys.readouterr().out
+    assert "expected some of npz, " in refused(capsys, "data", "bench_reading", "--kinds", "[xls]")
