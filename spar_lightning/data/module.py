@@ -275,7 +275,7 @@ class OfflineDataModule(pl.LightningDataModule):
         return self._dataset
 
     def _open_by_name(self) -> OfflineDataset:
-        settings = {name: self.hparams[name] for name in READING_SETTINGS}
+        settings = {name: self.hparams[name] for name in READING_SETTINGS if self.hparams[name] is not None}
         return open_dataset(self._name, self.hparams["observation_keys"], **settings)
 
     def _load(self) -> None:
