@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset
+from spar_lightning.algorithms import BC
+from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset, TransitionLoader
 from spar_lightning.data.sources.registry import SOURCES, Source
 from spar_lightning.functional import conservative, imitation_loss
 from spar_lightning.training import BCModule, SPARModule
@@ -99,7 +100,7 @@ def ring_dataset(seed: int = 0) -> OfflineDataset:
 def ring_data() -> Iterator[OfflineDataModule]:
     """The data set as one more source of data, for a while."""
     dataset = ring_dataset()
-    source = Source(owns=lambda name: name == RING, open=lambda name, keys: dataset)
+    source = Source("a toy", owns=lambda name: name == RING, open=lambda name, **settings: dataset)
     SOURCES.insert(0, source)
     try:
         datamodule = OfflineDataModule(RING, batch_size=256, validation_fraction=0.0, seed=0)
@@ -139,7 +140,7 @@ def train_residual(base: BCModule, datamodule: OfflineDataModule, **settings: An
     return module
 
 
-def climb_in_action_space(module: SPARModule, datamodule: OfflineDataModule, alpha: float = 2.5) -> BCModule:
+def climb_in_action_space(module: SPARModule, datamodule: OfflineDataModule, alpha: float = 2.5) -> BC:
     """The comparison, as TD3+BC does it: the base's network follows the critic's gradient, held by the data's actions.
 
     Args:
@@ -147,15 +148,15 @@ def climb_in_action_space(module: SPARModule, datamodule: OfflineDataModule, alp
         datamodule: the data.
         alpha: weight of the normalized value against the squared distance to the data's actions.
     """
-    policy = BCModule(**module.base.hparams)
+    policy = BC(**module.settings["base"])
     policy.load_state_dict(module.base.state_dict())
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=1e-3)
-    batches = iter(datamodule.train_dataloader())
+    batches = iter(TransitionLoader(datamodule.transitions, datamodule.batch_size, datamodule.seed))
     for _ in range(IMPROVEMENT):
         batch = next(batches)
         observations = policy.normalizer.normalize(batch.observations)
         actions = policy(observations)
-        values = conservative(module.critic(observations, actions))
+        values = conservative(module.algorithm.critics.critic(observations, actions))
         data_term = imitation_loss(actions, policy.normalizer.scale(batch.actions)) / policy.action_dim
         loss = data_term - alpha * values.mean() / values.detach().abs().mean()
         optimizer.zero_grad()

@@ -125,8 +125,9 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
     Args:
         observation_dim: size of an observation.
         action_dim: size of an action.
-        normalizer: of units; by default a new one.
     """
+
+    normalizer: Normalizer
 
     shown: tuple[str, ...] = ()
     """Metrics that a progress bar shows, under the first part of their names."""
@@ -134,11 +135,13 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
     beginnings = Beginnings()
     """Transitions near the starts of episodes, which lead the rows of each batch."""
 
-    def __init__(self, observation_dim: int, action_dim: int, normalizer: Normalizer | None = None) -> None:
+    def __init__(self, observation_dim: int, action_dim: int) -> None:
         super().__init__()
         self.observation_dim, self.action_dim = observation_dim, action_dim
-        if normalizer is None:
-            self.normalizer = Normalizer(observation_dim, action_dim)
+        self._make_normalizer()
+
+    def _make_normalizer(self) -> None:
+        self.normalizer = Normalizer(self.observation_dim, self.action_dim)
 
     # ----------------------------------------------------------------------------------------------- what it must say
 

@@ -11,6 +11,7 @@ import torch
 from spar_lightning.callbacks.results import rollout_metrics
 from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
+from spar_lightning.evaluation.background import maker_of
 from spar_lightning.evaluation.rollout import Environment
 from spar_lightning.types import UserError
 
@@ -30,9 +31,9 @@ class Unfinished(NamedTuple):
         return cls(trainer.global_step, log_step, Snapshot.take(module, module.hparams))
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], module_class: type[pl.LightningModule]) -> Unfinished:
-        """Read from a checkpoint."""
-        return cls(state["step"], state["log_step"], Snapshot(module_class, state["contents"].numpy().tobytes()))
+    def from_state(cls, state: dict[str, Any], module: pl.LightningModule) -> Unfinished:
+        """Read from a checkpoint of a run of such a module."""
+        return cls(state["step"], state["log_step"], Snapshot(maker_of(module), state["contents"].numpy().tobytes()))
 
     def state(self) -> dict[str, Any]:
         """What `from_state` takes, weights-only."""

@@ -83,8 +83,8 @@ def results_document(
         clock: stopped.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    # Several seeds may share the process, and its environment.
-    seed = getattr(trainer.lightning_module, "seed", os.environ.get("PL_GLOBAL_SEED"))
+    # The data module's, if it knows: several seeds may share the process, and its environment.
+    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
     document = {
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),

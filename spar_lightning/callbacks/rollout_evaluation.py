@@ -165,7 +165,7 @@ class RolloutEvaluation(pl.Callback):
         state, self._unfinished_state = self._unfinished_state, None
         if state is None or self._evaluator is None:
             return
-        evaluation = Unfinished.from_state(state, type(pl_module))
+        evaluation = Unfinished.from_state(state, pl_module)
         if self._rollouts is not None:
             self._begin(trainer, evaluation)
             return

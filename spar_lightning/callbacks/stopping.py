@@ -35,26 +35,37 @@ class StopRequest:
         self.deferred = False
         self._number: int | None = None
         self._listens = False
+        self._is_common = False  # several threads are to hear the same
+        self._decided = False
 
     @property
     def asked(self) -> bool:
-        """Whether there was a signal."""
-        return self._number is not None
+        """Whether there was a signal; where several threads train, before they last met."""
+        return self._decided if self._is_common else self._number is not None
+
+    def decide(self) -> None:
+        """Let all threads hear the same from here on."""
+        self._decided = self._number is not None
 
     def stop(self) -> None:
         """End what is under way, as the signal has asked, or as another process was asked to."""
         raise Stopped(self._number or signal.SIGTERM)
 
     @contextmanager
-    def listening(self) -> Generator[None]:
-        """Handle the signals in a block, and leave them as they were."""
+    def listening(self, is_common: bool = False) -> Generator[None]:
+        """Handle the signals in a block, and leave them as they were.
+
+        Args:
+            is_common: several threads train: what they are asked is settled where someone calls `decide`.
+        """
         before = [(number, signal.getsignal(number)) for number in SIGNALS]
         self._number, self._listens = None, True
+        self._is_common, self._decided = is_common, False
         self.listen()
         try:
             yield
         finally:
-            self._listens = self.deferred = False
+            self._listens = self.deferred = self._is_common = False
             if _in_main_thread():
                 for number, handler in before:
                     signal.signal(number, handler)
@@ -84,7 +95,7 @@ class StopRequest:
             self.deferred = deferred
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        again, self._number = self.asked, number
+        again, self._number = self._number is not None, number
         if again or not self.deferred:
             self.stop()
 

@@ -20,7 +20,6 @@ _RESTORED = {
     "restore_callbacks": "callbacks",
     "restore_loops": "loops",
     "restore_optimizers": "optimizer_states",
-    "restore_lr_schedulers": "lr_schedulers",
     "restore_precision_plugin_state": "the precision's state",
 }
 """Functions of Lightning's `checkpoint_connector.py`, and the entry that each takes up."""
@@ -73,7 +72,7 @@ def _entry(frames: Sequence[FrameType]) -> str | None:
         if file.endswith("connectors/checkpoint_connector.py") and function in _RESTORED:
             return _RESTORED[function]
         if "/torch/optim/" in file:
-            return "lr_schedulers" if file.endswith("lr_scheduler.py") else "optimizer_states"
+            return "optimizer_states"
     return None
 
 

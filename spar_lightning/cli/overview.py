@@ -15,6 +15,7 @@ GENERAL = {
     "print_config": "Print all settings as YAML, and exit.",
     "seed_everything": "Seed of the run; true for a random one.",
     "algorithm": None,
+    "num_seeds": None,
     "run_dir": None,
     "stage": None,
     "bc.ckpt_path": None,

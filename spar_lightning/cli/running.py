@@ -72,8 +72,9 @@ def run(command: str, args: Sequence[str] | None) -> None:
             auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
             name = choose_algorithm(arguments)
-            with STOP.listening():
-                _train_or_evaluate(name, split_seeds(arguments), args)
+            lines = split_seeds(arguments)
+            with STOP.listening(is_common=len(lines) > 1):
+                _train_or_evaluate(name, lines, args)
                 leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
@@ -97,7 +98,8 @@ def _train_or_evaluate(algorithm: str, lines: list[list[str]], args: Sequence[st
     if len(lines) == 1:
         StagedCLI(module, OfflineDataModule, args, algorithm=algorithm)
         return
-    train_together([partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines])
+    trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
+    train_together(trainings, at_meetings=STOP.decide)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -22,21 +22,19 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     Raises:
         UserError: if the number makes no sense, or a checkpoint is gone on from.
     """
-    given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "ckpt_path"))
+    given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "ckpt_path", "stage"))
     count, first = _number("num_seeds", given.get("num_seeds", 1)), given.get("seed_everything", 0)
     if "fit" not in arguments or count == 1:
         return [list(arguments)]
     if not 1 <= count <= MOST_SEEDS:
         raise UserError(f"`num_seeds` is {count}, expected 1 to {MOST_SEEDS}")
-    if given.get("ckpt_path") not in (None, "null"):
+    if given.get("ckpt_path") not in (None, "null") and given.get("stage") != "improvement":
         raise UserError("`num_seeds` and `ckpt_path` are both given: go on with each seed by itself, from its own")
     lines = []
     for seed in range(start := _number("seed_everything", first), start + count):
         line = [*arguments, "--num_seeds", "1", "--seed_everything", str(seed)]
         if given.get("run_dir") is not None:
             line += ["--run_dir", str(Path(str(given["run_dir"])) / f"seed_{seed}")]
-        if seed > start:  # one bar is enough to see how far all are
-            line += ["--trainer.enable_progress_bar", "false"]
         lines.append(line)
     return lines
 

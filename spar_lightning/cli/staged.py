@@ -33,6 +33,7 @@ from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
+from spar_lightning.training.seeds import current_place
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
@@ -195,7 +196,8 @@ class StagedCLI(LightningCLI):
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
-            _check_intervals(self._get(self.config, "trainer"), self._get(self.config, "data").updates_per_batch)
+            for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
+                _check_intervals(key, self._get(self.config, key), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
             if self._get(self.config, "stage") == "improvement":
                 self._leave_out_warmup(self.model)
@@ -285,7 +287,7 @@ class StagedCLI(LightningCLI):
                 " although this stage leaves them out: expected more"
             )
         trainer.max_steps -= warmup if trainer.max_steps > 0 else 0
-        _check_intervals(trainer, self.datamodule.updates_per_batch)
+        _check_intervals("trainer", trainer, self.datamodule.updates_per_batch)
         if self._lends_parts(path):
             self._tell_differences(model, path)
             model.take_over(read_checkpoint(path))
@@ -317,8 +319,6 @@ class StagedCLI(LightningCLI):
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
         callbacks.append(RunSummary())
         if self.subcommand == "fit":
-            if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
-                config["val_check_interval"] //= self.datamodule.updates_per_batch
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:
             config["logger"] = config["logger"] or False
@@ -332,6 +332,10 @@ class StagedCLI(LightningCLI):
         self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str
     ) -> tuple[dict[str, Any], list[Callback]]:
         """Complete a trainer's configuration for a stage that keeps its files in `folder`."""
+        if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
+            config["val_check_interval"] = max(1, config["val_check_interval"] // self.datamodule.updates_per_batch)
+        if (place := current_place()) is not None and not place.is_first:
+            config["enable_progress_bar"] = False  # one bar is enough to see how far all are
         if config["logger"] in (None, True):
             config["logger"] = folder.loggers()
         config["default_root_dir"] = config["default_root_dir"] or str(folder.path)
@@ -406,13 +410,13 @@ def _check_unfinished(updates: int, max_steps: int, folder: Path) -> None:
         )
 
 
-def _check_intervals(trainer: Namespace, updates_per_batch: int) -> None:
+def _check_intervals(key: str, trainer: Namespace, updates_per_batch: int) -> None:
     """Refuse training steps of several updates that would pass by the end, or by a validation."""
     for name in ("max_steps", "val_check_interval"):
         value = getattr(trainer, name)
         if isinstance(value, int) and value > 0 and value % updates_per_batch and not trainer.fast_dev_run:
             raise UserError(
-                f"`trainer.{name}` is {value}, expected a multiple of `data.updates_per_batch`, {updates_per_batch}:"
+                f"`{key}.{name}` is {value}, expected a multiple of `data.updates_per_batch`, {updates_per_batch}:"
                 " change either"
             )
 
@@ -435,8 +439,8 @@ def _check_limits(key: str, trainer: Namespace) -> None:
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"
             " 32-bit floats"
         )
-    if key == "trainer" and trainer.gradient_clip_val is not None:
+    if trainer.gradient_clip_val is not None:
         raise UserError(
-            "`trainer.gradient_clip_val` is set, but the main stage steps several optimizers itself: use"
-            " --model.gradient_clip_norm"
+            f"`{key}.gradient_clip_val` is set, but modules step their optimizers themselves: use"
+            f" --{key.replace('trainer', 'model')}.gradient_clip_norm"
         )

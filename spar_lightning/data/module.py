@@ -130,7 +130,8 @@ class OfflineDataModule(pl.LightningDataModule):
         self.validation_fraction = validation_fraction
         self.updates_per_batch = updates_per_batch
         self.storage = storage
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.run_seed = os.environ.get("PL_GLOBAL_SEED")  # as `seed_everything` has left it
+        self.seed = int(self.run_seed or 0) if seed is None else seed
         self._source: Callable[[], OfflineDataset] = self._open_by_name
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None

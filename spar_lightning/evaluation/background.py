@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import multiprocessing
 import os
@@ -27,22 +26,32 @@ Episodes = dict[str, Any]
 class Snapshot(NamedTuple):
     """A policy at one moment, as what it is rebuilt from: safe to keep while the policy goes on learning."""
 
-    module_class: type[nn.Module]
+    make: Callable[..., nn.Module]  # of hyper-parameters; it is pickled
     contents: bytes  # a weights-only file of hyper-parameters and weights
 
     @classmethod
     def take(cls, module: nn.Module, hyper_parameters: Mapping[str, Any]) -> Snapshot:
-        """Copy a module's weights; `type(module)(**hyper_parameters)` must give one of the same shape."""
+        """Copy a module's weights.
+
+        Its class, or its `maker` if it has one, must give one of the same shape when called with the hyper-parameters.
+        """
         file = io.BytesIO()
-        torch.save({"hyper_parameters": dict(hyper_parameters), "state_dict": module.state_dict()}, file)
-        return cls(type(module), file.getvalue())
+        weights = {name: value.clone() for name, value in module.state_dict().items()}  # a view is saved with the whole
+        torch.save({"hyper_parameters": dict(hyper_parameters), "state_dict": weights}, file)
+        return cls(maker_of(module), file.getvalue())
 
     def restore(self) -> nn.Module:
         """The module, on the CPU and in eval mode; draws random numbers."""
         contents = torch.load(io.BytesIO(self.contents), map_location="cpu", weights_only=True)
-        module = self.module_class(**contents["hyper_parameters"])
+        module = self.make(**contents["hyper_parameters"])
         module.load_state_dict(contents["state_dict"])
         return module.eval()
+
+
+def maker_of(module: nn.Module) -> Callable[..., nn.Module]:
+    """What makes a module of the same kind."""
+    maker: Callable[..., nn.Module] = getattr(module, "maker", type(module))
+    return maker
 
 
 def evaluate_snapshot(evaluator: PolicyEvaluator, snapshot: Snapshot, seeds: Sequence[int]) -> Comparison:
@@ -71,6 +80,7 @@ class BackgroundEvaluator:
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
+        self._unsent: Exception | None = None
         arithmetic = torch.get_num_threads(), torch.get_float32_matmul_precision()
         self.process = context.Process(
             target=_serve, args=(theirs, make_environment, reference_scores, *arithmetic), daemon=True
@@ -90,9 +100,13 @@ class BackgroundEvaluator:
         threading.Thread(target=self._send, args=((snapshot, list(seeds), known),), daemon=True).start()
 
     def _send(self, job: tuple[Snapshot, list[int], Episodes]) -> None:
-        # That the process has ended is told by `result`; a connection that is closed meanwhile has no handle any more.
-        with contextlib.suppress(OSError, TypeError):
+        try:
             self._connection.send(job)
+        except (OSError, TypeError):
+            pass  # the process has ended, which `result` tells; a connection that is closed meanwhile has no handle
+        except Exception as error:  # pickle's are of several classes
+            self._unsent = error
+            self._connection.close()
 
     def is_ready(self) -> bool:
         """Whether `result` would not wait; microseconds."""
@@ -108,6 +122,11 @@ class BackgroundEvaluator:
         try:
             outcome = self._connection.recv()
         except (EOFError, OSError) as error:
+            if self._unsent is not None:
+                raise UserError(
+                    f"the policy cannot be sent to the evaluation process ({self._unsent}), expected a class that can"
+                    " be imported there: switch background evaluation off"
+                ) from error
             raise self._ended() from error
         if isinstance(outcome, Exception):
             raise outcome

@@ -16,6 +16,7 @@ from spar_lightning.data import Minibatches
 from spar_lightning.functional import update_average
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.types import UserError
 
 
 class Seed(NamedTuple):
@@ -25,6 +26,7 @@ class Seed(NamedTuple):
     stream: NetworkUnits
     optimizers: Mapping[str, FlatAdam]
     generator: torch.Generator  # of its noise
+    settings: Mapping[str, Any]  # of the algorithm
     clip_norm: float | None  # largest gradient norm of an optimizer's step
 
 
@@ -40,12 +42,15 @@ class BatchedExecution:
 
     def __init__(self, seeds: Sequence[Seed]) -> None:
         self._seeds, self._first = seeds, seeds[0].algorithm
+        if len({(type(seed.algorithm), repr(seed.settings)) for seed in seeds}) > 1:
+            raise UserError("the settings of several seeds differ, expected the same but for the seed")
         self._update = 0
         self._tensors: dict[str, Tensor] = {}  # of every parameter and buffer: (S, ...)
         self._trained: dict[str, list[str]] = {}  # optimizer -> names of its parameters
         self._gradients: dict[str, list[Tensor]] = {}  # optimizer -> (S, P) of each network
         self._parts: dict[str, list[Tensor]] = {}  # optimizer -> (S, ...) of each parameter, views of the gradients
         self._adams: dict[str, Adam] = {}
+        self._stepped: set[str] = set()  # optimizers that have stepped here
         self._names = {id(parameter): name for name, parameter in self._first.named_parameters()}
         for name in seeds[0].optimizers:
             self._stack_optimizer(name)
@@ -69,18 +74,26 @@ class BatchedExecution:
         others = {key: tensor for key, tensor in self._tensors.items() if key not in trained}
         caller = _Caller(self._first, loss)
 
+        device = self._seeds[0].generator.device.type
+        is_mixed, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
         def value(trained: dict[str, Tensor], others: dict[str, Tensor], *inputs: Any) -> tuple[Tensor, Metrics]:
             tensors = {f"algorithm.{key}": tensor for key, tensor in (trained | others).items()}
-            found: tuple[Tensor, Metrics] = functional_call(caller, tensors, inputs)
+            with torch.autocast(device, dtype=dtype, enabled=is_mixed):
+                found: tuple[Tensor, Metrics] = functional_call(caller, tensors, inputs)
             return found
 
-        gradients, metrics = vmap(grad(value, has_aux=True))(trained, others, *arguments)
+        with torch.autocast(device, enabled=False):  # the way back goes in the types of the forward pass
+            gradients, metrics = vmap(grad(value, has_aux=True))(trained, others, *arguments)
         torch._foreach_copy_(self._parts[name], [gradients[key] for key in trained])
         self._clip(name)
         for seed in self._seeds:
             seed.optimizers[name].set_rate(seed.optimizers[name].rate(self._update))  # for whoever looks at it
         self._adams[name].param_groups[0]["lr"] = self._seeds[0].optimizers[name].rate(self._update)
         self._adams[name].step()
+        if name not in self._stepped:
+            self._stepped.add(name)
+            self._share_states(name)
         return dict(metrics)
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
@@ -120,8 +133,15 @@ class BatchedExecution:
         )
         for optimizer in optimizers:
             for flat in optimizer.flats:
-                adam.state[flat.vector] = optimizer.state[flat.vector]
+                if flat.vector in optimizer.state:  # of a run that goes on
+                    adam.state[flat.vector] = optimizer.state[flat.vector]
         self._adams[name] = adam
+
+    def _share_states(self, name: str) -> None:
+        """Let each seed's optimizer have its own part of the common one's state, from the first step on."""
+        for seed in self._seeds:
+            for flat in seed.optimizers[name].flats:
+                seed.optimizers[name].state[flat.vector] = self._adams[name].state[flat.vector]
 
     def _stack_the_rest(self) -> None:
         for name, first in (*self._first.named_parameters(), *self._first.named_buffers()):

@@ -7,15 +7,21 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.data import Minibatches, Transitions
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.types import UserError
 
 GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
 """Hooks of callbacks that see gradients in the middle of an update."""
+
+
+MOST_GRAPHS = 16
+"""Kinds of training steps that are recorded; each holds memory of its own, and further ones are made as written."""
 
 
 class Captured(NamedTuple):
@@ -26,6 +32,7 @@ class Captured(NamedTuple):
     rates: Tensor  # (optimizers, K), likewise
     metrics: Metrics  # written by each replay
     batch: Batch  # the last one, likewise
+    memory: tuple[int, ...]  # where parameters and data were: elsewhere it would read what is no more
 
 
 class CapturedExecution(Execution):
@@ -51,14 +58,23 @@ class CapturedExecution(Execution):
         if phases not in self._seen:
             self._seen.add(phases)
             return self._made_aside(minibatches, update)
-        if phases not in self._captured:
-            self._captured[phases] = self._capture(minibatches, phases)
-        found = self._captured[phases]
+        found, memory = self._captured.get(phases), self._memory(minibatches)
+        if found is None or found.memory != memory:
+            if len(self._captured) >= MOST_GRAPHS and phases not in self._captured:
+                return self._made_aside(minibatches, update)
+            found = self._captured[phases] = self._capture(minibatches, phases, memory)
         found.indices.copy_(minibatches.indices)
         rates = [[one.rate(update + n) for n in range(len(phases))] for one in self.optimizers.values()]
-        found.rates.copy_(torch.tensor(rates))
+        # From pinned memory: any other copy would wait for the replay before.
+        found.rates.copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
         found.graph.replay()
+        for number, optimizer in enumerate(self.optimizers.values()):  # for whoever looks at it
+            optimizer.set_rate(found.rates[number, -1])
         return found.metrics, found.batch
+
+    def _memory(self, minibatches: Minibatches) -> tuple[int, ...]:
+        data = minibatches.transitions.column("observations").data_ptr()
+        return (data, *(parameter.data_ptr() for parameter in self._algorithm.parameters()))
 
     def _made_aside(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
         """As they are written, on the kind of stream that a recording needs."""
@@ -68,8 +84,9 @@ class CapturedExecution(Execution):
         torch.cuda.current_stream().wait_stream(self._side)
         return told
 
-    def _capture(self, minibatches: Minibatches, phases: Sequence[Hashable]) -> Captured:
+    def _capture(self, minibatches: Minibatches, phases: Sequence[Hashable], memory: tuple[int, ...]) -> Captured:
         """Record the updates without making them."""
+        torch.clear_autocast_cache()  # what was cast before lies outside of the graph's memory
         graph, indices = torch.cuda.CUDAGraph(), minibatches.indices.clone()
         graph.register_generator_state(self._generator)
         self._rates = torch.zeros(len(self.optimizers), len(phases), device=indices.device)
@@ -79,7 +96,7 @@ class CapturedExecution(Execution):
             for (self._number, phase), batch in zip(enumerate(phases), batches, strict=True):
                 metrics |= self._algorithm.update(batch, phase, self)
         rates, self._rates = self._rates, None
-        return Captured(graph, indices, rates, metrics, batch)
+        return Captured(graph, indices, rates, metrics, batch, memory)
 
     def _differentiate(self, value: Tensor, keywords: dict[str, Any]) -> None:
         value.backward(**keywords)  # type: ignore[no-untyped-call]
@@ -101,10 +118,31 @@ def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
         return "they are not on a CUDA device"
     if trainer.precision == "16-mixed":
         return "16-mixed precision looks at gradients after each update: bf16-mixed does not"
-    if trainer.world_size > 1:
-        return "several processes exchange gradients"
+    if isinstance(trainer.strategy, ParallelStrategy):
+        return "processes exchange gradients"
     if transitions.device != device:
         return "the transitions are on disk, not on the device"
+    return _gradient_callback(trainer)
+
+
+def check_joint(trainer: pl.Trainer, compiles: bool) -> None:
+    """See that updates of several seeds can be made together.
+
+    Raises:
+        UserError: if something is asked for that only updates of one seed have.
+    """
+    reason = _gradient_callback(trainer)
+    if isinstance(trainer.strategy, ParallelStrategy):
+        reason = f"`trainer.strategy` is {type(trainer.strategy).__name__}: use --trainer.devices 1"
+    elif trainer.precision == "16-mixed":
+        reason = "`trainer.precision` is 16-mixed: use bf16-mixed or 32-true"
+    elif compiles:
+        reason = "`model.compile` is true: leave it out"
+    if reason is not None:
+        raise UserError(f"several seeds cannot be trained together: {reason}; or train them one by one")
+
+
+def _gradient_callback(trainer: pl.Trainer) -> str | None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for hook in GRADIENT_HOOKS:
             if getattr(type(callback), hook) is not getattr(pl.Callback, hook):

@@ -23,8 +23,6 @@ class CompiledLoss:
     A loss that is compiled alone becomes two graphs, and everything that the second needs is written to memory by the
     first: on a CPU that costs what fusion saves. Calling `backward` on the value hands out the gradient.
 
-    Without gradients asked for, as in validation, the plain loss is computed.
-
     Args:
         loss: a function or method that returns a scalar and metrics; without random numbers, side effects, or Python
             numbers that change from call to call, so that it is compiled once.
@@ -33,7 +31,6 @@ class CompiledLoss:
     """
 
     def __init__(self, loss: Loss, parameters: Sequence[nn.Parameter], device_type: str) -> None:
-        self._loss = loss
         self._parameters = tuple(parameters)
         ours = self._parameters
 
@@ -52,8 +49,6 @@ class CompiledLoss:
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and metrics."""
-        if not torch.is_grad_enabled():
-            return self._loss(*arguments)
         value, metrics, gradients = self._compiled(*arguments)
         return _WithGradient.apply(value, gradients, *self._parameters), metrics  # type: ignore[no-untyped-call]
 

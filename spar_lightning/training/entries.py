@@ -35,7 +35,6 @@ _LOOP = Entries(
         "epoch_progress": Entries({"total": Each(int), "current": Each(int)}),
     },
     {
-        "epoch_loop.scheduler_progress": _COUNTS,
         "epoch_loop.manual_optimization.optim_step_progress": _COUNTS,
         "epoch_loop.val_loop.batch_progress": _COUNTS,
         "epoch_loop.val_loop.state_dict": dict,
@@ -53,7 +52,6 @@ _OPTIMIZER = Entries(
         "param_groups": [_GROUP],
     }
 )
-_SCHEDULER = Entries({"base_lrs": [_NUMBER], "last_epoch": int, "_last_lr": [_NUMBER], "lr_lambdas": list})
 _CALLBACK = Entries(
     {},
     {
@@ -106,7 +104,6 @@ RESUMABLE = Entries(
         "loops": Entries({"fit_loop": _LOOP}),
         "callbacks": Each(_CALLBACK),
         "optimizer_states": [_OPTIMIZER],
-        "lr_schedulers": [_SCHEDULER],
     }
 )
 """What a run goes on from, besides."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
@@ -46,8 +47,8 @@ class Execution:
         self._losses: dict[str, Loss] = {}  # compiled
         self._averages: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         self._update = 0
-        # Several processes wait for the gradient of every parameter that a loss reaches; one computes those it needs.
-        self._selects = self._trainer.world_size == 1 and not compiles
+        # Processes wait for the gradient of every parameter that a loss reaches; one by itself computes those it needs.
+        self._selects = not isinstance(self._trainer.strategy, ParallelStrategy) and not compiles
 
     def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
         """Make an update of each minibatch, the first of which has this number.

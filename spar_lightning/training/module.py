@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, ClassVar, Literal, cast, get_type_hints
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from spar_lightning.algorithms import Algorithm, Metrics
+from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.data import Minibatches, OfflineDataModule, offline_data
 from spar_lightning.training.batched import Seed
-from spar_lightning.training.captured import CapturedExecution, obstacle
+from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
 from spar_lightning.training.checkpoints import MODULE_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
@@ -77,7 +77,7 @@ class AlgorithmModule(pl.LightningModule):
         self._noise_state: Tensor | None = None  # of a checkpoint
         self._noise: torch.Generator | None = None
         self.execution: Execution | SeedPlace | None = None
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self._shares_memory = False  # with other seeds
         self._updates = 0
         self._latest: Metrics = {}
         self._stage = ""
@@ -113,6 +113,15 @@ class AlgorithmModule(pl.LightningModule):
     def forward(self, observations: Tensor) -> Tensor:
         """Raw observations (B, O) -> actions (B, A) in the environment's units, as `act`, but part of a graph."""
         return self.algorithm.select_actions(observations)
+
+    @property
+    def maker(self) -> Callable[..., nn.Module]:
+        """What makes such a module of its hyper-parameters, also in another process."""
+        if not self.checkpoint_name:
+            return type(self)
+        from spar_lightning.training.modules import make_module  # knows all modules, this one among them
+
+        return partial(make_module, self.checkpoint_name)
 
     def reference_policies(self) -> dict[str, Policy]:
         """Fixed policies to compare with, by name."""
@@ -161,17 +170,29 @@ class AlgorithmModule(pl.LightningModule):
             check_position(self._updates, datamodule.updates_per_batch)
         align_batches(self.trainer, self._updates // datamodule.updates_per_batch)
         self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
-        self.stream.store(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
-        self._noise = torch.Generator(self.device)
-        if self._noise_state is None:
-            self._noise.manual_seed(self._noise_seed)
-        else:
-            self._noise.set_state(self._noise_state)
+        self._derive(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
+        self._noise = self._make_noise()
         self.execution = self._make_execution(self._noise)
+
+    def _make_noise(self) -> torch.Generator:
+        """The generator of the updates' noise: anew on every rank, or where a checkpoint left it."""
+        noise, state = torch.Generator(self.device), self._noise_state
+        if state is None or self.trainer.world_size > 1 or state.shape != noise.get_state().shape:
+            # What a generator's state is differs between devices; a checkpoint has that of one rank.
+            noise.manual_seed(self._noise_seed + self.trainer.global_rank + (0 if state is None else self._updates))
+            return noise
+        try:
+            noise.set_state(state)
+        except (RuntimeError, TypeError) as error:
+            raise CheckpointError(
+                f"the checkpoint's `{NOISE_KEY}` is no state of a generator ({error}): take another one of this run"
+            ) from error
+        return noise
 
     def _make_execution(self, noise: torch.Generator) -> Execution | SeedPlace:
         if (place := current_place()) is not None:
-            place.bring(Seed(self.algorithm, self.stream, self._adams, noise, self._clip_norm))
+            check_joint(self.trainer, self._compiles)
+            place.bring(Seed(self.algorithm, self.stream, self._adams, noise, self.settings, self._clip_norm))
             return place
         parts = (self, self.algorithm, self.stream, self._adams, noise)
         if self._captures is False:
@@ -192,12 +213,17 @@ class AlgorithmModule(pl.LightningModule):
             self._latest |= metrics
             self._updates += stop - start
             if self.algorithm.is_due(self._updates):
-                self.stream.store(self.algorithm.refresh(self.stream, self._updates))
+                self._derive(self.algorithm.refresh(self.stream, self._updates))
             if self._updates % self._log_interval == 0:
                 self._write(self.algorithm.summary(last, self._latest))
         count_updates(self.trainer, len(batch))
         set_log_axis(self.trainer, self._updates)
         return {name: value for name, value in self._latest.items() if value.ndim == 0}
+
+    def _derive(self, columns: Iterable[Columns]) -> None:
+        """Store derived columns, computed in full precision, whatever the training's is."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            self.stream.store(columns)
 
     def _segments(self, count: int) -> Iterator[tuple[int, int]]:
         """Where the minibatches of a training step are parted: something is due, or another stage begins."""
@@ -238,6 +264,16 @@ class AlgorithmModule(pl.LightningModule):
         self._adams = {name: FlatAdam(one, fused) for name, one in optimized.items()}
         return list[Optimizer](self._adams.values())
 
+    def on_fit_end(self) -> None:
+        """Let go of what training needed, data and graphs included."""
+        self._shares_memory = isinstance(self.execution, SeedPlace)
+        self.execution = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: nothing of a training that is under way."""
+        state = super().__getstate__()
+        return state | {"execution": None, "stream": None, "_adams": {}, "_noise": None}
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip unscaled gradients, if asked to."""
         if self._clip_norm is not None:
@@ -248,7 +284,7 @@ class AlgorithmModule(pl.LightningModule):
         checkpoint[MODULE_KEY] = self.checkpoint_name or type(self).__name__
         if self._noise is not None:
             checkpoint[NOISE_KEY] = self._noise.get_state()
-        if isinstance(self.execution, SeedPlace):  # a view would be saved with the weights of all seeds
+        if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of
             checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

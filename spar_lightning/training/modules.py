@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -123,6 +125,8 @@ def find_module(name: str) -> type[AlgorithmModule]:
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     place, _, class_name = name.rpartition(".")
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - as `python -m` has it, and a console script has not
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
         found = getattr(import_module(place), class_name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -135,3 +139,8 @@ def find_module(name: str) -> type[AlgorithmModule]:
     text = f"Trains `{class_name}`."
     members = {"algorithm_class": found, "__doc__": text, "__module__": place, "checkpoint_name": name}
     return type(f"{class_name}Module", (AlgorithmModule,), members)
+
+
+def make_module(name: str, **settings: Any) -> AlgorithmModule:
+    """A module of the algorithm of this name: what another process can be told to call."""
+    return find_module(name)(**settings)

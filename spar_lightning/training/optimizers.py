@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -23,6 +25,13 @@ class FlatAdam(Adam):
         vectors = [flat.vector for flat in self.flats]
         on_cuda = vectors[0].is_cuda
         super().__init__(vectors, lr=optimized.learning_rate, fused=fused, capturable=on_cuda)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state; how steps are made is this machine's affair, and not the checkpoint's."""
+        own = {name: self.param_groups[0][name] for name in ("fused", "capturable")}
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group.update(own)
 
     @property
     def parameters(self) -> list[nn.Parameter]:

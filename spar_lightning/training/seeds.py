@@ -22,35 +22,52 @@ class Drawn(NamedTuple):
     update: int  # number of the first
 
 
+class Finished(NamedTuple):
+    """What a seed brings when its training is over."""
+
+
+class AnotherEndedError(UserError):
+    """A training cannot go on, since that of another seed does not."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the training of another seed has ended, expected all of them to go on together: see what it says, and go"
+            " on with each by itself, from its own checkpoint"
+        )
+
+
 class SeedGroup:
     """Where threads meet: the last to come does for all what each has come for.
 
     Args:
         count: number of threads.
+        at_meetings: called at each meeting, for what all have to decide alike.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, at_meetings: Callable[[], None]) -> None:
         self._meeting = threading.Barrier(count, action=self._do)
-        self._brought: list[Seed | Drawn | None] = [None] * count
+        self._brought: list[Seed | Drawn | Finished | None] = [None] * count
         self._execution: BatchedExecution | None = None
         self._told: Sequence[tuple[Metrics, Batch]] = ()
+        self._at_meetings = at_meetings
         self.building = threading.Lock()  # one after the other, since seeds are those of the whole process
 
-    def meet(self, number: int, brought: Seed | Drawn) -> None:
+    @property
+    def is_broken(self) -> bool:
+        """Whether nobody is waited for any more."""
+        return self._meeting.broken
+
+    def meet(self, number: int, brought: Seed | Drawn | Finished) -> None:
         """Wait for all others.
 
         Raises:
-            UserError: if one of them does not come any more.
+            AnotherEndedError: if one of them does not come any more.
         """
         self._brought[number] = brought
         try:
             self._meeting.wait()
         except threading.BrokenBarrierError:
-            raise UserError(
-                "the training of another seed has ended, expected all of them to go on together: see what it says, and"
-                " go on with each by itself, from its own checkpoint"
-            ) from None
+            raise AnotherEndedError from None
 
     def told(self, number: int) -> tuple[Metrics, Batch]:
         """What the last updates told of one seed."""
@@ -61,14 +78,18 @@ class SeedGroup:
         self._meeting.abort()
 
     def _do(self) -> None:
+        self._at_meetings()
+        kinds = {type(one) for one in self._brought}
+        if len(kinds) > 1:
+            raise AnotherEndedError  # some are finished, or at another stage
         seeds = [one for one in self._brought if isinstance(one, Seed)]
+        drawn = [one for one in self._brought if isinstance(one, Drawn)]
         if seeds:
             self._execution = BatchedExecution(seeds)
-            return
-        drawn = [one for one in self._brought if isinstance(one, Drawn)]
-        assert self._execution is not None
-        (update,) = {one.update for one in drawn}
-        self._told = self._execution.run([one.minibatches for one in drawn], update)
+        elif drawn:
+            assert self._execution is not None
+            (update,) = {one.update for one in drawn}
+            self._told = self._execution.run([one.minibatches for one in drawn], update)
 
 
 class SeedPlace:
@@ -82,6 +103,7 @@ class SeedPlace:
     def __init__(self, group: SeedGroup, number: int) -> None:
         self._group, self._number = group, number
         self._builds = False
+        self.is_first = number == 0
 
     def build(self) -> None:
         """Begin to make what is trained, when no other thread does."""
@@ -110,7 +132,7 @@ def current_place() -> SeedPlace | None:
     return _place.get()
 
 
-def train_together(trainings: Sequence[Callable[[], object]]) -> None:
+def train_together(trainings: Sequence[Callable[[], object]], at_meetings: Callable[[], None] = lambda: None) -> None:
     """Make trainings of `AlgorithmModule`s with one algorithm and the same settings, each in a thread.
 
     Seeds, data, evaluations, logs and checkpoints are each training's own; the updates of all are one computation. Up
@@ -118,18 +140,22 @@ def train_together(trainings: Sequence[Callable[[], object]]) -> None:
 
     Args:
         trainings: each makes its module, data and trainer, and fits.
+        at_meetings: called in one of the threads before the updates of all, while the others wait.
 
     Raises:
-        Exception: what ended a training, after which the others end too.
+        BaseException: what ended a training, after which the others end too.
     """
-    group, errors = SeedGroup(len(trainings)), list[BaseException]()
+    group = SeedGroup(len(trainings), at_meetings)
+    errors, interruptions = list[BaseException](), list[BaseException]()
 
     def run(number: int) -> None:
         place = SeedPlace(group, number)
         _place.set(place)
         place.build()
         try:
-            trainings[number]()
+            if not group.is_broken:
+                trainings[number]()
+                group.meet(number, Finished())  # evaluations at the end may take longer for some
         except BaseException as error:
             errors.append(error)
             group.leave()
@@ -140,6 +166,11 @@ def train_together(trainings: Sequence[Callable[[], object]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+        while thread.is_alive():
+            try:
+                thread.join()
+            except BaseException as error:  # a signal, which the trainings see too, where nothing of them is lost
+                interruptions.append(error)
+    reasons = sorted([*errors, *interruptions], key=lambda reason: isinstance(reason, AnotherEndedError))
+    if reasons:
+        raise reasons[0]

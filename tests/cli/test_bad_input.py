@@ -200,7 +200,6 @@ def resumed(capsys: pytest.CaptureFixture[str], checkpoint: dict[str, Any], path
         (("optimizer_states", 0, "param_groups", 0, "eps"), None, "`optimizer_states[0].param_groups[0].eps` is"),
         (("datamodule_hyper_parameters",), [1], "`datamodule_hyper_parameters` is a list"),
         (("datamodule_hyper_parameters", "dataset"), 3, "`datamodule_hyper_parameters.dataset` is 3"),
-        (("lr_schedulers",), ["x"], "`lr_schedulers[0]` is 'x'"),
         (("callbacks", "RolloutEvaluation", "history"), [{"step": "x"}], "`callbacks.RolloutEvaluation.history[0]."),
         (("callbacks", "ResumableCheckpoint", "random_states"), 7, "ResumableCheckpoint.random_states` is 7"),
         (("pytorch-lightning_version",), "newest", "`pytorch-lightning_version`"),

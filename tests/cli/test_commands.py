@@ -74,7 +74,7 @@ def test_the_default_config_can_be_printed(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as exit_:
         main(["fit", "--print_config"])
     assert exit_.value.code == 0
-    assert "kappa: 2.0" in capsys.readouterr().out
+    assert "kappa: 1.4" in capsys.readouterr().out
 
 
 @pytest.mark.slow

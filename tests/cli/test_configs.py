@@ -6,15 +6,25 @@ import csv
 from pathlib import Path
 
 import pytest
-from commands import CONFIGS, HOPPER, TINY, config, fit, last, options, read_checkpoint, results
+from commands import CONFIGS, HOPPER, TINY, config, fit, last, one_stage, options, read_checkpoint, results
 
 from spar_lightning.cli import main
+from spar_lightning.training import ALGORITHMS
 
-JOBS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("debug.yaml", "td3_bc.yaml"))
+ONE_STAGE = {f"{name}.yaml" for name in ALGORITHMS if name != "spar"}
+JOBS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in ("debug.yaml", *ONE_STAGE))
 
 
 def test_every_environment_has_a_config() -> None:
     assert JOBS == ["halfcheetah.yaml", "hopper.yaml", "walker.yaml"]
+
+
+@pytest.mark.parametrize("job", sorted(ONE_STAGE))
+def test_every_other_method_has_a_config_that_runs(job: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    main(["fit", "--config", str(CONFIGS / job), "--run_dir", str(folder), *one_stage(TINY)])
+    assert results(folder)["updates"] == 40
+    assert config(folder)["algorithm"] == job.removesuffix(".yaml")
 
 
 @pytest.mark.parametrize("job", JOBS)

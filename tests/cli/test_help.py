@@ -70,7 +70,7 @@ def names(settings: object, before: str = "") -> list[str]:
 def test_a_part_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     model = shown(capsys, "fit", "--model.help")
     assert re.search(r"--model\.kappa KAPPA\s+how far value may pull", model)
-    assert "standard deviations per unit of value slope. (type: float, default: 2.0)" in " ".join(model.split())
+    assert "standard deviations per unit of value slope. (type: float, default: 1.4)" in " ".join(model.split())
     assert not re.search(r"^  --(?!model)", model, flags=re.MULTILINE)
     assert "--trainer.plugins" in shown(capsys, "fit", "--config", str(CONFIGS / "debug.yaml"), "--trainer.help")
     assert "--bc.trainer.plugins" in shown(capsys, "fit", "--bc.help")

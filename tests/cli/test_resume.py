@@ -85,7 +85,7 @@ def test_a_setting_of_the_command_line_holds_after_resuming(run: Path, capfd: py
 def test_a_changed_setting_is_pointed_out(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         resume(run, "--trainer.max_steps", "60", "--model.kappa", "0.5")
-    assert "kappa was 2.0 in the checkpoint and is 0.5 from here on" in caplog.text
+    assert "kappa was 1.4 in the checkpoint and is 0.5 from here on" in caplog.text
 
 
 def test_another_architecture_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import OfflineDataModule, PackedTransitions, SequentialLoader, TransitionLoader
+from spar_lightning.data import Minibatches, OfflineDataModule, PackedTransitions, SequentialLoader, TransitionLoader
 from spar_lightning.types import DataError, EnvironmentUnavailableError, TransitionBatch
 
 MakeMinari = Callable[..., str]
@@ -161,12 +161,13 @@ def test_what_makes_no_difference_to_a_result_is_no_hyper_parameter() -> None:
     assert {"dataset", "batch_size", "validation_fraction", "seed", "reward_scale"} < module.hparams.keys()
 
 
-def test_minibatches_stay_where_they_are(hopper: str) -> None:
-    module = ready(hopper, batch_size=8, updates_per_batch=3)
-    item = next(iter(module.train_dataloader()))
-    assert module.transfer_batch_to_device(item, torch.device("cpu"), 0) is item
-    moved = module.transfer_batch_to_device(item, torch.device("meta"), 0)
-    assert [batch.observations.device.type for batch in moved] == ["meta"] * 3
+def test_minibatches_are_moved_by_who_gathers_them(hopper: str) -> None:
+    module = ready(hopper, batch_size=8)
+    item = Minibatches(module.transitions, torch.zeros(3, 8, dtype=torch.long))
+    for device in ("cpu", "meta"):
+        assert module.transfer_batch_to_device(item, torch.device(device), 0) is item
+    batch = next(iter(module.train_dataloader()))
+    assert module.transfer_batch_to_device(batch, torch.device("meta"), 0).observations.device.type == "meta"
 
 
 def test_environments_are_fresh_and_keep_the_time_limit(cheetah: str) -> None:

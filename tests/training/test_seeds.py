@@ -54,6 +54,7 @@ def train(
         ("spar", {"critic_target": "in_sample", "gradient_clip_norm": 0.1}),
         ("spar", {"critic_target": "policy", "regression": "residual"}),
         ("spar", {"freeze_critic": False, "trace_decay": 0.9}),
+        ("spar", {"improvement": "value_gradient", "manifold": "gaussian"}),
     ],
     ids=str,
 )
@@ -110,3 +111,59 @@ def test_a_seed_that_cannot_begin_ends_all(dataset: str) -> None:
 
     with pytest.raises(UserError, match="have 3 dimensions, the policy expects 5"):
         train_together([partial(begin, seed) for seed in SEEDS])
+
+
+class StopAt(pl.Callback):
+    """Ends a training early."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= self.step
+
+
+def test_a_seed_that_ends_sooner_keeps_nobody_waiting(dataset: str) -> None:
+    def begin(seed: int) -> None:
+        pl.seed_everything(seed, verbose=False)
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, updates_per_batch=4)
+        fit(BCModule(11, 3, hidden_dims=HIDDEN), data, 40, [StopAt(8)] if seed == 4 else [])
+
+    with pytest.raises(UserError, match="the training of another seed has ended"):
+        train_together([partial(begin, seed) for seed in SEEDS])
+
+
+def test_a_seed_goes_on_by_itself(dataset: str, tmp_path: Path) -> None:
+    """From its own checkpoint, before its actor has moved, to the end that it would have had."""
+
+    def begin(seed: int, folder: Path, stop: int, ckpt_path: str | None = None) -> dict[str, Tensor]:
+        pl.seed_everything(seed, verbose=False)
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, updates_per_batch=4)
+        module = SPARModule(BCModule(11, 3, hidden_dims=HIDDEN), **NETWORKS, **COURSE, residual=False)
+        checkpoint = ResumableCheckpoint(dirpath=str(folder / str(seed)))
+        fit(module, data, 40, [StopAt(stop), checkpoint], ckpt_path=ckpt_path)
+        return copy_state(module)
+
+    train_together([partial(begin, seed, tmp_path / "together", 8) for seed in SEEDS])
+    resumed = begin(4, tmp_path / "together", 40, str(tmp_path / "together" / "4" / "last.ckpt"))
+    alone = begin(4, tmp_path / "alone", 40)
+    for name, value in alone.items():
+        assert torch.allclose(value.float(), resumed[name].float(), atol=1e-4), name
+
+
+def test_settings_that_differ_are_refused(dataset: str) -> None:
+    def begin(seed: int) -> None:
+        module = BCModule(11, 3, hidden_dims=HIDDEN, learning_rate=1e-3 if seed == 4 else 1e-4)
+        fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE), 40)
+
+    with pytest.raises(UserError, match="the settings of several seeds differ"):
+        train_together([partial(begin, seed) for seed in SEEDS])
+
+
+def test_what_one_seed_alone_can_is_refused(dataset: str) -> None:
+    def begin() -> None:
+        module = BCModule(11, 3, hidden_dims=HIDDEN, compile=True)
+        fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE), 40)
+
+    with pytest.raises(UserError, match=r"several seeds cannot be trained together: `model.compile` is true"):
+        train_together([begin, begin])

@@ -91,9 +91,12 @@ class ValueGradient:
         """Squared distance of the policy's latents to where the gradient leads."""
         states = self.policy.states(batch)
         latents = self.policy.actor(*states.inputs)
-        inputs = latents.detach().requires_grad_()
-        values = self.critics.average_critic(states.observations, self.policy(states, inputs)).mean(dim=0)
-        (gradient,) = torch.autograd.grad(values.sum(), inputs)
+
+        def total_value(latents: Tensor) -> Tensor:
+            values: Tensor = self.critics.average_critic(states.observations, self.policy(states, latents))
+            return values.mean(dim=0).sum()
+
+        gradient: Tensor = torch.func.grad(total_value)(latents.detach())
         slope = gradient.norm(dim=-1).mean() + SF.SCALE_EPSILON
         target = (self.kappa * gradient / slope).clamp(-self.policy.actor.bound, self.policy.actor.bound)
         loss = SF.imitation_loss(latents, target)

@@ -98,8 +98,8 @@ class SPAR(Algorithm):
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
         actor_every: updates per actor update, after the warm-up.
         lsi_batch: states that an actor update uses.
-        start_fraction: share of them that is drawn from the beginnings of episodes; a policy that does not get going
-            never reaches the states that the rest of the data are about.
+        start_fraction: of `lsi_batch`, the share that is drawn from the beginnings of episodes; a policy that does not
+            get going never reaches the states that the rest of the data are about.
         start_decay: how much less likely each later step of an episode is among those, in (0, 1): 0.98 reaches some 50
             steps.
         learning_rate: of Adam for critic, value network and manifold.
@@ -155,7 +155,7 @@ class SPAR(Algorithm):
         actor_decay: bool = True,
         manifold_decay: bool = True,
     ) -> None:
-        super().__init__(base.observation_dim, base.action_dim, base.normalizer)
+        super().__init__(base.observation_dim, base.action_dim)
         check_settings(locals())
         base.requires_grad_(False).eval()
         dims = (base.observation_dim, base.action_dim)
@@ -203,6 +203,9 @@ class SPAR(Algorithm):
     def normalizer(self) -> Normalizer:  # type: ignore[override]
         """The base's: its units are the policy's."""
         return self.policy.base.normalizer
+
+    def _make_normalizer(self) -> None:
+        """Nothing: the base has one."""
 
     @property
     def manifold_steps(self) -> int:
