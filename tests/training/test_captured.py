@@ -1,0 +1,127 @@
+"""Updates that are replayed as a CUDA graph are the updates as they are written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from small_runs import BATCH_SIZE, HIDDEN, copy_state, fit
+from torch import Tensor
+
+from spar_lightning.callbacks import ResumableCheckpoint
+from spar_lightning.data import OfflineDataModule
+from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
+from spar_lightning.training.captured import CapturedExecution
+
+MakeSPAR = Callable[..., SPARModule]
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+ON_GPU = {"accelerator": "gpu", "devices": 1}
+
+
+class Seen(pl.Callback):
+    """Keeps how the updates were made; ends a training early if asked to."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.graphs, self._stop = 0, stop
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, AlgorithmModule)
+        if isinstance(pl_module.execution, CapturedExecution):
+            self.graphs = len(pl_module.execution._captured)
+        trainer.should_stop = self._stop is not None and trainer.global_step >= self._stop
+
+
+def make(kind: str, make_spar: MakeSPAR, **settings: Any) -> AlgorithmModule:
+    if kind == "spar":
+        return make_spar(**settings)
+    torch.manual_seed(0)
+    return ALGORITHMS[kind](11, 3, hidden_dims=HIDDEN, **settings)
+
+
+def assert_near(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    for name, value in one.items():
+        assert torch.allclose(value.float().cpu(), other[name].float().cpu(), atol=1e-4), name
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("bc", {}),
+        ("td3_bc", {"gradient_clip_norm": 0.1}),
+        ("td3_bc", {"actor_every": 3}),
+        ("iql", {}),
+        ("rebrac", {}),
+        ("spar", {}),  # the end of the warm-up, 6, and the sweeps, every 5, fall into a training step
+        ("spar", {"critic_target": "in_sample"}),
+        ("spar", {"critic_target": "policy", "actor_every": 3}),
+        ("spar", {"freeze_critic": True, "manifold_steps": 4}),
+        ("spar", {"improvement": "value_gradient"}),
+        ("spar", {"compile": True}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("per_batch", [1, 4])
+def test_captured_updates_are_the_updates(
+    dataset: str, make_spar: MakeSPAR, tmp_path: Path, kind: str, settings: dict[str, Any], per_batch: int
+) -> None:
+    def train(capture: bool, *callbacks: pl.Callback, ckpt_path: str | None = None) -> dict[str, Tensor]:
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, updates_per_batch=per_batch)
+        module = make(kind, make_spar, capture=capture, **settings)
+        fit(module, data, 60, callbacks, ckpt_path=ckpt_path, **ON_GPU)
+        return copy_state(module)
+
+    expected, seen = train(False), Seen()
+    assert_near(train(True, seen), expected)
+    assert seen.graphs > 0
+    train(True, Seen(stop=32), ResumableCheckpoint(dirpath=str(tmp_path)))
+    resumed = train(True, ResumableCheckpoint(dirpath=str(tmp_path)), ckpt_path=str(tmp_path / "last.ckpt"))
+    assert_near(resumed, expected)
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_is_captured_where_it_can_be(
+    dataset: str, make_spar: MakeSPAR, caplog: pytest.LogCaptureFixture, precision: str
+) -> None:
+    seen, data = Seen(), OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, updates_per_batch=4)
+    with caplog.at_level(logging.INFO):
+        fit(make_spar(), data, 40, [seen], precision=precision, **ON_GPU)
+    assert (seen.graphs > 0) == (precision == "bf16-mixed")
+    assert ("16-mixed precision looks at gradients" in caplog.text) == (precision == "16-mixed")
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_callback_that_looks_at_gradients_sees_them(
+    dataset: str, make_spar: MakeSPAR, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gradients(pl.Callback):
+        count = 0
+
+        def on_before_optimizer_step(self, *_: Any) -> None:
+            self.count += 1
+
+    gradients, seen = Gradients(), Seen()
+    with caplog.at_level(logging.INFO):
+        fit(make_spar(), OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0), 12, [gradients, seen], **ON_GPU)
+    assert gradients.count > 12
+    assert seen.graphs == 0
+    assert "Gradients looks at gradients in the middle of an update" in caplog.text
+
+
+def test_without_a_gpu_it_is_said_once_if_asked_for(dataset: str, caplog: pytest.LogCaptureFixture) -> None:
+    said = "updates are not captured in a CUDA graph: they are not on a CUDA device"
+    for capture, times in ((True, 1), (False, 0), ("auto", 0)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            module = BCModule(11, 3, hidden_dims=HIDDEN, capture=capture)
+            fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0), 12)
+        assert caplog.text.count(said) == times
