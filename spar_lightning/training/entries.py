@@ -104,6 +104,7 @@ RESUMABLE = Entries(
         "loops": Entries({"fit_loop": _LOOP}),
         "callbacks": Each(_CALLBACK),
         "optimizer_states": [_OPTIMIZER],
+        "lr_schedulers": list,  # Lightning looks for it, and finds an empty one
     }
 )
 """What a run goes on from, besides."""
