@@ -73,7 +73,6 @@ class BatchedExecution:
         trained = {key: self._tensors[key] for key in self._trained[name]}
         others = {key: tensor for key, tensor in self._tensors.items() if key not in trained}
         caller = _Caller(self._first, loss)
-
         device = self._seeds[0].generator.device.type
         is_mixed, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
@@ -144,7 +143,8 @@ class BatchedExecution:
                 seed.optimizers[name].state[flat.vector] = self._adams[name].state[flat.vector]
 
     def _stack_the_rest(self) -> None:
-        for name, first in (*self._first.named_parameters(), *self._first.named_buffers()):
+        names = [name for name, _ in (*self._first.named_parameters(), *self._first.named_buffers())]
+        for name in names:
             if name in self._tensors:
                 continue
             owner, _, own = name.rpartition(".")
@@ -152,7 +152,7 @@ class BatchedExecution:
             together = torch.stack([tensor.detach() for tensor in tensors])
             for tensor, row in zip(tensors, together, strict=True):
                 tensor.data = row
-            self._tensors[name] = together.requires_grad_(first.requires_grad and first.is_floating_point())
+            self._tensors[name] = together
 
     def _clip(self, name: str) -> None:
         norm = self._seeds[0].clip_norm

@@ -93,7 +93,6 @@ class AlgorithmModule(pl.LightningModule):
             AlgorithmModule.__init__(self, *arguments, **settings)
 
         constructor.__name__ = "__init__"  # by which docstrings are found
-
         constructor.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters.values()]
         )
@@ -265,7 +264,7 @@ class AlgorithmModule(pl.LightningModule):
         return list[Optimizer](self._adams.values())
 
     def on_fit_end(self) -> None:
-        """Let go of what training needed, data and graphs included."""
+        """Let go of captured graphs, and of other seeds."""
         self._shares_memory = isinstance(self.execution, SeedPlace)
         self.execution = None
 

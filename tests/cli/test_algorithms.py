@@ -289,6 +289,9 @@ def test_a_method_of_ones_own(
     assert results(run)["module"] == "CloningModule"
     assert results(run)["score"] is not None
     assert config(run)["model"]["rate"] == 0.01
+    other = ["--data.dataset", HOPPER, *short, "--model.rate", "0.01", "--run_dir", str(tmp_path / "other")]
+    main(["fit", *own, *other, "--callbacks.rollout.background", "true"])
+    assert results(tmp_path / "other")["history"] == results(run)["history"]
     capsys.readouterr()
     main(["test", *own, "--ckpt_path", str(last(run))])
     assert f"{results(run)['score']:.1f}" in capsys.readouterr().out

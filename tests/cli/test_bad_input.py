@@ -141,6 +141,7 @@ def test_a_callback_that_gives_up(
         ({"bc__model__learning_rate": -1}, "learning_rate"),
         ({"trainer__accelerator": "abacus"}, "abacus"),
         ({"trainer__gradient_clip_val": 1}, "gradient_clip"),
+        ({"bc__trainer__gradient_clip_val": 1}, "use --bc.model.gradient_clip_norm"),
     ],
     ids=lambda value: "-".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else "",
 )

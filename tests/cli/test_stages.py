@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,17 @@ def test_settings_with_a_meaning_of_null_take_it(tmp_path: Path, finished_run: P
     folder = fit(tmp_path / "run", *base, *nulls, "--model.critic_target", "policy")
     found = read_checkpoint(last(folder))["hyper_parameters"]
     assert (found["manifold_steps"], found["conservative_deviations"]) == (None, None)
+
+
+def test_the_base_is_validated_when_it_is_time_with_several_updates_a_batch(tmp_path: Path) -> None:
+    intervals = [
+        "--bc.trainer.max_steps",
+        "20",
+        "--bc.trainer.val_check_interval",
+        "10",
+        "--data.updates_per_batch",
+        "5",
+    ]
+    run = fit(tmp_path / "run", *intervals, "--data.validation_fraction", "0.5")
+    rows = csv.DictReader((run / "base" / "csv" / "metrics.csv").open())
+    assert len([row for row in rows if row["bc/validation_loss"]]) == 2

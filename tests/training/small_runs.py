@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spar_lightning.data import OfflineDataModule
 
@@ -52,6 +52,17 @@ def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> set[str]:
     """Names of the weights that are not the same bits."""
     assert left.keys() == right.keys()
     return {name for name in left if not torch.equal(left[name], right[name])}
+
+
+class Stub(nn.Module):
+    """A network that gives the same numbers whatever it is asked."""
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, *_: Tensor) -> Tensor:
+        return self.values
 
 
 class History(pl.Callback):

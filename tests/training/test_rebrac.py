@@ -6,23 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import HIDDEN, fit
-from torch import Tensor, nn
+from small_runs import HIDDEN, Stub, fit
 
 from spar_lightning.algorithms import Batch, ReBRAC, rebrac
 from spar_lightning.data import OfflineDataModule
 from spar_lightning.training import ReBRACModule
-
-
-class Stub(nn.Module):
-    """A network that gives the same numbers whatever it is asked."""
-
-    def __init__(self, values: Tensor) -> None:
-        super().__init__()
-        self.values = values
-
-    def forward(self, *_: Tensor) -> Tensor:
-        return self.values
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from small_runs import fit
 from torch import Tensor
 
 from spar_lightning.algorithms.spar.improvement import SelfImitation
+from spar_lightning.algorithms.spar.returns import ReturnSweep
 from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
 from spar_lightning.training import SPARModule
-from spar_lightning.training.stream import in_network_units
+from spar_lightning.training.stream import NetworkUnits, in_network_units
 
 
 @pytest.fixture
@@ -86,3 +87,17 @@ def test_losses_are_float32_under_autocast(
     for loss, metrics in outcomes:
         assert loss.dtype == torch.float32
         assert {metric.dtype for metric in metrics.values()} == {torch.float32}
+
+
+def test_returns_are_swept_in_float32_whatever_the_precision(
+    make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule
+) -> None:
+    module = make_spar(hidden_dims=(64, 64), critic_hidden_dims=(64, 64))
+    fit(module, datamodule, max_steps=12, precision="bf16-mixed")
+    spar, transitions = module.algorithm, datamodule.transitions
+    assert spar.num_sweeps == 2
+    sweep = ReturnSweep(NetworkUnits(transitions, spar.normalizer, module.device), spar.discount, spar.trace_decay)
+    with torch.no_grad():
+        returns = sweep.bootstrapped(lambda states: spar.critics.unstandardized(spar.sweep_value(states)))
+        expected = spar.critics.standardized(returns)
+    assert torch.equal(transitions.column("returns"), expected)
