@@ -17,7 +17,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from spar_lightning.data import OfflineDataModule, collect
+    from spar_lightning.datasets import collect
+    from spar_lightning.replay import OfflineDataModule
     from spar_lightning.training import (
         AlgorithmModule,
         BCModule,
@@ -32,6 +33,6 @@ else:
         """Import what is asked for, and PyTorch with it, when it is: the command line answers sooner."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from spar_lightning import data, training
+        from spar_lightning import datasets, replay, training
 
-        return getattr(training if hasattr(training, name) else data, name)
+        return next(getattr(room, name) for room in (training, replay, datasets) if hasattr(room, name))

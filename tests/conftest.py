@@ -18,7 +18,7 @@ from minari.data_collector import EpisodeBuffer
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported
 
-from spar_lightning.data import Episode, collect
+from spar_lightning.datasets import Episode, collect
 
 HOPPER = "spar/hopper/medium-replay-v0"
 CHEETAH = "spar/halfcheetah/medium-v0"

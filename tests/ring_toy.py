@@ -28,9 +28,10 @@ import numpy.typing as npt
 import torch
 
 from spar_lightning.algorithms import BC
-from spar_lightning.data import Episode, OfflineDataModule, OfflineDataset, TransitionLoader
-from spar_lightning.data.sources.registry import SOURCES, Source
+from spar_lightning.datasets import Episode, OfflineDataset
+from spar_lightning.datasets.sources.registry import SOURCES, Source
 from spar_lightning.functional import conservative, imitation_loss
+from spar_lightning.replay import OfflineDataModule, TransitionLoader
 from spar_lightning.training import BCModule, SPARModule
 
 FloatArray = npt.NDArray[np.float32]

@@ -19,16 +19,38 @@ ALLOWED = {
     "types": set(),
     "functional": {"types"},
     "networks": {"types"},
-    "data": {"types", "functional"},
-    "inspection": {"types", "data"},
+    "simulators": {"types"},
+    "datasets": {"types", "simulators"},
+    "replay": {"types", "functional", "simulators", "datasets"},
+    "inspection": {"types", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "functional", "networks", "data", "algorithms"},
-    "callbacks": {"types", "functional", "networks", "data", "evaluation"},
-    "benchmark": {"types", "functional", "networks", "data", "evaluation", "algorithms", "training", "callbacks"},
-    "cli": {"types", "data", "evaluation", "training", "callbacks", "benchmark", "inspection"},
+    "training": {"types", "functional", "networks", "replay", "algorithms"},
+    "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
+    "benchmark": {
+        "types",
+        "functional",
+        "networks",
+        "datasets",
+        "replay",
+        "evaluation",
+        "algorithms",
+        "training",
+        "callbacks",
+    },
+    "cli": {
+        "types",
+        "simulators",
+        "datasets",
+        "replay",
+        "evaluation",
+        "training",
+        "callbacks",
+        "benchmark",
+        "inspection",
+    },
     "__main__": {"cli"},
-    "__init__": {"types", "data", "training"},
+    "__init__": {"types", "datasets", "replay", "training"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -104,7 +126,11 @@ def _algorithms(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if _part(path) in ("data", "inspection", "callbacks", "evaluation")],
+    [
+        path
+        for path in FILES
+        if _part(path) in ("simulators", "datasets", "replay", "inspection", "callbacks", "evaluation")
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_data_callbacks_and_evaluation_name_no_algorithm(path: Path) -> None:
@@ -117,7 +143,7 @@ def test_data_callbacks_and_evaluation_name_no_algorithm(path: Path) -> None:
         ("from spar_lightning.training import SPARModule", {"spar"}),
         ("isinstance(module, BCModule)", {"bc"}),
         ("module.log('bc/loss', td3_loss)", {"bc", "td3"}),
-        ("from spar_lightning.data import collect\nPREFIX = 'spar/'", set()),
+        ("from spar_lightning.datasets import collect\nPREFIX = 'spar/'", set()),
         ("'''The SPAR paper.'''\nsparse, abc, subclass = 1, 2, 3", set()),
     ],
 )
@@ -129,5 +155,5 @@ def test_algorithms_are_found(tmp_path: Path, source: str, found: set[str]) -> N
 
 def test_imports_are_found() -> None:
     source = "import spar_lightning.cli\nfrom spar_lightning import training\ndef f():\n    from ..callbacks import X"
-    found = set(_imported_modules(source, "spar_lightning.data"))
+    found = set(_imported_modules(source, "spar_lightning.datasets"))
     assert found == {"spar_lightning.cli", "spar_lightning.training", "spar_lightning.callbacks.X"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import ring_toy
 
-from spar_lightning.data.sources.registry import SOURCES
+from spar_lightning.datasets.sources.registry import SOURCES
 
 
 @pytest.mark.slow

@@ -18,9 +18,10 @@ import torch
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.source_files import WRITERS, write_source
 from spar_lightning.benchmark.storage import process_memory
-from spar_lightning.data import PackedTransitions, open_dataset
-from spar_lightning.data.cache_folder import cache_folder
-from spar_lightning.data.minari_folder import minari_root
+from spar_lightning.datasets import open_dataset
+from spar_lightning.datasets.cache_folder import cache_folder
+from spar_lightning.datasets.minari_folder import minari_root
+from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import UserError
 
 LEGEND = """\

@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from spar_lightning.benchmark.synthetic import EPISODE_STEPS, episodes
-from spar_lightning.data import import_dataset
-from spar_lightning.data.minari_folder import minari_root
-from spar_lightning.data.sources.tables.arrow import arrow
+from spar_lightning.datasets import import_dataset
+from spar_lightning.datasets.minari_folder import minari_root
+from spar_lightning.datasets.sources.tables.arrow import arrow
 
 Arrays = dict[str, Any]
 _FILES = 10  # of a LeRobot folder

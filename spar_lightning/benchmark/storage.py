@@ -19,8 +19,8 @@ import torch
 
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.synthetic import SyntheticData
-from spar_lightning.data import MappedTransitions
-from spar_lightning.data.cache_folder import VARIABLE, cache_folder
+from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder
+from spar_lightning.replay import MappedTransitions
 from spar_lightning.types import UserError
 
 Kind = Literal["memory", "map"]

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM
-from spar_lightning.data import Episode, Minibatches, OfflineDataModule, OfflineDataset, TransitionLoader, Transitions
+from spar_lightning.datasets import Episode, OfflineDataset
+from spar_lightning.replay import Minibatches, OfflineDataModule, TransitionLoader, Transitions
 from spar_lightning.types import TransitionBatch
 
 EPISODE_STEPS = 1000

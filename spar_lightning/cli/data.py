@@ -12,9 +12,9 @@ from typing_extensions import Unpack
 
 from spar_lightning.benchmark.reading import bench_reading
 from spar_lightning.benchmark.storage import bench_storage
-from spar_lightning.data import open_dataset
-from spar_lightning.data.selection import EpisodeFilter, Selection, select_episodes
-from spar_lightning.data.sources.reading_settings import ReadingSettings
+from spar_lightning.datasets import open_dataset
+from spar_lightning.datasets.selection import EpisodeFilter, Selection, select_episodes
+from spar_lightning.datasets.sources.reading_settings import ReadingSettings
 from spar_lightning.inspection import (
     check_dataset,
     describe,

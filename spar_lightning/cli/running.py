@@ -24,7 +24,8 @@ from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
-from spar_lightning.data import OfflineDataModule, collect, import_dataset
+from spar_lightning.datasets import collect, import_dataset
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import find_module
 from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError

@@ -12,8 +12,8 @@ from torch.optim import Adam
 
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
-from spar_lightning.data import Minibatches
 from spar_lightning.functional import update_average
+from spar_lightning.replay import Minibatches
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.stream import NetworkUnits
 from spar_lightning.types import UserError

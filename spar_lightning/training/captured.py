@@ -11,7 +11,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from spar_lightning.algorithms import Batch, Metrics
-from spar_lightning.data import Minibatches, Transitions
+from spar_lightning.replay import Minibatches, Transitions
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.types import UserError

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
-from spar_lightning.data import Minibatches
 from spar_lightning.functional import update_average
+from spar_lightning.replay import Minibatches
 from spar_lightning.training.compiled import CompiledLoss
 from spar_lightning.training.flat import flat_parameters
 from spar_lightning.training.optimizers import FlatAdam

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
-from spar_lightning.data import Minibatches, OfflineDataModule, offline_data
+from spar_lightning.replay import Minibatches, OfflineDataModule, offline_data
 from spar_lightning.training.batched import Seed
 from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
 from spar_lightning.training.checkpoints import MODULE_KEY

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from spar_lightning.algorithms import Batch, Metrics
-from spar_lightning.data import Minibatches
+from spar_lightning.replay import Minibatches
 from spar_lightning.training.batched import BatchedExecution, Seed
 from spar_lightning.types import UserError
 

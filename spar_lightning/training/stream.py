@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from spar_lightning.algorithms import Batch, Columns
-from spar_lightning.data import Minibatches, Transitions
 from spar_lightning.networks import Normalizer
+from spar_lightning.replay import Minibatches, Transitions
 from spar_lightning.types import TransitionBatch
 
 

@@ -11,7 +11,8 @@ import torch
 from scipy import stats
 
 from spar_lightning.callbacks.offline_check import offline_check
-from spar_lightning.data import Episode, PackedTransitions
+from spar_lightning.datasets import Episode
+from spar_lightning.replay import PackedTransitions
 
 
 def _trainer(gains: list[list[float]] | None) -> Any:

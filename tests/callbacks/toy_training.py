@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from spar_lightning.data import Episode, PackedTransitions
+from spar_lightning.datasets import Episode
+from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import EnvironmentUnavailableError, ResidualProbe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from commands import CHEETAH, HOPPER, WALKER, fit
 
-from spar_lightning.data import collect
+from spar_lightning.datasets import collect
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import minari
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import make_environment
-from spar_lightning.data.simulators.d4rl_environments import d4rl_environment
-from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.data.sources.remote_files import download_place
+from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
+from spar_lightning.datasets.sources.remote_files import download_place
+from spar_lightning.simulators import make_environment
+from spar_lightning.simulators.d4rl_environments import d4rl_environment
 
 STEPS, EPISODES = 40, 6
 

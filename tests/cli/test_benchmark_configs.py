@@ -11,8 +11,8 @@ from commands import CONFIGS, TINY, options, results
 from published_data import place
 
 from spar_lightning.cli import main
-from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.data.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
+from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
 JOBS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.yaml"))
 

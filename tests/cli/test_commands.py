@@ -13,7 +13,7 @@ from commands import HOPPER, TINY, config, fit, last, results, spawn
 
 from spar_lightning.callbacks import RolloutEvaluation
 from spar_lightning.cli import main
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
 
 

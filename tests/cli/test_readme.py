@@ -13,8 +13,8 @@ from commands import TINY, WALKER, fit, one_stage, options
 from published_data import place
 
 from spar_lightning.cli import main
-from spar_lightning.data.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.data.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
+from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ def test_a_base_of_another_shape_is_refused(
 def test_a_base_of_other_data_is_pointed_out(
     tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spar_lightning.data import collect
+    from spar_lightning.datasets import collect
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
     other = collect("spar/hopper/expert-v0", steps=1000, progress=False)
@@ -127,7 +127,7 @@ def test_checkpoints_load_by_themselves(finished_run: Path) -> None:
 
 
 def test_a_run_without_a_simulator_still_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spar_lightning.data import OfflineDataModule
+    from spar_lightning.replay import OfflineDataModule
     from spar_lightning.types import EnvironmentUnavailableError
 
     def refuse(self: OfflineDataModule) -> None:

@@ -13,10 +13,10 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.data import Episode, OfflineDataset, open_dataset
-from spar_lightning.data.simulators.reference_scores import ScoreScale
+from spar_lightning.datasets import Episode, OfflineDataset, open_dataset
 from spar_lightning.inspection.description import Description, describe, describe_as_text
 from spar_lightning.inspection.description.episodes import Distribution
+from spar_lightning.simulators.reference_scores import ScoreScale
 from spar_lightning.types import DataError
 
 

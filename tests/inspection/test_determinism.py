@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from spar_lightning.data import load_behavior, make_environment
-from spar_lightning.data.quality import Chunk
-from spar_lightning.data.recording.rollout import roll_out
+from spar_lightning.datasets import load_behavior
+from spar_lightning.datasets.recording.rollout import roll_out
 from spar_lightning.inspection.description.determinism import TransitionSample, judge
+from spar_lightning.replay.quality import Chunk
+from spar_lightning.simulators import make_environment
 
 EPISODES = np.arange(10_000) // 100
 

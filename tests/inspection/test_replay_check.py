@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 
-from spar_lightning.data import Episode, OfflineDataset, load_behavior, make_environment
+from spar_lightning.datasets import Episode, OfflineDataset, load_behavior
 from spar_lightning.inspection.checking.check import check_dataset, check_opened
 from spar_lightning.inspection.checking.report import OUTLIER, TOLERANCE
+from spar_lightning.simulators import make_environment
 from spar_lightning.types import DataError, EnvironmentUnavailableError
 
 Act = Callable[[Any, np.random.Generator], Any]

@@ -10,7 +10,8 @@ import pytest
 import torch
 from small_runs import BATCH_SIZE, HIDDEN, fit
 
-from spar_lightning.data import OfflineDataModule, collect
+from spar_lightning.datasets import collect
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
 
 

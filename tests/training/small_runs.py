@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 
 HIDDEN = (16, 16)
 BATCH_SIZE = 32

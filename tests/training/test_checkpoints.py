@@ -11,7 +11,7 @@ import torch
 from small_runs import HIDDEN, fit
 from torch import nn
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
 from spar_lightning.training.checkpoints import check_resumable, load_module, read_checkpoint
 from spar_lightning.types import CheckpointError

@@ -10,7 +10,7 @@ from small_runs import HIDDEN, Stub, fit
 from torch import Tensor, nn
 
 from spar_lightning.algorithms import IQL, Batch
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import IQLModule
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_runs import HIDDEN, History, copy_state, differing, fit
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ALGORITHMS, SPARModule
 from spar_lightning.training.checkpoints import load_module
 from spar_lightning.types import Policy, UserError

@@ -9,7 +9,7 @@ import torch
 from small_runs import HIDDEN, Stub, fit
 
 from spar_lightning.algorithms import Batch, ReBRAC, rebrac
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ReBRACModule
 
 

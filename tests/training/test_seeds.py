@@ -13,7 +13,7 @@ from small_runs import BATCH_SIZE, HIDDEN, copy_state, fit
 from torch import Tensor
 
 from spar_lightning.callbacks import ResumableCheckpoint
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
 from spar_lightning.training.batched import BatchedExecution
 from spar_lightning.training.seeds import train_together

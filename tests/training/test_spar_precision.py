@@ -11,8 +11,8 @@ from torch import Tensor
 
 from spar_lightning.algorithms.spar.improvement import SelfImitation
 from spar_lightning.algorithms.spar.returns import ReturnSweep
-from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 

@@ -12,7 +12,7 @@ import torch
 from small_runs import BATCH_SIZE, History, copy_state, differing, fit
 
 from spar_lightning.callbacks import ResumableCheckpoint
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule
 
 MakeSPAR = Callable[..., SPARModule]

@@ -15,8 +15,8 @@ from small_runs import HIDDEN, History, copy_state, differing, fit, memory
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from spar_lightning.data import OfflineDataModule, Transitions
 from spar_lightning.functional import lambda_returns
+from spar_lightning.replay import OfflineDataModule, Transitions
 from spar_lightning.training import BCModule, SPARModule
 from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResidual, UserError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_runs import BATCH_SIZE, copy_state, differing, fit
 
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule
 
 

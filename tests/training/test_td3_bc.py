@@ -14,8 +14,8 @@ from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit, 
 
 from spar_lightning.algorithms import TD3BC, Batch
 from spar_lightning.callbacks import ResumableCheckpoint
-from spar_lightning.data import OfflineDataModule
 from spar_lightning.functional import smoothed_actions, value_and_cloning_loss
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import TD3BCModule
 from spar_lightning.types import CheckpointError, UserError
 

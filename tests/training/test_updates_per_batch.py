@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit
 
 from spar_lightning.callbacks import FiniteLossGuard, ResidualMonitor, ResumableCheckpoint
-from spar_lightning.data import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
 from spar_lightning.types import NonFiniteLossError, UserError
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Unpack
 
-from spar_lightning.data.dataset import Episode, OfflineDataset
-from spar_lightning.data.simulators.environments import installed_simulators
-from spar_lightning.data.sources.reading_settings import ReadingSettings
-from spar_lightning.data.sources.registry import open_dataset
+from spar_lightning.datasets.dataset import Episode, OfflineDataset
+from spar_lightning.datasets.sources.reading_settings import ReadingSettings
+from spar_lightning.datasets.sources.registry import open_dataset
 from spar_lightning.inspection.checking.replay import Replay, open_replay
 from spar_lightning.inspection.checking.report import OUTLIER, CheckReport, EpisodeEnds, Errors
 from spar_lightning.inspection.checking.sampling import Spread, StepChoice
+from spar_lightning.simulators.environments import installed_simulators
 from spar_lightning.types import DataError
 
 Array = npt.NDArray[np.float64]

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
 
-from spar_lightning.data.dataset import Episode
-from spar_lightning.data.simulators.environments import make_environment
-from spar_lightning.data.simulators.observations import default_keys
+from spar_lightning.datasets.dataset import Episode
 from spar_lightning.inspection.checking.hand_starts import HAND_STARTS
 from spar_lightning.inspection.checking.state_layout import state_layout
+from spar_lightning.simulators.environments import make_environment
+from spar_lightning.simulators.observations import default_keys
 from spar_lightning.types import DataError
 
 FloatArray = npt.NDArray[np.float32]

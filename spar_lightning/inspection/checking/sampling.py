@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.dataset import OfflineDataset
+from spar_lightning.datasets.dataset import OfflineDataset
 
 _STD_FLOOR = 1e-3  # of a dimension that hardly changes
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from spar_lightning.data.dataset import Episode
-from spar_lightning.data.quality import Chunk
+from spar_lightning.datasets.dataset import Episode
+from spar_lightning.replay.quality import Chunk
 
 _ROWS = 16_384
 

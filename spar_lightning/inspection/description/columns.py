@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.dataset import FloatArray
-from spar_lightning.data.quality import IntArray
+from spar_lightning.datasets.dataset import FloatArray
+from spar_lightning.replay.quality import IntArray
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from spar_lightning.data.dataset import FloatArray
-from spar_lightning.data.quality import Chunk, IntArray
+from spar_lightning.datasets.dataset import FloatArray
+from spar_lightning.replay.quality import Chunk, IntArray
 
 Verdict = Literal["deterministic", "stochastic", "cannot tell"]
 Float64Array = npt.NDArray[np.float64]

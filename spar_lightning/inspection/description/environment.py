@@ -8,9 +8,9 @@ from typing import Any
 
 import gymnasium as gym
 
-from spar_lightning.data.dataset import FloatArray, OfflineDataset
-from spar_lightning.data.quality import action_bounds
-from spar_lightning.data.simulators.environments import make_environment
+from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
+from spar_lightning.replay.quality import action_bounds
+from spar_lightning.simulators.environments import make_environment
 from spar_lightning.types import UserError
 
 

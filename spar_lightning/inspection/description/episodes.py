@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.data.dataset import Episode
+from spar_lightning.datasets.dataset import Episode
 
 _BINS = 12
 _OFF_BY_ONE = 1  # D4RL's flags cut some episodes one step before the time limit

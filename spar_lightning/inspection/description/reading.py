@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spar_lightning.data.dataset import Episode, OfflineDataset
+from spar_lightning.datasets.dataset import Episode, OfflineDataset
 from spar_lightning.inspection.description.episodes import EpisodeSums
 from spar_lightning.types import DataError
 

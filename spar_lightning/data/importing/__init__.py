@@ -1,5 +1,0 @@
-"""Turning data sets of any source into Minari data sets."""
-
-from spar_lightning.data.importing.command import import_dataset
-
-__all__ = ["import_dataset"]

@@ -1,8 +1,0 @@
-"""Data that can be read, and yet teach something else than was meant: one home for the rules of `info` and `fit`."""
-
-from spar_lightning.data.quality.bounds import action_bounds
-from spar_lightning.data.quality.chunk import Chunk, IntArray
-from spar_lightning.data.quality.findings import Finding, Quality
-from spar_lightning.data.quality.sound import sound_transitions
-
-__all__ = ["Chunk", "Finding", "IntArray", "Quality", "action_bounds", "sound_transitions"]

@@ -1,1 +1,0 @@
-"""The simulator that belongs to a data set, and the scale of its scores."""

@@ -1,0 +1,93 @@
+"""Which columns of a table make up which array."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spar_lightning.datasets.naming import did_you_mean
+from spar_lightning.types import DataError
+
+ColumnNames = Mapping[str, str | list[str]]
+"""Array -> the column that holds it, or those that make it up side by side; a `*` stands for any text."""
+
+ARRAYS: dict[str, tuple[str, ...]] = {
+    "observations": ("observations", "observation", "obs"),
+    "actions": ("actions", "action"),
+    "rewards": ("rewards", "reward"),
+    "next_observations": ("next_observations", "next_observation", "next_obs"),
+    "terminations": ("terminations", "terminals", "terminated"),
+    "truncations": ("truncations", "timeouts", "truncated"),
+    "episode": ("episode", "episode_id", "episode_index"),
+    "success": ("success", "is_success"),
+}
+"""Array, as in `flat_columns` -> what its columns are called where nobody says otherwise, with or without numbers."""
+
+_NAMED = 20  # columns in a message
+
+
+def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str, list[str]]:
+    """The columns of each array, in order; an array that the table does not have is left out.
+
+    What is not stated is found by its name: `reward`, or `action_0`, `action_1` and so on.
+
+    Args:
+        stated: by the user.
+        names: of all columns.
+
+    Raises:
+        DataError: an array or a column is unknown, or observations or actions cannot be found.
+
+    >>> named_columns({"observations": ["v", "x*"]}, ["x10", "x9", "v", "action_0", "action_1", "reward"])
+    {'observations': ['v', 'x9', 'x10'], 'actions': ['action_0', 'action_1'], 'rewards': ['reward']}
+    """
+    there = [*names]
+    stated = stated or {}
+    for array in stated:
+        if array not in ARRAYS:
+            raise DataError(f"`columns` names `{array}`; {did_you_mean(array, ARRAYS)} Expected {_listed(ARRAYS)}.")
+    found = {
+        array: _stated(array, stated[array], there) if array in stated else _found(array, there) for array in ARRAYS
+    }
+    for array in ("observations", "actions"):
+        if not found[array]:
+            raise DataError(
+                f"No column is called `{array}`, and no `columns` say which make it up: name them, as in "
+                f"`columns: {{{array}: [{', '.join(there[:2])}]}}`. There are {_listed(there)}."
+            )
+    return {array: columns for array, columns in found.items() if columns}
+
+
+def _stated(array: str, stated: Any, there: list[str]) -> list[str]:
+    columns: list[str] = []
+    for name in [stated] if isinstance(stated, str) else stated:
+        matching = [name] if name in there else sorted(fnmatch.filter(there, name), key=_natural)
+        if not matching:
+            raise DataError(
+                f"`columns.{array}` names `{name}`, which the table does not have; {did_you_mean(name, there)} "
+                f"There are {_listed(there)}."
+            )
+        columns += matching
+    return columns
+
+
+def _found(array: str, there: list[str]) -> list[str]:
+    for name in ARRAYS[array]:
+        if name in there:
+            return [name]
+        numbered = [column for column in there if re.fullmatch(rf"{name}[_.\[]\d+\]?", column)]
+        if numbered:
+            return sorted(numbered, key=_natural)
+    return []
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key by which `x9` comes before `x10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = [f"`{name}`" for name in names]
+    return ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")

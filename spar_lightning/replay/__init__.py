@@ -1,0 +1,22 @@
+"""From episodes to batches: what is wrong with them, transitions in memory or on disk, the datamodule's loaders."""
+
+from spar_lightning.replay.beginnings import Beginnings
+from spar_lightning.replay.datamodule import OfflineDataModule, offline_data
+from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
+from spar_lightning.replay.statistics import compute_statistics
+from spar_lightning.replay.storage.mapped_transitions import MappedTransitions
+from spar_lightning.replay.storage.packed_transitions import PackedTransitions
+from spar_lightning.replay.storage.transitions import Transitions
+
+__all__ = [
+    "Beginnings",
+    "MappedTransitions",
+    "Minibatches",
+    "OfflineDataModule",
+    "PackedTransitions",
+    "SequentialLoader",
+    "TransitionLoader",
+    "Transitions",
+    "compute_statistics",
+    "offline_data",
+]

@@ -1,0 +1,398 @@
+"""The LightningDataModule that trains any offline algorithm on recorded transitions."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import gymnasium as gym
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from spar_lightning.datasets.dataset import FloatArray, OfflineDataset, check_time_limit
+from spar_lightning.datasets.selection import EpisodeFilter, Selection, chosen_episodes
+from spar_lightning.datasets.sources.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
+from spar_lightning.datasets.sources.registry import open_dataset
+from spar_lightning.datasets.sources.robomimic.dones import Dones
+from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame
+from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
+from spar_lightning.replay.quality import Quality, action_bounds, sound_transitions
+from spar_lightning.replay.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
+from spar_lightning.replay.statistics import compute_statistics, share_outside
+from spar_lightning.replay.storage.choice import Storage, prepare_transitions, read_transitions
+from spar_lightning.replay.storage.transitions import Transitions
+from spar_lightning.simulators.environments import make_fitting_environment
+from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
+
+T = TypeVar("T")
+
+_LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
+_MOST_UPDATES = 512  # a training step; more make it no faster
+_SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
+
+
+@runtime_checkable
+class TakesMinibatches(Protocol):
+    """A module that makes several updates in a training step, each of a minibatch of its own."""
+
+    @property
+    def beginnings(self) -> tuple[int, float]:
+        """Transitions near the starts of episodes that lead each minibatch, and their decay."""
+        ...
+
+
+class OfflineDataModule(pl.LightningDataModule):
+    """A data set of recorded transitions, sampled uniformly from memory or, where it is too large, from disk.
+
+    Args:
+        dataset: its name says where it comes from. Bundled: `spar/<env>/<kind>-v0` with env in walker2d, hopper,
+            halfcheetah and kind in medium, medium-replay, medium-expert, expert (collected on first use, in about a
+            minute). Minari: its id, such as `mujoco/walker2d/medium-v0`, downloaded on first use. D4RL:
+            `d4rl:walker2d-medium-v2`, likewise. Files: path or URL of a D4RL `.hdf5` or an `.npz`; path of a table
+            (`.csv`, `.parquet`), of a LeRobot folder, or of a file in robomimic's or OGBench's layout.
+        batch_size: transitions a batch, for each process, at most 2**20.
+        validation_fraction: share of the episodes, 0 to 1, held out for validation losses; 0 holds none out.
+        seed: of the sampling; by default that of `seed_everything`, else 0.
+        updates_per_batch: updates that one training step makes from one gather, at most 512: results are the same
+            bits, the loop costs less. It must divide `max_steps` and the updates between validations. Lightning's own
+            `val_check_interval` counts training steps; the command line takes updates. A module that leaves its
+            optimizer to Lightning makes one.
+        observation_keys: which parts of dict observations to put side by side, in this order; by default what the
+            task needs. AntMaze: `[achieved_goal, observation]` is D4RL's state, without the goal.
+        normalize_observations: whether policies see observations with mean 0 and deviation 1.
+        reward_scale: factor on the rewards that are trained on, or `return_range`: 1000 / (largest - smallest return of
+            an episode), as IQL has it. Evaluations always show the environment's own returns.
+        reward_shift: added after scaling; -1 is the custom on AntMaze.
+        goal_terminations: make every transition with a positive reward a termination, as in D4RL's AntMaze files;
+            Minari's recordings of it never terminate.
+        environment: id of the Gymnasium environment to evaluate in, instead of the data set's own; `module:Id` imports
+            the module first, which registers it. Where the data state no bounds of the actions, its own count.
+        max_episode_steps: time limit of an evaluation's episodes, instead of the environment's own.
+        top_fraction: share of the episodes to train on, those with the largest returns (of the data's own rewards,
+            before any scaling), as for cloning the best 10%; of those that `filter` keeps.
+        filter: keeps the episodes with at least the return `min_return`, or those numbered in `episodes`, from 0.
+        drop_reset_rows: leave out the rows that a vector environment's resets put after the ends of episodes (Gymnasium
+            since 1.0); such data are refused otherwise.
+        columns: of a table, which of its columns make up which array, as in
+            `{observations: [x, "joint_*"], actions: [torque], episode: run}`; those called like an array are found.
+        success_reward: where no rewards are recorded, a reward of 1 at the end of `all` episodes, or of those marked as
+            a `success`, and a termination there.
+        dones: what these mark in a robomimic file, where nothing there tells: that the task was done (`success`), or
+            that the recording was (`end`).
+        mask: name of the filter of a robomimic file whose demonstrations are taken.
+        task: id of the environment whose task rewards an OGBench file without rewards, such as
+            `antmaze-large-singletask-task1-v0`; needs `ogbench`.
+        storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
+            where the transitions take less than half of what is free.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "spar/walker2d/medium-replay-v0",
+        batch_size: int = 256,
+        validation_fraction: float = 0.05,
+        seed: int | None = None,
+        updates_per_batch: int = 1,
+        observation_keys: list[str] | None = None,
+        normalize_observations: bool = True,
+        reward_scale: float | Literal["return_range"] = 1.0,
+        reward_shift: float = 0.0,
+        goal_terminations: bool = False,
+        environment: str | None = None,
+        max_episode_steps: int | None = None,
+        top_fraction: float | None = None,
+        filter: EpisodeFilter | None = None,
+        drop_reset_rows: bool = False,
+        columns: dict[str, str | list[str]] | None = None,
+        success_reward: SuccessReward | None = None,
+        dones: Dones | None = None,
+        mask: str | None = None,
+        task: str | None = None,
+        storage: Storage = "auto",
+    ) -> None:
+        super().__init__()
+        _check_settings(batch_size, validation_fraction, seed, updates_per_batch, max_episode_steps)
+        check_reward_settings(reward_scale, reward_shift)
+        self._selection = Selection(top_fraction, filter)
+        self._selection.check()
+        # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
+        self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
+        self.name = self._name = dataset
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.updates_per_batch = updates_per_batch
+        self.storage = storage
+        self.run_seed = os.environ.get("PL_GLOBAL_SEED")  # as `seed_everything` has left it
+        self.seed = int(self.run_seed or 0) if seed is None else seed
+        self._source: Callable[[], OfflineDataset] = self._open_by_name
+        self._dataset: OfflineDataset | None = None
+        self._statistics: DatasetStatistics | None = None
+        self._transitions: Transitions | None = None
+        self._validation_transitions: Transitions | None = None
+
+    @classmethod
+    def from_frame(cls, frame: Any, name: str = "frame", **settings: Any) -> OfflineDataModule:
+        """The transitions in a data frame, of pandas or any library that knows Arrow, with one row a step.
+
+        Args:
+            frame: not to be changed any more.
+            name: by which results speak of it.
+            settings: `columns`, and all others but `dataset`.
+        """
+        module = cls(FRAME_PREFIX + name, **settings)
+        reading = {setting: settings.get(setting) for setting in ("columns", "success_reward")}
+        module._source = functools.partial(open_frame, frame, name, **reading)
+        return module
+
+    def prepare_data(self) -> None:
+        """Fetch or collect the data set, if it is not on this machine, and pack it, if it is to be mapped."""
+        dataset = self._opened()
+        tests = self.trainer is not None and self.trainer.state.fn == TrainerFn.TESTING  # they need no transitions
+        if not tests and self._transitions is None:
+            prepare_transitions(dataset, self.storage)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the data once, and put them on the trainer's device; a test needs only their simulator."""
+        if stage == "test":
+            return
+        if self._transitions is None:
+            self._load()
+        if self.trainer is not None:
+            self._move(self.trainer.strategy.root_device)
+
+    @property
+    def observation_dim(self) -> int:
+        """Number of observation dimensions; cheap, and known before `setup`."""
+        return self._opened().observation_dim
+
+    @property
+    def action_dim(self) -> int:
+        """Number of action dimensions; cheap, and known before `setup`."""
+        return self._opened().action_dim
+
+    @property
+    def reference_scores(self) -> tuple[float, float] | None:
+        """Returns that score 0 and 100 on the normalized scale, None where no scale is defined."""
+        return self._opened().scale.reference
+
+    @property
+    def score_note(self) -> str:
+        """Where the reference scores come from and what they were defined for, or why there are none."""
+        return self._opened().scale.note
+
+    @property
+    def environment_id(self) -> str | None:
+        """Gymnasium id of the environment that the data came from, None where unknown."""
+        spec = self._opened().environment_spec
+        return None if spec is None else spec.id
+
+    @property
+    def transitions(self) -> Transitions:
+        """The training part, in time order."""
+        return _ready(self._transitions)
+
+    @property
+    def validation_transitions(self) -> Transitions | None:
+        """The held-out part, in time order, None where nothing is held out."""
+        _ready(self._transitions)
+        return self._validation_transitions
+
+    @property
+    def statistics(self) -> DatasetStatistics:
+        """Of the training part."""
+        return _ready(self._statistics)
+
+    @property
+    def contents(self) -> dict[str, float]:
+        """By what data of the same name can be told apart that were recorded anew: of the training part."""
+        mean_reward = self.transitions.rewards.mean(dtype=torch.float64).item()
+        return {"transitions": len(self.transitions), "mean_reward": float(f"{mean_reward:.6g}")}
+
+    def make_environment(self) -> gym.Env[Any, Any]:
+        """A fresh environment of the kind that the data came from, with its time limit.
+
+        Raises:
+            EnvironmentUnavailableError: the data set names no environment, or it cannot be made here.
+            DataError: it does not fit the data.
+        """
+        return self.environment_maker()()
+
+    def environment_maker(self) -> Callable[[], gym.Env[Any, Any]]:
+        """What makes such environments, small enough to be sent to another process.
+
+        Raises:
+            EnvironmentUnavailableError: the data set names no environment.
+        """
+        dataset = self._opened()
+        spec = dataset.environment_spec
+        if spec is None:
+            raise EnvironmentUnavailableError(
+                f"`{self.name}` does not say which environment it comes from: name one with `data.environment`, or do "
+                "without scores."
+            )
+        dimensions = dataset.observation_dim, dataset.action_dim
+        module = dataset.environment_module
+        return functools.partial(make_fitting_environment, spec, dataset.observation_keys, *dimensions, module)
+
+    def train_dataloader(self) -> TransitionLoader:
+        """Endless uniformly sampled batches; each process draws its own."""
+        rank = 0 if self.trainer is None else self.trainer.global_rank
+        module = getattr(self.trainer, "lightning_module", None)
+        if not isinstance(module, TakesMinibatches):  # Lightning itself steps, once a batch
+            return TransitionLoader(self.transitions, self.batch_size, self.seed, rank)
+        return TransitionLoader(
+            self.transitions, self.batch_size, self.seed, rank, self.updates_per_batch, module.beginnings
+        )
+
+    def val_dataloader(self) -> SequentialLoader | list[Tensor]:
+        """The held-out transitions in chunks; one dummy item if there are none, so that rollouts still happen."""
+        held_out = self.validation_transitions
+        return [torch.zeros(1)] if held_out is None else SequentialLoader(held_out)
+
+    def test_dataloader(self) -> list[Tensor]:
+        """One dummy item: a test is a rollout."""
+        return [torch.zeros(1)]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Nothing, for batches that were drawn on the device: this runs in every step."""
+        if isinstance(batch, Minibatches):  # who gathers them moves them
+            return batch
+        if isinstance(batch, TransitionBatch) and batch.observations.device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def _opened(self) -> OfflineDataset:
+        if self._dataset is None:
+            dataset = self._source()
+            self._dataset = dataset.evaluated_in(self.hparams["environment"], self.hparams["max_episode_steps"])
+        return self._dataset
+
+    def _open_by_name(self) -> OfflineDataset:
+        settings = {name: self.hparams[name] for name in READING_SETTINGS if self.hparams[name] is not None}
+        return open_dataset(self._name, self.hparams["observation_keys"], **settings)
+
+    def _load(self) -> None:
+        dataset = self._opened()
+        for note in dataset.notes:
+            rank_zero_warn(f"{self.name}: {note}")
+        (action_low, action_high), time_limit = self._limits()
+        checks = functools.partial(
+            Quality, action_low, action_high, dataset.observation_dim, time_limit, dataset.ends_flagged_twice
+        )
+        transitions = sound_transitions(
+            self._name, read_transitions(dataset, self.storage), checks, self.hparams["drop_reset_rows"]
+        )
+        transitions = self._selected(transitions)
+        episodes = transitions.num_episodes
+        held_out = _held_out_episodes(episodes, self.validation_fraction)
+        self._transitions, self._validation_transitions = transitions.split(held_out)
+        parts = [part for part in (self._transitions, self._validation_transitions) if part is not None]
+        if self.hparams["goal_terminations"]:
+            for part in parts:
+                terminate_at_goals(part)
+        factor = reward_factor(self._transitions, self.hparams["reward_scale"])  # of the training part alone
+        for part in parts:
+            transform_rewards(part, factor, self.hparams["reward_shift"])
+        self._statistics = compute_statistics(
+            self._transitions, action_low, action_high, self.hparams["normalize_observations"]
+        )
+        self._report(episodes, len(held_out))
+
+    def _selected(self, transitions: Transitions) -> Transitions:
+        """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""
+        if self._selection.keeps_all:
+            return transitions
+        chosen = chosen_episodes(self._opened(), self._selection)
+        rank_zero_info(f"{self.name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
+        return transitions.only_episodes(chosen.numbers)
+
+    def _limits(self) -> tuple[tuple[FloatArray, FloatArray], int | None]:
+        """The bounds that the actions should keep, and the environment's time limit where one is known.
+
+        An environment that the run itself names is made for it, so that one that cannot be had, or does not fit, is
+        found before anything is trained.
+        """
+        dataset = self._opened()
+        if not dataset.environment_named:
+            spec = dataset.environment_spec
+            return action_bounds(dataset, None), None if spec is None else spec.max_episode_steps
+        with contextlib.closing(self.make_environment()) as environment:
+            limit = None if environment.spec is None else environment.spec.max_episode_steps
+            return action_bounds(dataset, environment), limit
+
+    def _move(self, device: torch.device) -> None:
+        self._transitions = self.transitions.to(device)
+        if self._validation_transitions is not None:
+            self._validation_transitions = self._validation_transitions.to(device)
+
+    def _report(self, episodes: int, held_out: int) -> None:
+        rows = len(self.transitions)
+        where = ", on disk" if self.transitions.on_disk else ""
+        rank_zero_info(
+            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} held out"
+        )
+        low, high = self.statistics.action_low, self.statistics.action_high
+        if self.hparams["goal_terminations"]:
+            reached = self.transitions.column("terminations").mean().item()
+            rank_zero_info(f"{reached:.2%} of the transitions of {self.name} now end an episode: at a goal, or anyway")
+        outside = share_outside(self.transitions, low, high)
+        if outside > 0:
+            rank_zero_warn(
+                f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "
+                f"{_shortest(low)} to {_shortest(high)}; they are clipped where a policy needs it."
+            )
+
+
+def offline_data(trainer: pl.Trainer) -> OfflineDataModule:
+    """The data module of a trainer.
+
+    Raises:
+        DataError: if it was given none, or one of another kind.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, OfflineDataModule):
+        raise DataError(
+            f"the trainer's data module is {type(datamodule).__name__}, expected an OfflineDataModule: call"
+            " `trainer.fit(module, datamodule=OfflineDataModule(...))`"
+        )
+    return datamodule
+
+
+def _check_settings(
+    batch_size: int, validation_fraction: float, seed: int | None, updates_per_batch: int, max_episode_steps: int | None
+) -> None:
+    if not 1 <= batch_size <= _LARGEST_BATCH:
+        raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
+    if not 0 <= validation_fraction < 1:
+        raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
+    if seed is not None and seed < 0:
+        raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
+    if not 1 <= updates_per_batch <= _MOST_UPDATES:
+        raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
+    check_time_limit(max_episode_steps)
+
+
+def _shortest(bounds: Tensor) -> str:
+    values = sorted(set(bounds.tolist()))
+    return f"{values[0]:g}" if len(values) == 1 else str([round(value, 4) for value in bounds.tolist()])
+
+
+def _ready(value: T | None) -> T:
+    if value is None:
+        raise DataError("The data are not read yet: call `setup()` first, or let the Trainer do it.")
+    return value
+
+
+def _held_out_episodes(num_episodes: int, fraction: float) -> list[int]:
+    """Numbers of the held-out episodes, ascending: a rounded share of them, never all."""
+    count = min(int(num_episodes * fraction + 0.5), num_episodes - 1)
+    order = np.random.default_rng(_SPLIT_SEED).permutation(num_episodes)
+    return sorted(order[:count].tolist())

@@ -1,0 +1,56 @@
+"""Actions in other units than the environment's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spar_lightning.datasets.dataset import FloatArray
+
+_MOST = 0.5  # share of the values outside of their bounds, from which on they are no slips
+_FAR = 10.0  # times its bound that a single dimension reaches, if most of it is outside
+_MARGIN = 1e-5  # of the bounds' distance: rounding
+_NAMED = 6  # dimensions in a sentence
+
+
+class UnitSums:
+    """Counts actions outside of their bounds.
+
+    Args:
+        low: (A,) lower bounds, -inf for none.
+        high: (A,) upper bounds, inf for none.
+    """
+
+    def __init__(self, low: FloatArray, high: FloatArray) -> None:
+        self._low, self._high = low.astype(np.float64), high.astype(np.float64)
+        self._bounded = np.isfinite(self._low) & np.isfinite(self._high)
+        self._margin = np.where(self._bounded, _MARGIN * (self._high - self._low), 0) if len(low) else np.zeros(0)
+        self._outside = np.zeros(len(low))
+        self._reach = np.zeros(len(low))
+        self._rows = 0
+
+    def add(self, actions: FloatArray) -> None:
+        """Add actions (N, A)."""
+        beyond = (actions < self._low - self._margin) | (actions > self._high + self._margin)
+        self._outside += beyond.sum(0)
+        self._reach = np.maximum(self._reach, np.where(np.isfinite(actions), np.abs(actions), 0).max(0))
+        self._rows += len(actions)
+
+    def finding(self) -> str | None:
+        """Where most actions are outside, and by what they are too large."""
+        shares = self._outside / max(1, self._rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(self._bounded, self._reach / np.maximum(np.abs(self._low), np.abs(self._high)), 0)
+        overall = shares[self._bounded].mean() if self._bounded.any() else 0.0
+        far = (shares > _MOST) & (ratios > _FAR)
+        if not (overall > _MOST or far.any()):
+            return None
+        wrong = np.flatnonzero(self._bounded if overall > _MOST else far)
+        worst = int(wrong[np.argmax(ratios[wrong])])
+        which = "" if overall > _MOST else f" of dimension {', '.join(map(str, wrong[:_NAMED]))}"
+        return (
+            f"{overall if overall > _MOST else shares[worst]:.1%} of the action values{which} are outside the "
+            f"environment's bounds, up to {self._reach[worst]:.4g} where {self._low[worst]:.4g} to "
+            f"{self._high[worst]:.4g} is expected in dimension {worst}: are they in other units? Divided by "
+            f"{ratios[worst]:.3g} they would fit. Convert them, name the environment that they come from, or, where "
+            "it clips its actions, store them clipped."
+        )

@@ -1,0 +1,281 @@
+"""Data that can be read, and would teach something else than was meant: the same rules in `info` and `fit`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from array_files import write_arrays
+
+from spar_lightning.datasets import open_dataset
+from spar_lightning.inspection import describe
+from spar_lightning.replay import OfflineDataModule
+from spar_lightning.replay.quality import chunk
+from spar_lightning.types import DataError
+
+Arrays = dict[str, Any]
+
+
+def sane(rows: int = 200, length: int = 20, seed: int = 0) -> Arrays:
+    """Episodes of noise with rewards that differ, cut off after `length` steps each."""
+    random = np.random.default_rng(seed)
+    return {
+        "observations": random.normal(size=(rows, 3)).astype(np.float32),
+        "next_observations": random.normal(size=(rows, 3)).astype(np.float32),
+        "actions": random.uniform(-1, 1, size=(rows, 2)).astype(np.float32),
+        "rewards": random.normal(size=rows).astype(np.float32),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": np.arange(rows) % length == length - 1,
+    }
+
+
+class Told:
+    """What `info` and `fit` say of arrays."""
+
+    def __init__(self, path: Path, arrays: Arrays, environment: str | None = None, **settings: Any) -> None:
+        name = write_arrays(path, **arrays)
+        self.defects = describe(open_dataset(name).evaluated_in(environment, None)).defects
+        self.data = OfflineDataModule(name, environment=environment, validation_fraction=0, **settings)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                self.data.setup()
+                self.refusal = ""
+            except DataError as error:
+                self.refusal = str(error)
+        self.warnings = [str(warning.message) for warning in caught]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Told]:
+    """Writes arrays to a file, and asks both commands; `fit` looks at chunks of a few rows."""
+    monkeypatch.setattr(chunk, "_ROWS", 70)
+    return partial(Told, tmp_path / "mine.npz")
+
+
+def test_sane_data_are_let_pass(told: Callable[..., Told]) -> None:
+    found = told(sane())
+    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+
+
+# ------------------------------------------------------------------------------------------------- resets as rows
+
+
+@cache
+def vector_recording(name: str, steps: int, **settings: Any) -> Arrays:
+    """All steps of a vector environment with one member, as a user writes them down; `reset` marks the odd rows."""
+    environments = gym.make_vec(name, num_envs=1, vectorization_mode="sync", **settings)
+    environments.action_space.seed(0)
+    observation, _ = environments.reset(seed=0)
+    rows, was_end = [], False
+    for _ in range(steps):
+        action = environments.action_space.sample()
+        following, reward, terminated, truncated, _ = environments.step(action)
+        rows.append((observation[0], action[0], reward[0], following[0], terminated[0], truncated[0], was_end))
+        observation, was_end = following, bool(terminated[0] or truncated[0])
+    environments.close()
+    names = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts", "reset")
+    arrays = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    arrays["actions"] = arrays["actions"].astype(np.float32)
+    return arrays
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "sparse", "storage"),
+    [
+        ("Hopper-v5", 1000, False, "memory"),
+        ("Hopper-v5", 1000, False, "map"),
+        ("Hopper-v5", 1000, True, "memory"),
+        ("HalfCheetah-v5", 100, False, "memory"),
+    ],
+)
+def test_resets_of_a_vector_environment(
+    told: Callable[..., Told], name: str, limit: int, sparse: bool, storage: str
+) -> None:
+    arrays = dict(vector_recording(name, 1000, max_episode_steps=limit))
+    resets = arrays.pop("reset")
+    if sparse:
+        arrays["rewards"] = (np.arange(1000) % 97 == 0) * 1.0 * ~resets
+    found = told(arrays, storage=storage)
+    expected = f"{resets.sum():,} rows after the ends of episodes are no steps but resets"
+    assert [expected in defect for defect in found.defects] == [True]
+    assert expected in found.refusal
+    assert "`data.drop_reset_rows: true`" in found.refusal
+    found = told(arrays, storage=storage, drop_reset_rows=True)
+    assert found.refusal == ""
+    assert torch.equal(found.data.transitions.observations, torch.tensor(arrays["observations"][~resets]).float())
+    ends = (arrays["terminals"] | arrays["timeouts"])[~resets]
+    ends[-1] = True
+    assert torch.equal(found.data.transitions.episode_ends, torch.from_numpy(ends))
+
+
+def test_an_episode_may_begin_so_once(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["next_observations"][19] = arrays["observations"][20]
+    arrays["rewards"][20] = 0
+    found = told(arrays, drop_reset_rows=True)
+    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+    assert len(found.data.transitions) == 200
+
+
+def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(told: Callable[..., Told]) -> None:
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(401, 3)), axis=0).astype(np.float32)
+    goals = np.repeat(np.arange(20), 20)[:, None].astype(np.float32)
+    arrays = sane(400)
+    # The goal is another one from the second step of an episode on, as in Gymnasium-Robotics' PointMaze.
+    arrays["observations"] = np.concatenate([walk[:-1], np.roll(goals, 1)], axis=1)
+    arrays["next_observations"] = np.concatenate([walk[1:], goals], axis=1)
+    arrays["rewards"] = (np.arange(400) % 20 == 19) * 1.0
+    found = told(arrays)
+    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+
+
+# --------------------------------------------------------------------------------------------------------- the ends
+
+
+def test_terminations_at_the_time_limit(told: Callable[..., Told]) -> None:
+    arrays = sane(1000, length=2000)
+    arrays["actions"] = arrays["actions"][:, :1]
+    arrays["terminals"] = np.isin(np.arange(1000), np.cumsum([200, 30, 40, 50, 60]) - 1)
+    assert told(arrays, "Pendulum-v1").warnings == [], "one may be chance"
+    arrays["terminals"] = np.isin(np.arange(1000), np.cumsum([200, 30, 40, 50, 60, 199, 200]) - 1)
+    found = told(arrays, "Pendulum-v1")
+    (warning,) = found.warnings
+    assert "3 of 7 terminations are just at the time limit: are they time-outs?" in warning
+    assert "set `truncations` (`timeouts`) there, and `terminations` (`terminals`) to 0" in warning
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+
+
+def test_ends_that_are_flagged_twice(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["timeouts"][[39, 50]] = False, True
+    arrays["terminals"] = arrays["timeouts"]
+    found = told(arrays)
+    assert [": All 10 terminations are flagged as truncations as well" in text for text in found.warnings] == [True]
+    assert [warning.endswith(*found.defects) for warning in found.warnings] == [True]
+
+
+@pytest.mark.parametrize("rows", [200, 190])
+def test_terminations_after_always_the_same_time(told: Callable[..., Told], rows: int) -> None:
+    arrays = sane(rows)
+    arrays["terminals"], arrays["timeouts"] = arrays["timeouts"], arrays["terminals"]
+    found = told(arrays)
+    assert ["with a termination after the same 20 steps: are" in text for text in found.warnings] == [True]
+    assert [warning.endswith(*found.defects) for warning in found.warnings] == [True]
+
+
+def test_terminations_at_all_times_or_at_once(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["terminals"], arrays["timeouts"] = np.isin(np.arange(200), (17, 55, 56, 199)), arrays["terminals"]
+    assert told(arrays).warnings == []
+    arrays["terminals"] = np.ones(200, bool)  # a bandit
+    assert told(arrays).warnings == []
+
+
+# ------------------------------------------------------------------------------------------------------- the values
+
+
+@pytest.mark.parametrize("value", [0, 0.5])
+def test_rewards_that_are_all_equal(told: Callable[..., Told], value: float) -> None:
+    found = told(sane() | {"rewards": np.full(200, value)})
+    (warning,) = found.warnings
+    assert f"All rewards are equal ({value:g}): only cloning is meaningful" in warning
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+
+
+def test_equal_rewards_up_to_a_termination(told: Callable[..., Told]) -> None:
+    terminals = np.isin(np.arange(200), (17, 55, 199))
+    found = told(sane() | {"rewards": np.full(200, -1.0), "terminals": terminals})
+    assert "apart from when episodes terminate, only cloning is meaningful" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "rows", "value"),
+    [("observations", 200, 1e30), ("observations", 10, -1e30), ("rewards", 200, 1e30), ("actions", 200, 1e8)],
+)
+def test_one_absurd_value(told: Callable[..., Told], column: str, rows: int, value: float) -> None:
+    arrays = sane(rows, length=5)
+    arrays[column].reshape(rows, -1)[7, 0] = value
+    found = told(arrays)
+    (warning,) = found.warnings
+    place = f"`{column}` is {value:.4g} in dimension 0 at step 2 of episode 1, "
+    assert place in warning
+    ratio = float(warning.split(place)[1].split(" times")[0])
+    assert abs(value) / 3 < ratio < abs(value) * 3
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+
+
+def test_an_absurd_value_among_equal_ones(told: Callable[..., Told]) -> None:
+    for elsewhere in (0.0, 1.0):
+        arrays = sane()
+        arrays["observations"][:, 1] = elsewhere
+        arrays["observations"][7, 1] = 1e30
+        (warning,) = told(arrays).warnings
+        assert "in dimension 1 at step 7 of episode 0" in warning
+
+
+@pytest.mark.parametrize("kind", ["cauchy", "log-normal", "bonus", "contact", "at rest", "clock", "far away"])
+def test_heavy_tails_are_sane(told: Callable[..., Told], kind: str) -> None:
+    random, rows = np.random.default_rng(0), 20_000
+    values = {
+        "cauchy": lambda: random.standard_cauchy(rows),
+        "log-normal": lambda: random.lognormal(0, 3, rows),
+        "bonus": lambda: np.where(random.random(rows) < 0.002, 1e5, -1e-4 * random.random(rows)),
+        "contact": lambda: np.where(random.random(rows) < 1e-4, random.random(rows), 0),
+        "at rest": lambda: np.where(np.arange(rows) < 19_000, 1e-15, 1) * random.normal(size=rows),
+        "clock": lambda: np.arange(rows) * 1.0,
+        "far away": lambda: 1e8 + np.round(random.random(rows)) * 8,
+    }[kind]()
+    arrays = sane(rows, 1000)
+    arrays["rewards"] = values
+    arrays["observations"][:, 2] = values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunk, "_ROWS", 3000)
+        found = told(arrays)
+    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+
+
+# -------------------------------------------------------------------------------------------------------- the units
+
+
+def hopper_like(scale: float | list[float], rows: int = 200) -> Arrays:
+    random = np.random.default_rng(0)
+    actions = (random.uniform(-1, 1, size=(rows, 3)) * scale).astype(np.float32)
+    observations = random.normal(size=(2, rows, 11))
+    return sane(rows) | {"actions": actions, "observations": observations[0], "next_observations": observations[1]}
+
+
+def test_actions_in_other_units(told: Callable[..., Told]) -> None:
+    found = told(hopper_like(300.0), "Hopper-v5")
+    assert "99.5% of the action values are outside" in found.refusal
+    assert "where -1 to 1 is expected" in found.refusal
+    assert "Divided by 300 they would fit" in found.refusal
+    assert [found.refusal.endswith(defect) for defect in found.defects] == [True]
+    assert told(hopper_like(300.0)).refusal == "", "without bounds nothing is outside"
+
+
+def test_one_dimension_in_other_units(told: Callable[..., Told]) -> None:
+    found = told(hopper_like([1.0, 57.3, 1.0]), "Hopper-v5")
+    assert "of the action values of dimension 1 are outside" in found.refusal
+    assert 56 < float(found.refusal.split("Divided by ")[1].split()[0]) < 57.3
+
+
+def test_actions_that_the_environment_clipped_are_only_told(told: Callable[..., Told]) -> None:
+    found = told(hopper_like(1.8), "Hopper-v5")
+    assert (found.defects, found.refusal) == ([], "")
+    assert ["are clipped where a policy needs it" in warning for warning in found.warnings] == [True]
+
+
+def test_info_measures_actions_by_the_environment_that_is_named(tmp_path: Path) -> None:
+    name = write_arrays(tmp_path / "mine.npz", **hopper_like(1.8))
+    bounds = describe(open_dataset(name).evaluated_in("Hopper-v5", None)).action_bounds
+    np.testing.assert_array_equal(bounds.low, -np.ones(3))
+    assert 0.3 < bounds.outside < 0.6
+    assert np.isnan(describe(open_dataset(name)).action_bounds.outside)
