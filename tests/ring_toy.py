@@ -50,7 +50,6 @@ SETTINGS: dict[str, Any] = {
     # A run of 2,000 updates instead of 30,000: everything moves faster.
     "learning_rate": 1e-3,
     "actor_every": 1,
-    "actor_tau": 0.02,
     "critic_tau": 0.01,
 }
 VARIANTS: dict[str, dict[str, Any]] = {

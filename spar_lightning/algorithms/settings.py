@@ -11,7 +11,7 @@ from spar_lightning.types import UserError
 FRACTIONS = {"discount", "trace_decay", "start_fraction"}
 """Settings in [0, 1]."""
 
-RATES = {"target_tau", "critic_tau", "actor_tau"}
+RATES = {"target_tau", "critic_tau", "averaged_share"}
 """Settings in (0, 1]: an average that never moves would be the initial network."""
 
 QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -95,11 +95,11 @@ class BatchedExecution:
             self._share_states(name)
         return dict(metrics)
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move every seed's slow copy."""
         names = [[self._names[id(parameter)] for parameter in network.parameters()] for network in (average, source)]
         slow, fast = ([self._tensors[name] for name in found] for found in names)
-        update_average(slow, fast, tau)
+        update_average(slow, fast, tau(self._update) if callable(tau) else tau)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, each seed's own: (S, *shape)."""

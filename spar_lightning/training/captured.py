@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies import ParallelStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.replay import Minibatches, Transitions
@@ -29,7 +29,7 @@ class Captured(NamedTuple):
 
     graph: torch.cuda.CUDAGraph
     indices: Tensor  # (K, B) int64, of the transitions that they are about: written before each replay
-    rates: Tensor  # (optimizers, K), likewise
+    rates: Tensor  # (optimizers and averages, K), likewise
     metrics: Metrics  # written by each replay
     batch: Batch  # the last one, likewise
     memory: tuple[int, ...]  # where parameters and data were: elsewhere it would read what is no more
@@ -49,6 +49,7 @@ class CapturedExecution(Execution):
         self._seen: set[tuple[Hashable, ...]] = set()
         self._captured: dict[tuple[Hashable, ...], Captured] = {}
         self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._taus: dict[nn.Module, Callable[[int], float]] = {}  # of averages that do not follow at one rate
         self._rates: Tensor | None = None  # while updates are recorded
         self._number = 0
 
@@ -64,7 +65,8 @@ class CapturedExecution(Execution):
                 return self._made_aside(minibatches, update)
             found = self._captured[phases] = self._capture(minibatches, phases, memory)
         found.indices.copy_(minibatches.indices)
-        rates = [[one.rate(update + n) for n in range(len(phases))] for one in self.optimizers.values()]
+        changing = [*(one.rate for one in self.optimizers.values()), *self._taus.values()][: len(found.rates)]
+        rates = [[rate(update + n) for n in range(len(phases))] for rate in changing]
         # From pinned memory: any other copy would wait for the replay before.
         found.rates.copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
         found.graph.replay()
@@ -89,7 +91,7 @@ class CapturedExecution(Execution):
         torch.clear_autocast_cache()  # what was cast before lies outside of the graph's memory
         graph, indices = torch.cuda.CUDAGraph(), minibatches.indices.clone()
         graph.register_generator_state(self._generator)
-        self._rates = torch.zeros(len(self.optimizers), len(phases), device=indices.device)
+        self._rates = torch.zeros(len(self.optimizers) + len(self._taus), len(phases), device=indices.device)
         metrics: Metrics = {}
         with torch.cuda.graph(graph):
             batches = self._stream.batches(Minibatches(minibatches.transitions, indices))
@@ -109,6 +111,12 @@ class CapturedExecution(Execution):
         if self._clip_norm is not None:
             torch.nn.utils.clip_grad_norm_([flat.vector for flat in optimizer.flats], self._clip_norm)
         optimizer.step()
+
+    def _rate_of(self, average: nn.Module, tau: Callable[[int], float]) -> Tensor:
+        if self._rates is None:
+            self._taus[average] = tau  # known by the time that such updates are recorded
+            return torch.tensor(tau(self._update), device=self._module.device)
+        return self._rates[len(self.optimizers) + list(self._taus).index(average), self._number]
 
 
 def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:

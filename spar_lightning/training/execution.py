@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -77,12 +77,12 @@ class Execution:
         torch.clear_autocast_cache()  # it holds the weights as they were
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move a network's slow copy."""
         if average not in self._averages:
             self._averages[average] = flat_parameters(average), flat_parameters(source)
         vector, followed = self._averages[average]
-        update_average([vector], [followed], tau)
+        update_average([vector], [followed], self._rate_of(average, tau) if callable(tau) else tau)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""
@@ -97,6 +97,9 @@ class Execution:
         optimizer.set_rate(optimizer.rate(self._update))
         # Not counted, but with the help of the precision plugin, which unscales gradients and then asks for clipping.
         self._trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
+
+    def _rate_of(self, average: nn.Module, tau: Callable[[int], float]) -> float | Tensor:  # noqa: ARG002
+        return tau(self._update)
 
     def _compiled(self, name: str, loss: Loss) -> Loss:
         key = f"{name}.{loss.__name__}"

@@ -136,7 +136,7 @@ def test_a_callback_that_gives_up(
         ({"model__latent_bound": 0}, "latent_bound"),
         ({"model__hidden_dims": [-4]}, "hidden_dims"),
         ({"model__expectile": 2}, "expectile"),
-        ({"model__actor_tau": 0}, "actor_tau"),
+        ({"model__averaged_share": 0}, "averaged_share"),
         ({"model__freeze_critic": "true", "model__critic_target": "policy"}, "freeze_critic"),
         ({"bc__model__learning_rate": -1}, "learning_rate"),
         ({"trainer__accelerator": "abacus"}, "abacus"),

@@ -111,18 +111,35 @@ def test_a_frozen_critic_stops_after_the_warm_up(make_spar: MakeSPAR, datamodule
     assert after == {"policy.actor", "policy.average_actor"}
 
 
-def test_the_averages_follow_at_their_rates(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
-    history, critic_tau, actor_tau = History(), 0.25, 0.125
-    fit(make_spar(critic_tau=critic_tau, actor_tau=actor_tau), datamodule, max_steps=8, callbacks=[history])
-    pairs = {"critics.average_critic.": ("critics.critic.", critic_tau)}
-    pairs["policy.average_actor."] = ("policy.actor.", actor_tau)
-    for average, (source, tau) in pairs.items():
-        before, after = history.states[7], history.states[8]
-        names = [name for name in after if name.startswith(f"algorithm.{average}")]
-        assert names
-        for name in names:
-            followed = after[name.replace(average, source, 1)]
-            assert torch.allclose(after[name], torch.lerp(before[name], followed, tau), atol=1e-7), name
+def test_the_averaged_critic_follows_at_its_rate(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    history, tau = History(), 0.25
+    fit(make_spar(critic_tau=tau), datamodule, max_steps=8, callbacks=[history])
+    before, after = history.states[7], history.states[8]
+    names = [name for name in after if name.startswith("algorithm.critics.average_critic.")]
+    assert names
+    for name in names:
+        followed = after[name.replace("average_critic", "critic", 1)]
+        assert torch.allclose(after[name], torch.lerp(before[name], followed, tau), atol=1e-7), name
+
+
+def test_the_result_is_the_mean_of_the_latest_actors(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:
+    """Those of all updates where the share is 1."""
+    history = History()
+    fit(make_spar(averaged_share=1.0, actor_every=1), datamodule, max_steps=WARMUP + 6, callbacks=[history])
+    states = [history.states[update] for update in range(WARMUP + 1, WARMUP + 7)]
+    names = [name for name in states[-1] if name.startswith("algorithm.policy.average_actor.")]
+    assert names
+    for name in names:
+        actors = torch.stack([state[name.replace("average_actor", "actor", 1)] for state in states])
+        assert torch.allclose(states[-1][name], actors.mean(dim=0), atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("update", "rate"), [(WARMUP + 1, 1.0), (WARMUP + 3, 1.0), (WARMUP + 9, 0.4), (WARMUP + 99, 0.04)]
+)
+def test_the_share_sets_how_many_are_averaged(make_spar: MakeSPAR, update: int, rate: float) -> None:
+    module = make_spar(averaged_share=0.5, actor_every=2)
+    assert module.algorithm.actor_tau(update) == pytest.approx(rate)
 
 
 def test_references_and_protocols(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:

@@ -79,7 +79,9 @@ class SPAR(Algorithm):
         target_tau: rate of the target critic of the bootstrapped kinds.
         target_noise: spread of the next latent under `policy`, in units of `sigma`.
         critic_tau: rate of the averaged critic that values candidates; 1 values them with the raw one.
-        actor_tau: rate of the averaged actor, which is the result.
+        averaged_share: of the actor's updates, the share of latest ones over which the result averages its weights, as
+            a power function does (Karras et al., 2024): longer and longer, so that what the actor has settled on stays
+            and what it wanders around averages out.
         warmup_steps: updates before the actor moves. Long is right: critics that were fitted for 10,000 updates led to
             policies that fell, after 30,000 to steady ones.
         manifold_steps: the first of these updates that fit the manifold; None, or more, is all of them.
@@ -130,7 +132,7 @@ class SPAR(Algorithm):
         target_tau: float = 0.005,
         target_noise: float = 0.5,
         critic_tau: float = 0.001,
-        actor_tau: float = 0.001,
+        averaged_share: float = 0.25,
         warmup_steps: int = 30_000,
         manifold_steps: int | None = 10_000,
         freeze_critic: bool | None = None,
@@ -186,7 +188,7 @@ class SPAR(Algorithm):
 
         self.discount, self.trace_decay, self.refresh_every = discount, trace_decay, refresh_every
         self.beta, self.min_residual_scale = beta, min_residual_scale
-        self.target_tau, self.critic_tau, self.actor_tau = target_tau, critic_tau, actor_tau
+        self.target_tau, self.critic_tau, self.averaged_share = target_tau, critic_tau, averaged_share
         self.warmup_steps, self._manifold_steps = warmup_steps, manifold_steps
         self.stops_critics = not bootstraps if freeze_critic is None else freeze_critic
         self.actor_every, self.lsi_batch = actor_every, lsi_batch
@@ -252,6 +254,11 @@ class SPAR(Algorithm):
             metrics |= learner.descend("actor", self.improvement.loss, chosen, *noises)
             learner.follow(self.policy.average_actor, self.policy.actor, self.actor_tau)
         return metrics
+
+    def actor_tau(self, update: int) -> float:
+        """Rate at which the averaged actor, which is the result, follows the actor."""
+        moves = (update + 1) // self.actor_every - self.warmup_steps // self.actor_every
+        return min(1.0, 1.0 / (self.averaged_share * moves))
 
     def _update_critics(self, batch: Batch, phase: Phase, learner: Learner) -> Metrics:
         if not phase.bootstraps:
