@@ -1,36 +1,66 @@
-"""Every command and every piece of Python in the README runs, the long ones with short settings."""
+"""Every command and every piece of Python in the READMEs runs, the long ones with short settings."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import yaml
 from commands import TINY, WALKER, fit, one_stage, options
 from published_data import place
 
+from spar_lightning import __version__
 from spar_lightning.cli import main
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = "python -m spar_lightning "
 RUN = Path("runs/walker2d-medium-replay-v0/version_0")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [
-    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python -m spar_lightning")
-]
-LOGS = next(block for block in blocks("python") if "logs.npz" in block)
 DOOR = Path("tests/demonstrations/door.npz")
 PUBLISHED = {PREFIX + name for name in KNOWN_D4RL} | set(PUBLISHED_DATASETS)
+NOT_OURS = {"build", "dist", "runs"}
+"""Folders that are made here, beside those whose names begin with a dot."""
+
+
+def find_pages() -> dict[str, str]:
+    """The text of each README of the project by its path; links to folders are not followed."""
+    found = [path.relative_to(ROOT) for path in ROOT.rglob("README.md")]
+    ours = [path for path in found if not any(part[0] == "." or part in NOT_OURS for part in path.parts)]
+    return {path.as_posix(): (ROOT / path).read_text(encoding="utf-8") for path in sorted(ours)}
+
+
+PAGES = find_pages()
+
+
+class Piece(NamedTuple):
+    """Something in a page that can be run."""
+
+    page: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text.splitlines()[0]}"
+
+
+def blocks(language: str) -> list[Piece]:
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    return [Piece(page, block) for page, text in PAGES.items() for block in pattern.findall(text)]
+
+
+LINES = [Piece(block.page, line) for block in blocks("bash") for line in block.text.splitlines()]
+COMMANDS = list({line.text: line for line in LINES if line.text.startswith(PROGRAM)}.values())
+"""Each once, of whichever page."""
+
+LOGS = next(block.text for block in blocks("python") if "savez" in block.text)
+OWN_METHOD = next(block.text for block in blocks("python") if "(Algorithm)" in block.text)
 LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
 """The tests' short settings, without those that a checkpoint fixes."""
 FEW_WINDOWS = options(
@@ -53,6 +83,7 @@ FEW_WINDOWS = options(
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
     """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
     _link_datasets(tmp_path / "datasets", tiny_datasets)
@@ -88,59 +119,153 @@ def own_logs() -> None:
     exec(LOGS, arrays)
 
 
-def prepare(arguments: list[str]) -> None:
-    """Make what a command of the README finds on a reader's machine."""
-    if "logs.npz" in arguments:
-        own_logs()
-    if "door/human-v0" in arguments and arguments[0] != "import":
-        main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
-    for name in set(arguments) & PUBLISHED:
+def own_demonstrations() -> None:
+    """Import what the page of data sets imports."""
+    main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
+
+
+def own_method() -> None:
+    """Write the method of one's own to the file that the page of algorithms names."""
+    Path("my_methods.py").write_text(OWN_METHOD, encoding="utf-8")
+
+
+def own_run() -> None:
+    """Train for a moment what the pages have trained."""
+    fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
+
+
+MADE_BEFORE: dict[str, Callable[[], Any]] = {
+    "logs.npz": own_logs,
+    "door/human-v0": own_demonstrations,
+    "my_methods": own_method,
+    "runs": own_run,
+}
+"""What a command or a piece of Python that has these words in it finds on a reader's machine."""
+
+
+def prepare(text: str) -> None:
+    """Make what is there before."""
+    for word, make in MADE_BEFORE.items():
+        if word in text and not text.startswith(f"{PROGRAM}import tests/"):
+            make()
+    for name in set(text.split()) & PUBLISHED:
         place(name)
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(COMMANDS) >= 12
-    assert {"fit", "test", "data", "import", "summarize"} <= {command.split()[3] for command in COMMANDS}
+def shortened(text: str) -> list[str]:
+    """The arguments of a command, with settings that make it short."""
+    arguments = shlex.split(text, comments=True)[3:]
+    if arguments[:2] == ["data", "bench_reading"]:
+        return [*arguments, "--transitions", "2000", "--kinds", "[npz]"]
+    if arguments[:2] == ["data", "bench"]:
+        arguments[arguments.index("--transitions") + 1] = "[2000]"
+    if arguments[0] == "bench":
+        return [*arguments, *FEW_WINDOWS]
+    if arguments[0] == "fit":
+        in_one_stage = re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml|--algorithm", text)
+        arguments += one_stage(LIMITS) if in_one_stage else LIMITS
+        arguments += ["--trainer.max_steps", "60"] if "--ckpt_path" in arguments else []
+    return arguments
 
 
-def test_every_picture_and_file_of_the_readme_is_there() -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) >= 2
-    assert all((ROOT / picture).is_file() for picture in pictures)
+def test_the_pages_have_commands() -> None:
+    assert {"README.md", "configs/README.md", "spar_lightning/algorithms/README.md"} <= PAGES.keys()
+    assert not [page for page in PAGES if page.startswith("spar_lightning/configs/")]  # a link to configs/
+    assert len(COMMANDS) >= 30
+    assert {"fit", "test", "data", "import", "summarize", "bench"} <= {one.text.split()[3] for one in COMMANDS}
+
+
+def test_the_readme_is_short() -> None:
+    text = PAGES["README.md"]
+    assert len(text.split()) <= 1200
+    assert len(text.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("https://", "mailto:"))]
+    for link in links:
+        name, _, heading = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        assert target.resolve().is_relative_to(ROOT), link
+        if heading:
+            assert heading in headings(target.read_text(encoding="utf-8")), link
+
+
+def headings(text: str) -> set[str]:
+    """The names under which GitHub links the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_linked_to() -> None:
+    reached, ahead = set[str](), ["README.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)\s#]+\.md)[)#]", PAGES[page])
+        targets = {((ROOT / page).parent / link).resolve() for link in links if not link.startswith("https://")}
+        names = {target.relative_to(ROOT).as_posix() for target in targets}
+        ahead += (names & PAGES.keys()) - reached
+    assert reached == PAGES.keys()
+
+
+def test_the_readme_has_pictures() -> None:
+    for page in ("README.md", "spar_lightning/callbacks/README.md", "spar_lightning/benchmark/README.md"):
+        assert re.search(r"!\[[^\]]+\]\([^)]+\.png\)", PAGES[page]), page
+
+
+def test_commands_of_other_programs_name_what_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in LINES:
+        words = shlex.split(line.text, comments=True)
+        if words[:1] == ["make"]:
+            assert re.search(rf"^{words[1]}:", makefile, flags=re.MULTILINE), line
+        for extra in re.findall(r"\.\[([\w,]+)\]", line.text):
+            assert set(extra.split(",")) <= project["optional-dependencies"].keys(), line
+        if "--constraint" in words:
+            assert (ROOT / words[words.index("--constraint") + 1]).is_file(), line
+
+
+def test_the_first_lines_that_ci_reads() -> None:
+    assert "\nmake test\n" in PAGES["README.md"]
+    assert "make test.*" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_citation() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert citation["preferred-citation"]["url"] in PAGES["README.md"]
+    assert citation["preferred-citation"]["title"] in PAGES["README.md"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = shlex.split(command, comments=True)[3:]
+def test_command(surroundings: Path, command: Piece, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = shortened(command.text)
     if "--help" in arguments:
         with pytest.raises(SystemExit) as exit_:
-            main(arguments)
+            main(shlex.split(command.text)[3:])
         assert exit_.value.code == 0
         assert "--model.kappa" in capsys.readouterr().out
         return
-    prepare(arguments)
-    if "runs" in command:
-        fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
-    limits = one_stage(LIMITS) if re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml", command) else LIMITS
-    short = {"fit": limits, "bench": FEW_WINDOWS}.get(arguments[0], [])
-    if arguments[:2] == ["data", "bench_reading"]:
-        arguments += ["--transitions", "2000", "--kinds", "[npz]"]
-    if arguments[:2] == ["data", "bench"]:
-        arguments[arguments.index("--transitions") + 1] = "[2000]"
-    if arguments[0] == "fit" and "--ckpt_path" in arguments:
-        short = [*short, "--trainer.max_steps", "60"]
-    main([*arguments, *short])
+    prepare(command.text)
+    main(arguments)
     if arguments[0] == "fit":
         assert list(surroundings.glob("runs/*/version_*/results.json"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", [block for block in blocks("python") if block != LOGS])
+@pytest.mark.parametrize("piece", [block for block in blocks("python") if block.text != LOGS], ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_python(surroundings: Path, piece: str) -> None:
-    fit(RUN, dataset=WALKER)
+def test_python(surroundings: Path, piece: Piece) -> None:
+    text = piece.text
+    prepare(text)
     for steps, few in (("20_000", "20"), ("46_000", "40"), ("2_000", "20"), ("1_000", "20")):
-        piece = piece.replace(steps, few)
-    exec(piece, {})
+        text = text.replace(steps, few)
+    exec(text, {})
