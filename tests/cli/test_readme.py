@@ -5,58 +5,26 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from commands import TINY, WALKER, fit, one_stage, options
+from pages import ROOT, Piece, blocks, command_lines
 from published_data import place
 
-from spar_lightning import __version__
 from spar_lightning.cli import main
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = "python -m spar_lightning "
 RUN = Path("runs/walker2d-medium-replay-v0/version_0")
 DOOR = Path("tests/demonstrations/door.npz")
 PUBLISHED = {PREFIX + name for name in KNOWN_D4RL} | set(PUBLISHED_DATASETS)
-NOT_OURS = {"build", "dist", "runs"}
-"""Folders that are made here, beside those whose names begin with a dot."""
 
-
-def find_pages() -> dict[str, str]:
-    """The text of each README of the project by its path; links to folders are not followed."""
-    found = [path.relative_to(ROOT) for path in ROOT.rglob("README.md")]
-    ours = [path for path in found if not any(part[0] == "." or part in NOT_OURS for part in path.parts)]
-    return {path.as_posix(): (ROOT / path).read_text(encoding="utf-8") for path in sorted(ours)}
-
-
-PAGES = find_pages()
-
-
-class Piece(NamedTuple):
-    """Something in a page that can be run."""
-
-    page: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}: {self.text.splitlines()[0]}"
-
-
-def blocks(language: str) -> list[Piece]:
-    pattern = re.compile(rf"^```{language}\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
-    return [Piece(page, block) for page, text in PAGES.items() for block in pattern.findall(text)]
-
-
-LINES = [Piece(block.page, line) for block in blocks("bash") for line in block.text.splitlines()]
-COMMANDS = list({line.text: line for line in LINES if line.text.startswith(PROGRAM)}.values())
+COMMANDS = list({line.text: line for line in command_lines() if line.text.startswith(PROGRAM)}.values())
 """Each once, of whichever page."""
 
 LOGS = next(block.text for block in blocks("python") if "savez" in block.text)
@@ -169,78 +137,9 @@ def shortened(text: str) -> list[str]:
 
 
 def test_the_pages_have_commands() -> None:
-    assert {"README.md", "configs/README.md", "spar_lightning/algorithms/README.md"} <= PAGES.keys()
-    assert not [page for page in PAGES if page.startswith("spar_lightning/configs/")]  # a link to configs/
+    assert {one.page for one in COMMANDS} >= {"README.md", "configs/README.md", "spar_lightning/algorithms/README.md"}
     assert len(COMMANDS) >= 30
     assert {"fit", "test", "data", "import", "summarize", "bench"} <= {one.text.split()[3] for one in COMMANDS}
-
-
-def test_the_readme_is_short() -> None:
-    text = PAGES["README.md"]
-    assert len(text.split()) <= 1200
-    assert len(text.splitlines()) <= 200
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page: str) -> None:
-    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("https://", "mailto:"))]
-    for link in links:
-        name, _, heading = link.partition("#")
-        target = (ROOT / page).parent / name if name else ROOT / page
-        assert target.exists(), link
-        assert target.resolve().is_relative_to(ROOT), link
-        if heading:
-            assert heading in headings(target.read_text(encoding="utf-8")), link
-
-
-def headings(text: str) -> set[str]:
-    """The names under which GitHub links the headings of a page."""
-    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-def test_every_page_is_linked_to() -> None:
-    reached, ahead = set[str](), ["README.md"]
-    while ahead:
-        page = ahead.pop()
-        reached.add(page)
-        links = re.findall(r"\]\(([^)\s#]+\.md)[)#]", PAGES[page])
-        targets = {((ROOT / page).parent / link).resolve() for link in links if not link.startswith("https://")}
-        names = {target.relative_to(ROOT).as_posix() for target in targets}
-        ahead += (names & PAGES.keys()) - reached
-    assert reached == PAGES.keys()
-
-
-def test_the_readme_has_pictures() -> None:
-    for page in ("README.md", "spar_lightning/callbacks/README.md", "spar_lightning/benchmark/README.md"):
-        assert re.search(r"!\[[^\]]+\]\([^)]+\.png\)", PAGES[page]), page
-
-
-def test_commands_of_other_programs_name_what_there_is() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for line in LINES:
-        words = shlex.split(line.text, comments=True)
-        if words[:1] == ["make"]:
-            assert re.search(rf"^{words[1]}:", makefile, flags=re.MULTILINE), line
-        for extra in re.findall(r"\.\[([\w,]+)\]", line.text):
-            assert set(extra.split(",")) <= project["optional-dependencies"].keys(), line
-        if "--constraint" in words:
-            assert (ROOT / words[words.index("--constraint") + 1]).is_file(), line
-
-
-def test_the_first_lines_that_ci_reads() -> None:
-    assert "\nmake test\n" in PAGES["README.md"]
-    assert "make test.*" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-
-
-def test_the_citation() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == __version__
-    assert citation["preferred-citation"]["url"] in PAGES["README.md"]
-    assert citation["preferred-citation"]["title"] in PAGES["README.md"]
 
 
 @pytest.mark.slow
