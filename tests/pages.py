@@ -23,9 +23,10 @@ class Piece(NamedTuple):
 
 def find_pages() -> dict[str, str]:
     """The text of each README by its path; links to folders, such as the package's `configs`, are not followed."""
-    found = [path.relative_to(ROOT) for path in ROOT.rglob("README.md")]
-    ours = [path for path in found if not any(part[0] == "." or part in NOT_OURS for part in path.parts)]
-    return {path.as_posix(): (ROOT / path).read_text(encoding="utf-8") for path in sorted(ours)}
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in NOT_OURS]
+    below = [path.relative_to(ROOT) for folder in folders for path in folder.rglob("README.md")]
+    found = [Path("README.md"), *(path for path in below if not any(part[0] == "." for part in path.parts))]
+    return {path.as_posix(): (ROOT / path).read_text(encoding="utf-8") for path in sorted(found)}
 
 
 PAGES = find_pages()
