@@ -1,36 +1,34 @@
-"""Every command and every piece of Python in the README runs, the long ones with short settings."""
+"""Every command and every piece of Python in the READMEs runs, the long ones with short settings."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import TINY, WALKER, fit, one_stage, options
+from pages import ROOT, Piece, blocks, command_lines
 from published_data import place
 
 from spar_lightning.cli import main
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = "python -m spar_lightning "
 RUN = Path("runs/walker2d-medium-replay-v0/version_0")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [
-    line for block in blocks("bash") for line in block.splitlines() if line.startswith("python -m spar_lightning")
-]
-LOGS = next(block for block in blocks("python") if "logs.npz" in block)
 DOOR = Path("tests/demonstrations/door.npz")
 PUBLISHED = {PREFIX + name for name in KNOWN_D4RL} | set(PUBLISHED_DATASETS)
+
+COMMANDS = list({line.text: line for line in command_lines() if line.text.startswith(PROGRAM)}.values())
+"""Each once, of whichever page."""
+
+LOGS = next(block.text for block in blocks("python") if "savez" in block.text)
+OWN_METHOD = next(block.text for block in blocks("python") if "(Algorithm)" in block.text)
 LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
 """The tests' short settings, without those that a checkpoint fixes."""
 FEW_WINDOWS = options(
@@ -53,6 +51,7 @@ FEW_WINDOWS = options(
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
     """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
     _link_datasets(tmp_path / "datasets", tiny_datasets)
@@ -88,59 +87,84 @@ def own_logs() -> None:
     exec(LOGS, arrays)
 
 
-def prepare(arguments: list[str]) -> None:
-    """Make what a command of the README finds on a reader's machine."""
-    if "logs.npz" in arguments:
-        own_logs()
-    if "door/human-v0" in arguments and arguments[0] != "import":
-        main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
-    for name in set(arguments) & PUBLISHED:
+def own_demonstrations() -> None:
+    """Import what the page of data sets imports."""
+    main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
+
+
+def own_method() -> None:
+    """Write the method of one's own to the file that the page of algorithms names."""
+    Path("my_methods.py").write_text(OWN_METHOD, encoding="utf-8")
+
+
+def own_run() -> None:
+    """Train for a moment what the pages have trained."""
+    fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
+
+
+MADE_BEFORE: dict[str, Callable[[], Any]] = {
+    "logs.npz": own_logs,
+    "door/human-v0": own_demonstrations,
+    "my_methods": own_method,
+    "runs": own_run,
+}
+"""What a command or a piece of Python that has these words in it finds on a reader's machine."""
+
+
+def prepare(text: str) -> None:
+    """Make what is there before."""
+    for word, make in MADE_BEFORE.items():
+        if word in text and not text.startswith(f"{PROGRAM}import tests/"):
+            make()
+    for name in set(text.split()) & PUBLISHED:
         place(name)
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(COMMANDS) >= 12
-    assert {"fit", "test", "data", "import", "summarize"} <= {command.split()[3] for command in COMMANDS}
+def shortened(text: str) -> list[str]:
+    """The arguments of a command, with settings that make it short."""
+    arguments = shlex.split(text, comments=True)[3:]
+    if arguments[:2] == ["data", "bench_reading"]:
+        return [*arguments, "--transitions", "2000", "--kinds", "[npz]"]
+    if arguments[:2] == ["data", "bench"]:
+        arguments[arguments.index("--transitions") + 1] = "[2000]"
+    if arguments[0] == "bench":
+        return [*arguments, *FEW_WINDOWS]
+    if arguments[0] == "fit":
+        in_one_stage = re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml|--algorithm", text)
+        arguments += one_stage(LIMITS) if in_one_stage else LIMITS
+        arguments += ["--trainer.max_steps", "60"] if "--ckpt_path" in arguments else []
+    return arguments
 
 
-def test_every_picture_and_file_of_the_readme_is_there() -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) >= 2
-    assert all((ROOT / picture).is_file() for picture in pictures)
+def test_the_pages_have_commands() -> None:
+    assert {one.page for one in COMMANDS} >= {"README.md", "configs/README.md", "spar_lightning/algorithms/README.md"}
+    assert len(COMMANDS) >= 30
+    assert {"fit", "test", "data", "import", "summarize", "bench"} <= {one.text.split()[3] for one in COMMANDS}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_command(surroundings: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = shlex.split(command, comments=True)[3:]
+def test_command(surroundings: Path, command: Piece, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = shortened(command.text)
     if "--help" in arguments:
         with pytest.raises(SystemExit) as exit_:
-            main(arguments)
+            main(shlex.split(command.text)[3:])
         assert exit_.value.code == 0
         assert "--model.kappa" in capsys.readouterr().out
         return
-    prepare(arguments)
-    if "runs" in command:
-        fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
-    limits = one_stage(LIMITS) if re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml", command) else LIMITS
-    short = {"fit": limits, "bench": FEW_WINDOWS}.get(arguments[0], [])
-    if arguments[:2] == ["data", "bench_reading"]:
-        arguments += ["--transitions", "2000", "--kinds", "[npz]"]
-    if arguments[:2] == ["data", "bench"]:
-        arguments[arguments.index("--transitions") + 1] = "[2000]"
-    if arguments[0] == "fit" and "--ckpt_path" in arguments:
-        short = [*short, "--trainer.max_steps", "60"]
-    main([*arguments, *short])
+    prepare(command.text)
+    main(arguments)
     if arguments[0] == "fit":
         assert list(surroundings.glob("runs/*/version_*/results.json"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", [block for block in blocks("python") if block != LOGS])
+@pytest.mark.parametrize("piece", [block for block in blocks("python") if block.text != LOGS], ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_python(surroundings: Path, piece: str) -> None:
-    fit(RUN, dataset=WALKER)
+def test_python(surroundings: Path, piece: Piece) -> None:
+    text = piece.text
+    prepare(text)
     for steps, few in (("20_000", "20"), ("46_000", "40"), ("2_000", "20"), ("1_000", "20")):
-        piece = piece.replace(steps, few)
-    exec(piece, {})
+        text = text.replace(steps, few)
+    exec(text, {})
