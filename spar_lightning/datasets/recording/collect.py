@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import warnings
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,9 @@ from spar_lightning.datasets.minari_folder import (
     register_namespace,
     scratch_folder,
 )
-from spar_lightning.datasets.recording.behavior import load_behavior
-from spar_lightning.datasets.recording.recipes import Recipe, parse_bundled_id
-from spar_lightning.datasets.recording.rollout import RecordedEpisode, roll_out
-from spar_lightning.simulators.environments import make_environment
-from spar_lightning.simulators.reference_scores import REFERENCE_SCORES
+from spar_lightning.datasets.recording.recipe import Recipe
+from spar_lightning.datasets.recording.recipes import parse_bundled_id
+from spar_lightning.datasets.recording.rollout import RecordedEpisode
 from spar_lightning.types import DataError
 
 _SPARE_BYTES = 50_000_000
@@ -50,7 +46,7 @@ def collect(
     or not at all.
 
     Args:
-        dataset_id: `spar/<env>/<kind>-v0`.
+        dataset_id: `spar/<env>/<kind>-v0`, or `spar/pointmaze/stitch-v0`.
         steps: transitions to record; the last episode is cut there, as a truncated one.
         seed: of initial states and action noise.
         num_envs: environments that are stepped together.
@@ -90,9 +86,7 @@ def _check_at_least(least: int, **arguments: int) -> None:
 
 
 def _check_space(recipe: Recipe, folder: Path, steps: int) -> None:
-    policy, _ = recipe.segments(1)[0]
-    row = 8 * (len(policy.observation_mean) + policy.action_dim + 2)
-    needed, free = 2 * steps * row + _SPARE_BYTES, shutil.disk_usage(folder).free
+    needed, free = 16 * steps * recipe.row_size + _SPARE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise DataError(
             f"{folder} has {free / 1e6:,.0f} MB left, expected about {needed / 1e6:,.0f} MB for {steps:,} steps of "
@@ -120,33 +114,14 @@ def _is_collected(recipe: Recipe, root: Path, steps: int, seed: int, overwrite: 
 def _record(
     recipe: Recipe, steps: int, seed: int, num_envs: int, progress: bool
 ) -> tuple[list[RecordedEpisode], EnvSpec]:
-    environment_id = load_behavior(recipe.environment).environment_id
-    environments = [make_environment(environment_id) for _ in range(num_envs)]
-    spec = environments[0].spec
-    assert spec is not None  # every environment that is made from an id has one
-    episodes: list[RecordedEpisode] = []
-    with (
-        contextlib.ExitStack() as closing,
-        tqdm(total=steps, desc=f"collecting {recipe.dataset_id}", unit="step", disable=not progress) as bar,
-    ):
-        for environment in environments:
-            closing.callback(environment.close)
-        for policy, share in recipe.segments(steps):
-            report = partial(_advance, bar, sum(map(len, episodes)))
-            first = len(episodes)
-            episodes += roll_out(policy, environments, steps=share, seed=seed, first_episode=first, report=report)
-        bar.update(steps - bar.n)
-    return episodes, spec
-
-
-def _advance(bar: Any, done: int, recorded: int) -> None:
-    bar.update(done + recorded - bar.n)
+    with tqdm(total=steps, desc=f"collecting {recipe.dataset_id}", unit="step", disable=not progress) as bar:
+        return recipe.record(steps, seed, num_envs, lambda recorded: bar.update(recorded - bar.n))
 
 
 def _store(
     recipe: Recipe, scratch: Path, episodes: list[RecordedEpisode], spec: EnvSpec, collection: dict[str, int]
 ) -> None:
-    low, high = REFERENCE_SCORES[recipe.environment]
+    low, high = recipe.reference
     with minari_root(scratch), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`(code_permalink|author_email)` is set to None")
         stored = minari.create_dataset_from_buffers(
@@ -154,11 +129,11 @@ def _store(
             [_buffer(number, episode) for number, episode in enumerate(episodes)],
             env=spec,
             eval_env=spec,
-            algorithm_name="PPO",
+            algorithm_name=recipe.algorithm,
             author="The spar-lightning developers",
             ref_min_score=low,
             ref_max_score=high,
-            description=_description(recipe, collection),
+            description=recipe.description(**collection),
             requirements=[f"mujoco=={metadata.version('mujoco')}"],
             data_format="hdf5",
         )
@@ -169,7 +144,7 @@ def _buffer(number: int, episode: RecordedEpisode) -> EpisodeBuffer:
     ends = np.zeros((2, len(episode)), dtype=bool)
     ends[:, -1] = episode.terminated, episode.truncated
     arrays: dict[str, Any] = {
-        "observations": np.stack(episode.observations),
+        "observations": _stacked(episode.observations),
         "actions": np.stack(episode.actions),
         "rewards": np.array(episode.rewards),
         "terminations": ends[0],
@@ -178,12 +153,7 @@ def _buffer(number: int, episode: RecordedEpisode) -> EpisodeBuffer:
     return EpisodeBuffer(id=number, seed=episode.seed, **arrays)
 
 
-def _description(recipe: Recipe, collection: dict[str, int]) -> str:
-    behavior = load_behavior(recipe.environment)
-    steps = ", ".join(f"{policy.training_steps:,}" for policy, _ in recipe.segments(collection["steps"]))
-    return (
-        f"{collection['steps']:,} transitions of {behavior.environment_id}, collected by spar-lightning with seed "
-        f"{collection['seed']} from stochastic PPO policies (stable-baselines3, one training run with seed "
-        f"{behavior.seed}, observations normalized inside the policy) after {steps} steps of training, in equal "
-        "shares and in this order. The reference scores are D4RL's, defined for the -v2 environments."
-    )
+def _stacked(observations: list[Any]) -> Any:
+    if isinstance(observations[0], dict):
+        return {name: np.stack([one[name] for one in observations]) for name in observations[0]}
+    return np.stack(observations)

@@ -21,7 +21,7 @@ class RecordedEpisode:
     """An episode as the environment gave it, growing step by step."""
 
     seed: int  # what the environment was reset with
-    observations: list[npt.NDArray[np.float64]] = field(default_factory=list)  # T+1 of (O,)
+    observations: list[Any] = field(default_factory=list)  # T+1 of (O,), or of dicts of such
     actions: list[npt.NDArray[np.float32]] = field(default_factory=list)  # T of (A,)
     rewards: list[float] = field(default_factory=list)
     terminated: bool = False  # by the environment
@@ -103,7 +103,7 @@ def roll_out(
             episodes.append(running[number].episode)
             ends.append(ends[-1] if ends else 0)
         if not running:
-            return _fit(episodes, steps)
+            return fit_to(episodes, steps)
         report(min(ends[min(running)], steps))
         _step(policy, list(running.values()))
 
@@ -115,7 +115,7 @@ def _step(policy: BehaviorPolicy, lanes: list[_Lane]) -> None:
         lane.step(action)
 
 
-def _fit(episodes: list[RecordedEpisode], steps: int) -> list[RecordedEpisode]:
+def fit_to(episodes: list[RecordedEpisode], steps: int) -> list[RecordedEpisode]:
     """The first episodes, in order, cut to `steps` transitions in all."""
     kept, remaining = [], steps
     for episode in episodes:
