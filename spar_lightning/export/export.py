@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,15 +65,9 @@ def export_policy(checkpoint: Path, kind: str, folder: Path | None = None, algor
     check_card(folder)
     file = folder / f"policy.{kind}"
     encoded = FORMATS[kind].encode(capture(module.algorithm), metadata)
+    trial = _checked(module, kind, encoded)
     with whole_file(file) as stream:
         stream.write(encoded)
-    trial = try_out(module, FORMATS[kind].run(file))
-    if not trial.difference <= TOLERANCE:
-        file.unlink()
-        raise UserError(
-            f"the exported file differs by {trial.difference:.1e} from the policy, expected at most {TOLERANCE:.0e} of"
-            " half the range of actions: it is not kept. Choose another format"
-        )
     files = [file]
     if kind == "npz":
         files.append(folder / "numpy_policy.py")
@@ -80,6 +75,20 @@ def export_policy(checkpoint: Path, kind: str, folder: Path | None = None, algor
     files.append(folder / CARD)
     write_text(files[-1], model_card(metadata, kind, trial.latency_ms))
     return Exported(files, trial, metadata)
+
+
+def _checked(module: AlgorithmModule, kind: str, encoded: bytes) -> Trial:
+    """Try a file out before it takes the place of another."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"policy.{kind}")
+        path.write_bytes(encoded)
+        trial = try_out(module, FORMATS[kind].run(path))
+    if not trial.difference <= TOLERANCE:
+        raise UserError(
+            f"the exported file differs by {trial.difference:.1e} from the policy, expected at most {TOLERANCE:.0e} of"
+            " half the range of actions: it is not written. Choose another format"
+        )
+    return trial
 
 
 def _default_folder(checkpoint: Path) -> Path:

@@ -46,7 +46,8 @@ def _drop_unused(deployed: nn.Module, program: ExportedProgram) -> None:
     for name, part in list(deployed.named_modules()):
         for child, network in list(part.named_children()):
             prefix = ".".join(filter(None, (name, child))) + "."
-            if not any(tensor.startswith(prefix) for tensor in used):
+            tensors = {prefix + tensor for tensor in network.state_dict()}
+            if tensors and not tensors & used:
                 setattr(part, child, _Nothing.in_place_of(network))
 
 
@@ -56,5 +57,7 @@ class _Nothing(nn.Module):
     @classmethod
     def in_place_of(cls, part: nn.Module) -> _Nothing:
         nothing = cls()
-        nothing.__dict__ |= {name: value for name, value in vars(part).items() if isinstance(value, int | float | str)}
+        vars(nothing).update(
+            {name: value for name, value in vars(part).items() if isinstance(value, int | float | str)}
+        )
         return nothing

@@ -333,8 +333,8 @@ class OfflineDataModule(pl.LightningDataModule):
         expected, found = self.hparams["sha256"], sha256_of(self._path)
         if expected not in (None, found):
             raise DataError(
-                f"`{self.name}` has the SHA-256 {found[:12]}.., expected {expected[:12]}..: it is not the file that the "
-                "configuration is of. Name that one with `data.dataset`, or set `data.sha256` to null to take this one."
+                f"`{self.name}` has the SHA-256 {found[:12]}.., expected {expected[:12]}..: it is not the file that "
+                "the configuration is of. Name that one with `data.dataset`, or set `data.sha256` to null to take this."
             )
         self.hparams["sha256"] = found
 

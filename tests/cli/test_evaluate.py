@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes.util
 import json
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import pytest
 import torch
 from commands import HOPPER, TINY, fit, last, one_stage, options, read_checkpoint, refused, results
 
+import spar_lightning.export
 from spar_lightning.cli import main
 from spar_lightning.export.formats import FORMATS
 from spar_lightning.training import load_trained
 
+DOCUMENTATION = (Path(spar_lightning.export.__file__).parent / "README.md").read_text(encoding="utf-8")
 FEW = options(episodes=2, seed=10_000)
 """The start states of a run's own final evaluation, and one more."""
 
@@ -182,6 +186,27 @@ def test_a_run_is_exported(capsys: pytest.CaptureFixture[str], finished_run: Pat
     observations = np.random.default_rng(0).normal(size=(7, policy.observation_dim)).astype(np.float32)
     actions = FORMATS[kind].run(tmp_path / "deployed" / f"policy.{kind}")(observations)
     np.testing.assert_allclose(actions, policy.act(observations), rtol=0, atol=1e-5)
+
+
+def test_the_commands_and_the_python_of_the_documentation_run(
+    capsys: pytest.CaptureFixture[str], finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "walker2d-medium-replay-v0" / "version_0"
+    shutil.copytree(finished_run, run)
+    shutil.copy(last(run), "last.ckpt")
+    commands = [line for line in _blocks("bash") if line.startswith("python -m spar_lightning")]
+    for command in commands:
+        few = ("--episodes", "1") if " evaluate " in command else ()
+        main([*shlex.split(command)[3:], *few])
+    assert {shlex.split(command)[3] for command in commands} == {"evaluate", "export"}
+    (python,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION, flags=re.DOTALL)
+    exec(python, {})
+    assert Path("policy.onnx").is_file()
+
+
+def _blocks(language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", DOCUMENTATION, flags=re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
 
 
 def test_a_logger_that_is_not_installed_costs_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -19,10 +19,9 @@ from spar_lightning.types import EnvironmentUnavailableError, Policy, UserError
 class DrawnEnvironment(ToyEnvironment):
     """A grey picture that gets lighter with the time."""
 
-    metadata = {"render_fps": 10}
-
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__()
+        self.metadata = {"render_fps": 10}
         self.render_mode = render_mode
 
     def render(self) -> Any:
@@ -71,7 +70,7 @@ def test_what_cannot_draw_is_said_in_one_line() -> None:
             raise gym.error.Error("no\nscreen")
 
     with pytest.raises(
-        EnvironmentUnavailableError, match="no video can be drawn here .no screen.: it takes EGL or"
+        EnvironmentUnavailableError, match=r"no video can be drawn here .no screen.: it takes EGL or"
     ) as e:
         _film(".mp4", {"policy": Single(0.5)}, Blind)
     assert "\n" not in str(e.value)

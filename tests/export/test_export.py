@@ -50,6 +50,8 @@ def _trained(module: AlgorithmModule) -> AlgorithmModule:
     module.algorithm.normalizer.fit(units)
     for weights in module.parameters():
         weights.data.mul_(1.5)
+    if isinstance(module, SPARModule):
+        module.policy.average_actor.mlp.head.weight.data.mul_(100)  # it starts near zero
     return module.eval()
 
 
@@ -183,13 +185,22 @@ def test_somebody_elses_readme_stays(checkpoint: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "policy.npz").exists()
 
 
+def test_a_file_that_does_something_else_does_not_take_the_place_of_a_good_one(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = export_policy(checkpoint, "npz").files[0].read_bytes()
+    monkeypatch.setitem(FORMATS, "npz", FORMATS["npz"]._replace(run=lambda path: lambda o: Policy(path).act(o + 0.01)))
+    with pytest.raises(UserError, match=r"differs by .* from the policy, expected at most 1e-05"):
+        export_policy(checkpoint, "npz")
+    assert (checkpoint.parent.parent / "export" / "policy.npz").read_bytes() == good
+
+
 def test_an_untrained_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no normalization statistics"):
         export_policy(_save(BCModule(**SIZES), tmp_path / "last.ckpt"), "npz")
 
 
 def test_a_missing_package_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         UserError, match=r"needs onnx, onnxscript, onnxruntime: `pip install 'spar-lightning\[export\]'`"
