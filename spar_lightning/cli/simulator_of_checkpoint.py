@@ -82,9 +82,7 @@ def _of_earlier_version(path: str | Path, checkpoint: dict[str, Any], policy: Al
                 f"{path} does not say in which environment its policy is evaluated, and its data cannot tell ({error}):"
                 " name it with --environment"
             ) from error
-        rank_zero_warn(
-            f"{path} is of an earlier version and its data are not here: {noted} is taken as it is registered"
-        )
+        rank_zero_warn(f"{path} is of an earlier version, and its data are not here: {noted} is taken as registered")
         return _named(noted, policy, recorded.get("observation_keys"))
 
 

@@ -88,12 +88,13 @@ def make_environment(
             arguments do not fit, its observations lack a key, or a package that it needs is missing.
     """
     silence_mujoco()
+    drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}  # not all know the argument
     try:
         with warnings.catch_warnings():
             # The version is the data's: a later one would be another environment.
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*precision lowered by casting", category=UserWarning)
-            environment = gym.make(trusted_spec(spec), disable_env_checker=True, render_mode=render_mode)
+            environment = gym.make(trusted_spec(spec), disable_env_checker=True, **drawing)
             if not isinstance(spec, str) and spec.kwargs:
                 _try_out(environment)
     except _FAILURES as error:

@@ -118,9 +118,10 @@ def check_resumable(
             f"{path} does not fit this model: weight {name} has shape {shapes.get(name)} in the checkpoint, "
             f"{expected.get(name)} here. Settings that differ: {settings or 'none'}. Resume with the checkpoint's."
         )
-    return differing | {
-        key: (value, datamodule.hparams.get(key)) for key, value in data.items() if datamodule.hparams.get(key) != value
-    }
+    here = {key: datamodule.hparams.get(key) for key in data}
+    if here.get("sha256", "") is None:  # the file is not read yet
+        del here["sha256"]
+    return differing | {key: (data[key], value) for key, value in here.items() if data[key] != value}
 
 
 def _is_same_data(recorded: dict[str, Any], datamodule: pl.LightningDataModule) -> bool:

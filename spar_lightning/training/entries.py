@@ -93,6 +93,7 @@ MODULE = Entries(
         ),
         "global_step": int,
         "epoch": int,
+        "callbacks": Entries({}, {"RolloutEvaluation": _CALLBACK}),
         "datamodule_hyper_parameters": Entries(
             {},
             {
