@@ -103,7 +103,9 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
         environment = make_environment("rgb_array")
         environment.reset(seed=0)
         if np.ndim(environment.render()) != 3:
-            raise EnvironmentUnavailableError("it gives no pictures")
+            raise TypeError("it gives no pictures")
+    except UserError:  # it cannot be had at all, or is another one
+        raise
     except Exception as error:  # of OpenGL's, MuJoCo's and pygame's many classes
         if environment is not None:
             with contextlib.suppress(Exception):

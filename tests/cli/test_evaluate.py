@@ -157,6 +157,15 @@ def test_a_video_shows_base_and_policy(
     assert found["video"]["returns"]["policy"] == pytest.approx(found["returns"]["policy"][0], rel=1e-4)
 
 
+def test_without_a_renderer_there_is_one_line_and_no_file(
+    capsys: pytest.CaptureFixture[str], finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "none-that-there-is")
+    message = refused(capsys, "evaluate", str(last(finished_run)), "--video", "out.mp4").strip()
+    assert re.fullmatch(r"error: no video can be drawn here \(.*\): it takes EGL or OSMesa .*", message)
+    assert not Path("out.mp4").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
