@@ -27,6 +27,7 @@ ALLOWED = {
     "algorithms": {"types", "functional", "networks"},
     "training": {"types", "functional", "networks", "replay", "algorithms"},
     "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
+    "export": {"types", "algorithms", "networks", "training", "callbacks"},
     "benchmark": {
         "types",
         "functional",
@@ -48,6 +49,7 @@ ALLOWED = {
         "callbacks",
         "benchmark",
         "inspection",
+        "export",
     },
     "__main__": {"cli"},
     "__init__": {"types", "datasets", "replay", "training"},

@@ -117,12 +117,15 @@ class RolloutEvaluation(pl.Callback):
 
         Raises:
             EnvironmentUnavailableError: outside of training, if it cannot be had.
-            UserError: if the module is no policy, or `background` does not go with the trainer or its data.
+            UserError: if the module is no policy or is never validated, or `background` does not go with the trainer
+                or its data.
         """
         if not isinstance(pl_module, Policy):
             raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
         if stage == "fit":
             self._forget()
+            if self.num_episodes:
+                _require_validations(trainer, pl_module)
         self.final = {}
         if stage == "predict" or not (self.num_episodes or self.final_episodes):
             return
@@ -330,6 +333,18 @@ class RolloutEvaluation(pl.Callback):
             self._rollouts = None
         if self._evaluator is not None:
             self._evaluator.close()
+
+
+def _require_validations(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Refuse a training in which Lightning would leave out all validations, and evaluations with them, silently."""
+    if trainer.limit_val_batches and not trainer.enable_validation:  # 0 is a choice of the user's
+        without = "`validation_step`" if trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined() else "data"
+        raise UserError(
+            f"{type(module).__name__} has no {without} to validate with, expected it: policies are evaluated at"
+            " validations, which Lightning leaves out then. Give the module"
+            " `def validation_step(self, batch, batch_idx): pass` and the data a `val_dataloader` of one item, or set"
+            " `num_episodes=0` to evaluate at the end alone"
+        )
 
 
 def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:

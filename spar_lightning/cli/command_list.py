@@ -21,6 +21,8 @@ COMMANDS = STAGED | {
     "bench": "Measure how fast every module trains, beside plain PyTorch.",
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",
+    "evaluate": "Score a checkpoint's policy and its base on the same start states, without the data.",
+    "export": "Write a checkpoint's policy as one file that needs none of this package (ONNX, pt2, npz).",
     "import": "Make a data set of a file of your own logs.",
     "summarize": "Tabulate finished runs over their training seeds.",
 }

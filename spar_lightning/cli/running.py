@@ -19,6 +19,8 @@ from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.command_list import program
 from spar_lightning.cli.data import DATA_COMMANDS
+from spar_lightning.cli.evaluate import evaluate
+from spar_lightning.cli.export import export
 from spar_lightning.cli.flags import FlagParser
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
@@ -34,6 +36,8 @@ COMMANDS: dict[str, Any] = {
     "bench": bench,
     "collect": collect,
     "data": DATA_COMMANDS,
+    "evaluate": evaluate,
+    "export": export,
     "import": import_dataset,
     "summarize": summarize,
 }

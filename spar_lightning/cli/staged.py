@@ -29,6 +29,7 @@ from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
+from spar_lightning.cli.simulator_of_checkpoint import EVALUATED_DATA
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.compiled import require_compiler
@@ -37,9 +38,6 @@ from spar_lightning.training.seeds import current_place
 from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
-EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_steps")
-"""Settings of the data that say where a policy is evaluated, and what it sees there."""
-
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_steps": 46_000,
     "max_epochs": -1,
@@ -208,6 +206,8 @@ class StagedCLI(LightningCLI):
                 _check_unfinished(updates, self._get(self.config_init, "trainer").max_steps, chosen)
             self.datamodule.prepare_data()
             self.datamodule.setup("fit")  # what is wrong with the data is said before anything is made
+            for key in ("dataset", "sha256"):  # so that the saved configuration means these data, in any folder
+                self._get(self.config, "data")[key] = self.datamodule.hparams[key]
             self.folder = RunFolder(chosen, updates)
             self.going_on = GoingOn(chosen, self._arguments)
         else:

@@ -18,6 +18,13 @@ POLICY = "policy"
 BASE = "base"
 
 
+class Episodes(NamedTuple):
+    """What the episodes of one policy came to, in the order of their seeds."""
+
+    returns: npt.NDArray[np.float64]  # (n,), undiscounted
+    lengths: npt.NDArray[np.int64]  # (n,), steps
+
+
 class Scores(NamedTuple):
     """How one policy did: means over episodes; `score` is on D4RL's scale, None where it is not defined."""
 
@@ -87,17 +94,29 @@ class PolicyEvaluator:
         Raises:
             UserError: if an action is not finite.
         """
+        return self.compare(self.episodes(policy, references, seeds, action_noise))
+
+    def episodes(
+        self, policy: Policy, references: Mapping[str, Policy], seeds: Sequence[int], action_noise: float = 0.0
+    ) -> dict[str, Episodes]:
+        """The episodes of `evaluate` by policy name, `policy` first; on several ranks, those of this one."""
         own_seeds = list(seeds)[self._rank :: self._world_size]
         rollouts = self.runner.run(policy, own_seeds, action_noise=action_noise)
-        episodes = {POLICY: (rollouts.returns, rollouts.lengths)}
+        episodes = {POLICY: Episodes(rollouts.returns, rollouts.lengths)}
         for name, reference in references.items():
             if action_noise:
                 rollouts = self.runner.run(reference, own_seeds, action_noise=action_noise)
-                episodes[name] = (rollouts.returns, rollouts.lengths)
+                episodes[name] = Episodes(rollouts.returns, rollouts.lengths)
             else:
                 episodes[name] = self._reference_episodes(name, reference, own_seeds)
+        return episodes
+
+    def compare(self, episodes: Mapping[str, Episodes]) -> Comparison:
+        """Scores of all policies, and the improvement of `policy` on `base` where there is one."""
         scores = {name: self._score(*results) for name, results in episodes.items()}
-        improvement = self._improvement(episodes[POLICY][0], episodes[BASE][0]) if BASE in episodes else None
+        improvement = None
+        if BASE in episodes:
+            improvement = self._improvement(episodes[POLICY].returns, episodes[BASE].returns)
         return Comparison(scores, improvement)
 
     def close(self) -> None:
@@ -112,14 +131,13 @@ class PolicyEvaluator:
         """Take over episodes of an earlier run; seeds of other ranks do no harm."""
         self._episodes = {name: dict(episodes) for name, episodes in state_dict.items()}
 
-    def _reference_episodes(
-        self, name: str, reference: Policy, seeds: list[int]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    def _reference_episodes(self, name: str, reference: Policy, seeds: list[int]) -> Episodes:
         known = self._episodes.setdefault(name, {})
         rollouts = self.runner.run(reference, [seed for seed in seeds if seed not in known])
         for seed, total, length in zip(rollouts.seeds, rollouts.returns, rollouts.lengths, strict=True):
             known[seed] = (float(total), int(length))
-        return np.array([known[seed][0] for seed in seeds]), np.array([known[seed][1] for seed in seeds], np.int64)
+        returns, lengths = ([known[seed][part] for seed in seeds] for part in (0, 1))
+        return Episodes(np.array(returns, np.float64), np.array(lengths, np.int64))
 
     def _score(self, returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]) -> Scores:
         metric = EpisodeScores(self.reference_scores).to(self._device)

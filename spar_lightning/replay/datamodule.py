@@ -17,10 +17,11 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset, check_time_limit
+from spar_lightning.datasets.file_hash import sha256_of
 from spar_lightning.datasets.selection import EpisodeFilter, Selection, chosen_episodes
 from spar_lightning.datasets.sources.flat_columns import SuccessReward
 from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
-from spar_lightning.datasets.sources.registry import open_dataset
+from spar_lightning.datasets.sources.registry import open_dataset, path_named
 from spar_lightning.datasets.sources.robomimic.dones import Dones
 from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame
 from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
@@ -29,7 +30,7 @@ from spar_lightning.replay.rewards import check_reward_settings, reward_factor, 
 from spar_lightning.replay.statistics import compute_statistics, share_outside
 from spar_lightning.replay.storage.choice import Storage, prepare_transitions, read_transitions
 from spar_lightning.replay.storage.transitions import Transitions
-from spar_lightning.simulators.environments import make_fitting_environment
+from spar_lightning.simulators.simulator import Simulator
 from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
 
 T = TypeVar("T")
@@ -90,6 +91,8 @@ class OfflineDataModule(pl.LightningDataModule):
         mask: name of the filter of a robomimic file whose demonstrations are taken.
         task: id of the environment whose task rewards an OGBench file without rewards, such as
             `antmaze-large-singletask-task1-v0`; needs `ogbench`.
+        sha256: of the data's file, as a run's `config.yaml` has it: another file in its place is refused. By itself it
+            is computed when the data are read, and kept with the absolute path.
         storage: `memory`, `map` (packed once into the cache folder, read from there while training) or `auto`: memory
             where the transitions take less than half of what is free.
     """
@@ -116,6 +119,7 @@ class OfflineDataModule(pl.LightningDataModule):
         dones: Dones | None = None,
         mask: str | None = None,
         task: str | None = None,
+        sha256: str | None = None,
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
@@ -125,6 +129,9 @@ class OfflineDataModule(pl.LightningDataModule):
         self._selection.check()
         # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
         self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
+        self._path = path_named(dataset)
+        if self._path is not None:
+            self.hparams["dataset"] = str(self._path)  # which means the same in any folder
         self.name = self._name = dataset
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
@@ -231,16 +238,28 @@ class OfflineDataModule(pl.LightningDataModule):
         Raises:
             EnvironmentUnavailableError: the data set names no environment.
         """
+        return self.simulator.make
+
+    @property
+    def simulator(self) -> Simulator:
+        """The environment that policies are evaluated in, apart from the data.
+
+        Raises:
+            EnvironmentUnavailableError: the data set names none.
+        """
         dataset = self._opened()
-        spec = dataset.environment_spec
-        if spec is None:
+        if dataset.environment_spec is None:
             raise EnvironmentUnavailableError(
                 f"`{self.name}` does not say which environment it comes from: name one with `data.environment`, or do "
                 "without scores."
             )
-        dimensions = dataset.observation_dim, dataset.action_dim
-        module = dataset.environment_module
-        return functools.partial(make_fitting_environment, spec, dataset.observation_keys, *dimensions, module)
+        return Simulator(
+            dataset.environment_spec,
+            dataset.observation_keys,
+            dataset.observation_dim,
+            dataset.action_dim,
+            dataset.environment_module,
+        )
 
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
@@ -281,6 +300,7 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _load(self) -> None:
         dataset = self._opened()
+        self._check_file()
         for note in dataset.notes:
             rank_zero_warn(f"{self.name}: {note}")
         (action_low, action_high), time_limit = self._limits()
@@ -305,6 +325,18 @@ class OfflineDataModule(pl.LightningDataModule):
             self._transitions, action_low, action_high, self.hparams["normalize_observations"]
         )
         self._report(episodes, len(held_out))
+
+    def _check_file(self) -> None:
+        """Note the hash of the data's file, or see that it is the one that was asked for."""
+        if self._path is None:
+            return
+        expected, found = self.hparams["sha256"], sha256_of(self._path)
+        if expected not in (None, found):
+            raise DataError(
+                f"`{self.name}` has the SHA-256 {found[:12]}.., expected {expected[:12]}..: it is not the file that "
+                "the configuration is of. Name that one with `data.dataset`, or set `data.sha256` to null to take this."
+            )
+        self.hparams["sha256"] = found
 
     def _selected(self, transitions: Transitions) -> Transitions:
         """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""

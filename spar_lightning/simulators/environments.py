@@ -70,7 +70,9 @@ def _environment_variable(name: str, value: str) -> Generator[None]:
             os.environ[name] = before
 
 
-def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None = None) -> gym.Env[Any, Any]:
+def make_environment(
+    spec: EnvSpec | str, observation_keys: Sequence[str] | None = None, render_mode: str | None = None
+) -> gym.Env[Any, Any]:
     """Make a fresh environment, with the spec's own time limit.
 
     Args:
@@ -79,18 +81,20 @@ def make_environment(spec: EnvSpec | str, observation_keys: Sequence[str] | None
             entry point is never called.
         observation_keys: parts of dict observations to put side by side, in this order, which makes them vectors; None
             leaves the observations as they are.
+        render_mode: as Gymnasium's; None draws nothing.
 
     Raises:
         EnvironmentUnavailableError: the id is not registered, the spec is not the one that is registered, its
             arguments do not fit, its observations lack a key, or a package that it needs is missing.
     """
     silence_mujoco()
+    drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}  # not all know the argument
     try:
         with warnings.catch_warnings():
             # The version is the data's: a later one would be another environment.
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*precision lowered by casting", category=UserWarning)
-            environment = gym.make(trusted_spec(spec), disable_env_checker=True)
+            environment = gym.make(trusted_spec(spec), disable_env_checker=True, **drawing)
             if not isinstance(spec, str) and spec.kwargs:
                 _try_out(environment)
     except _FAILURES as error:
@@ -118,6 +122,7 @@ def make_fitting_environment(
     observation_dim: int,
     action_dim: int,
     module: str = "",
+    render_mode: str | None = None,
 ) -> gym.Env[Any, Any]:
     """`make_environment`, for policies that were trained on vectors of these dimensions.
 
@@ -128,7 +133,7 @@ def make_fitting_environment(
         EnvironmentUnavailableError: as `make_environment`.
     """
     register_environments(module)
-    environment = make_environment(spec, observation_keys)
+    environment = make_environment(spec, observation_keys, render_mode)
     found = environment.observation_space.shape, environment.action_space.shape
     if found != ((observation_dim,), (action_dim,)):
         parts = " (a dict: choose its parts with `observation_keys`)" if found[0] is None else ""

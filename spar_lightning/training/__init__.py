@@ -9,6 +9,7 @@ from spar_lightning.training.modules import (
     SPARModule,
     TD3BCModule,
     find_module,
+    load_trained,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "SPARModule",
     "TD3BCModule",
     "find_module",
+    "load_trained",
 ]

@@ -17,6 +17,9 @@ PARTS = ("hyper_parameters", "state_dict")
 MODULE_KEY = "module"
 """Where a checkpoint says which class of module it holds."""
 
+SIMULATOR_KEY = "simulator"
+"""Where a checkpoint says in which environment its policy is evaluated; see `Simulator.entry`."""
+
 Module = TypeVar("Module", bound=pl.LightningModule)
 
 
@@ -98,7 +101,7 @@ def check_resumable(
         )
     _check_entries(checkpoint, RESUMABLE, path)
     data = checkpoint.get("datamodule_hyper_parameters", {})
-    if data.get("dataset", datamodule.hparams["dataset"]) != datamodule.hparams["dataset"]:
+    if not _is_same_data(data, datamodule):
         raise CheckpointError(
             f"{path} was trained on {data['dataset']}, not on {datamodule.hparams['dataset']}: resume it with"
             f" --data.dataset {data['dataset']}, or start a new run"
@@ -115,6 +118,15 @@ def check_resumable(
             f"{path} does not fit this model: weight {name} has shape {shapes.get(name)} in the checkpoint, "
             f"{expected.get(name)} here. Settings that differ: {settings or 'none'}. Resume with the checkpoint's."
         )
-    return differing | {
-        key: (value, datamodule.hparams.get(key)) for key, value in data.items() if datamodule.hparams.get(key) != value
-    }
+    here = {key: datamodule.hparams.get(key) for key in data}
+    if here.get("sha256", "") is None:  # the file is not read yet
+        del here["sha256"]
+    return differing | {key: (data[key], value) for key, value in here.items() if data[key] != value}
+
+
+def _is_same_data(recorded: dict[str, Any], datamodule: pl.LightningDataModule) -> bool:
+    """Whether a checkpoint was trained on these data: by their name, as it is given or absolute, or by their hash."""
+    ours = datamodule.hparams
+    if recorded.get("dataset", ours["dataset"]) in (ours["dataset"], getattr(datamodule, "name", None)):
+        return True
+    return recorded.get("sha256") is not None and recorded["sha256"] == ours.get("sha256")

@@ -82,8 +82,18 @@ MODULE = Entries(
     {
         "module": str,
         "noise": Tensor,
+        "simulator": Entries(
+            {
+                "spec": str,
+                "observation_keys": (list, tuple, type(None)),
+                "observation_dim": int,
+                "action_dim": int,
+                "module": str,
+            }
+        ),
         "global_step": int,
         "epoch": int,
+        "callbacks": Entries({}, {"RolloutEvaluation": _CALLBACK}),
         "datamodule_hyper_parameters": Entries(
             {},
             {

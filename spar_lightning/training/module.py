@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -19,14 +20,14 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, OfflineDataModule, offline_data
 from spar_lightning.training.batched import Seed
 from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
-from spar_lightning.training.checkpoints import MODULE_KEY
+from spar_lightning.training.checkpoints import MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.seeds import SeedPlace, current_place
 from spar_lightning.training.stream import NetworkUnits, in_network_units
-from spar_lightning.types import Array, CheckpointError, Policy, TransitionBatch, UserError
+from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
 NOISE_KEY = "noise"
 """Where a checkpoint holds the state of the generator that the updates' noise comes from."""
@@ -279,8 +280,11 @@ class AlgorithmModule(pl.LightningModule):
             self.clip_gradients(optimizer, self._clip_norm, "norm")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which module this is, for whoever has the file alone; keep the noise's place."""
+        """Say which module this is and where to try it, for whoever has the file alone; keep the noise's place."""
         checkpoint[MODULE_KEY] = self.checkpoint_name or type(self).__name__
+        with contextlib.suppress(EnvironmentUnavailableError):
+            if (entry := offline_data(self.trainer).simulator.entry()) is not None:
+                checkpoint[SIMULATOR_KEY] = entry
         if self._noise is not None:
             checkpoint[NOISE_KEY] = self._noise.get_state()
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of

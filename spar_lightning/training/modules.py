@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, ReBRAC
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
+from spar_lightning.training.checkpoints import load_module, module_name, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, ResidualProbe, UserError
 
@@ -144,3 +146,26 @@ def find_module(name: str) -> type[AlgorithmModule]:
 def make_module(name: str, **settings: Any) -> AlgorithmModule:
     """A module of the algorithm of this name: what another process can be told to call."""
     return find_module(name)(**settings)
+
+
+def load_trained(path: str | Path, algorithm: str | None = None) -> AlgorithmModule:
+    """The module in a checkpoint, of whatever algorithm.
+
+    Args:
+        path: of the checkpoint.
+        algorithm: its name, where it is the class path of an own one: a checkpoint does not choose what is imported.
+
+    Raises:
+        CheckpointError: if the file is no checkpoint, or one of an own algorithm and that is not named.
+    """
+    name = module_name(read_checkpoint(path))
+    known = next((module for module in ALGORITHMS.values() if module.__name__ == name), None)
+    if algorithm is not None:
+        known = find_module(algorithm)
+        if (known.checkpoint_name or known.__name__) != name:
+            raise CheckpointError(f"{path} holds a {name}, not one of {algorithm}: leave --algorithm out")
+    if known is None:
+        raise CheckpointError(
+            f"{path} was trained with the own algorithm {name}: name it again with --algorithm {name}"
+        )
+    return load_module(known, path)

@@ -280,3 +280,14 @@ def test_a_policy_that_stands_still_is_evaluated_once(tmp_path):
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
     train(tmp_path / "parts", PausingModule(), [ResumableCheckpoint(), again], ckpt_path=last)
     assert [row["step"] for row in again.history] == [5, 20]
+
+
+def test_a_module_that_is_never_validated_is_refused(tmp_path):
+    class Unvalidated(ToyModule):
+        validation_step = pl.LightningModule.validation_step
+
+    with pytest.raises(UserError, match="Unvalidated has no `validation_step` to validate with, expected it"):
+        train(tmp_path, Unvalidated(), [RolloutEvaluation(num_episodes=2, final_episodes=1)])
+    evaluation = RolloutEvaluation(num_episodes=0, final_episodes=1)
+    train(tmp_path, Unvalidated(), [evaluation])
+    assert evaluation.final["episodes"] == 1

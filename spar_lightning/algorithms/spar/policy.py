@@ -92,7 +92,7 @@ class ResidualPolicy(nn.Module):
         """Normalized observations (B, O) -> what residuals start from and are measured in, (B, A) each, scaled."""
         if self.use_base:
             return self.base.distribution(normalized)
-        zeros = normalized.new_zeros(len(normalized), self.base.action_dim)
+        zeros = normalized.new_zeros(normalized.shape[0], self.base.action_dim)  # `len` would fix an exported batch
         return zeros, torch.ones_like(zeros)
 
     def decode(self, states: States, latents: Tensor) -> Tensor:

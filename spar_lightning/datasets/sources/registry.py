@@ -19,6 +19,7 @@ A source is an entry of `SOURCES`. A new one needs a function that maps a name, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from typing_extensions import Unpack
@@ -32,14 +33,14 @@ from spar_lightning.datasets.sources.lerobot.lerobot_source import open_lerobot
 from spar_lightning.datasets.sources.minari_source import open_minari
 from spar_lightning.datasets.sources.ogbench.layout import is_ogbench
 from spar_lightning.datasets.sources.ogbench.ogbench_source import open_ogbench
-from spar_lightning.datasets.sources.paths import is_lerobot, is_path, is_table
+from spar_lightning.datasets.sources.paths import is_lerobot, is_path, is_table, path_of
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
 from spar_lightning.datasets.sources.remote_files import open_d4rl, open_url
 from spar_lightning.datasets.sources.robomimic.robomimic_source import is_robomimic, open_robomimic
 from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
 from spar_lightning.types import DataError
 
-__all__ = ["SOURCES", "Episode", "OfflineDataset", "Source", "open_dataset"]
+__all__ = ["SOURCES", "Episode", "OfflineDataset", "Source", "open_dataset", "path_named"]
 
 
 class Source(NamedTuple):
@@ -66,6 +67,12 @@ SOURCES: list[Source] = [
     Source("a Minari data set", owns=lambda _: True, open=open_minari),
 ]
 """The first that owns a name opens it."""
+
+
+def path_named(name: str) -> Path | None:
+    """The absolute path of the file or folder that a name stands for; None where it is no path on this machine."""
+    source = next(source for source in SOURCES if source.owns(name))
+    return path_of(name) if source.owns in (is_lerobot, is_robomimic, is_ogbench, is_table, is_path) else None
 
 
 def open_dataset(

@@ -1,0 +1,151 @@
+"""The command `evaluate`: a checkpoint's policy, and those that it is compared with, on the same start states."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spar_lightning.callbacks.offline_check import verdict
+from spar_lightning.callbacks.provenance import library_versions
+from spar_lightning.callbacks.results import comparison_results
+from spar_lightning.callbacks.whole_file import whole_file
+from spar_lightning.cli.simulator_of_checkpoint import simulator_of
+from spar_lightning.evaluation import PolicyEvaluator, normalized_score
+from spar_lightning.evaluation.comparison import BASE, POLICY, Episodes
+from spar_lightning.evaluation.intervals import mean_interval
+from spar_lightning.evaluation.video import check_video, write_video
+from spar_lightning.inspection import json_ready
+from spar_lightning.simulators.reference_scores import ScoreScale
+from spar_lightning.simulators.simulator import Simulator
+from spar_lightning.training import load_trained
+from spar_lightning.training.checkpoints import read_checkpoint
+from spar_lightning.types import Policy, UserError
+
+_MOST_EPISODES = 10_000
+_WIDTH = 30
+
+
+def evaluate(
+    checkpoint: str,
+    episodes: int = 100,
+    seed: int = 0,
+    video: str | None = None,
+    environment: str | None = None,
+    max_episode_steps: int | None = None,
+    observation_keys: list[str] | None = None,
+    algorithm: str | None = None,
+    json: bool = False,
+) -> None:
+    """Roll a checkpoint's policy out, and its base on the same start states; the data set is not needed.
+
+    Args:
+        checkpoint: path of a checkpoint, of any algorithm, also of a base alone.
+        episodes: how many, one a start state.
+        seed: of the first start state; the others count up from it.
+        video: file for a video of the first episode, base and policy side by side, such as out.mp4.
+        environment: id of the environment, where it is not the one that the checkpoint was evaluated in; `module:Id`
+            imports the module first.
+        max_episode_steps: time limit, instead of the environment's own.
+        observation_keys: which parts of dict observations to put side by side, instead of those of the training.
+        algorithm: class path of an own algorithm that the checkpoint is of.
+        json: print one JSON document instead of a table: every episode's return is in it.
+    """
+    if not 1 <= episodes <= _MOST_EPISODES or seed < 0:
+        raise UserError(f"episodes is {episodes} and seed {seed}, expected 1 to {_MOST_EPISODES:,} and at least 0")
+    with contextlib.redirect_stdout(sys.stderr):  # of libraries: the result alone goes to stdout
+        policy = load_trained(checkpoint, algorithm)
+        simulator = simulator_of(checkpoint, policy, environment, max_episode_steps, observation_keys)
+        references = policy.reference_policies()
+        film = None if video is None else _film(Path(video), simulator, {**references, POLICY: policy}, seed)
+        with contextlib.closing(PolicyEvaluator(simulator.make, simulator.scale.reference)) as evaluator:
+            seeds = range(seed, seed + episodes)
+            found = evaluator.episodes(policy, references, seeds)
+            results = comparison_results(evaluator.compare(found))
+        document = {
+            **_provenance(checkpoint, type(policy).__name__),
+            "environment_id": simulator.spec.id,
+            "score_note": simulator.scale.note,
+            **_with_intervals(results, found, simulator.scale),
+            "seeds": list(seeds),
+            "returns": {name: part.returns for name, part in found.items()},
+            "lengths": {name: part.lengths for name, part in found.items()},
+            "video": film,
+            "versions": library_versions(),
+        }
+    print(json_format.dumps(json_ready(document), indent=2, allow_nan=False) if json else _text(document))
+
+
+def _film(path: Path, simulator: Simulator, policies: Mapping[str, Policy], seed: int) -> dict[str, Any]:
+    """Write the video: first of all, so that what cannot be drawn is told before a hundred episodes."""
+    check_video(path)
+    shown = {name: policies[name] for name in (BASE, POLICY) if name in policies}
+    with torch.no_grad(), whole_file(path) as stream:
+        returns = write_video(stream, path.suffix.lower(), simulator.make, shown, seed)
+    return {"file": str(path.absolute()), "seed": seed, "returns": returns}
+
+
+def _provenance(path: str, module: str) -> dict[str, Any]:
+    checkpoint = read_checkpoint(path)
+    dataset = checkpoint.get("datamodule_hyper_parameters", {}).get("dataset")
+    return {
+        "checkpoint": str(Path(path).absolute()),
+        "module": module,
+        "updates": checkpoint.get("global_step"),
+        "dataset": dataset,
+    }
+
+
+def _with_intervals(results: dict[str, Any], episodes: Mapping[str, Episodes], scale: ScoreScale) -> dict[str, Any]:
+    """The rows of all policies with 95% intervals of their means, over start states."""
+    for name, part in episodes.items():
+        row = results if name == POLICY else results[name]
+        row["return_interval"] = mean_interval(part.returns)[1:]
+        reference = scale.reference
+        scores = None if reference is None else normalized_score(part.returns, reference)
+        row["score_interval"] = None if scores is None else mean_interval(scores)[1:]
+    return results
+
+
+def _text(document: dict[str, Any]) -> str:
+    seeds, updates = document["seeds"], document["updates"]
+    at = "" if updates is None else f" at update {updates:,}"
+    rows = {name: row for name, row in document.items() if isinstance(row, dict) and "return_interval" in row}
+    header = f"  {'mean [95%]':<14}{'normalized score':>{_WIDTH}}{'return':>{_WIDTH}}{'length':>8}"
+    rule = "  " + "-" * (len(header) - 2)
+    lines = [
+        f"  {document['module']}{at}, {document['environment_id']}, {len(seeds)} episodes from seed {seeds[0]}",
+        "",
+        header,
+        rule,
+        *(_row(name, row) for name, row in {**rows, POLICY: document}.items()),
+        rule,
+    ]
+    if (found := document.get("improvement")) is not None:
+        interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}]"
+        words = "" if found["low"] is None else f": {verdict(found['low'], found['high'])}"
+        value = f"{found['mean']:+.1f}{interval}"
+        width = _WIDTH if found["unit"] == "score" else 2 * _WIDTH
+        lines.append(f"  {'improvement':<14}{value:>{width}}  on base, over the same start states{words}")
+    lines += ["", f"  scores: {document['score_note']}"]
+    if document["video"] is not None:
+        lines.append(f"  video: {document['video']['file']}, of the episode with seed {document['video']['seed']}")
+    return "\n".join(lines)
+
+
+def _row(name: str, row: Mapping[str, Any]) -> str:
+    score = _with_bounds(row["score"], row["score_interval"], 1)
+    value = _with_bounds(row["return"], row["return_interval"], 0)
+    return f"  {name:<14}{score:>{_WIDTH}}{value:>{_WIDTH}}{row['length']:>8.0f}"
+
+
+def _with_bounds(mean: float | None, interval: tuple[float, float] | None, digits: int) -> str:
+    if mean is None or interval is None:
+        return "-"
+    low, high = interval
+    return f"{mean:.{digits}f}" + ("" if low != low else f" [{low:.{digits}f}, {high:.{digits}f}]")

@@ -1,0 +1,94 @@
+"""What an exported file says of itself: where its policy comes from, what it expects, and how well it did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
+
+from spar_lightning import __version__
+from spar_lightning.training import AlgorithmModule
+from spar_lightning.training.checkpoints import SIMULATOR_KEY, read_checkpoint
+from spar_lightning.types import CheckpointError
+
+_SCORES = ("score", "score_std", "return", "return_std", "length", "episodes", "base", "fitted", "improvement")
+
+
+def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
+    """As primitives, of a checkpoint and the policy in it; None stands for what it does not tell.
+
+    Raises:
+        CheckpointError: if the policy never saw data.
+    """
+    checkpoint, normalizer = read_checkpoint(path), policy.algorithm.normalizer
+    if not normalizer.is_fitted:
+        raise CheckpointError(f"{path} holds no normalization statistics, expected the checkpoint of a training")
+    data = checkpoint.get("datamodule_hyper_parameters", {})
+    simulator = checkpoint.get(SIMULATOR_KEY, {})
+    dataset = data.get("dataset")
+    return {
+        "version": __version__,
+        "algorithm": type(policy.algorithm).__name__,
+        "dataset": None if dataset is None else _public(dataset),
+        "environment": _environment(checkpoint),
+        "updates": checkpoint.get("global_step"),
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "observations": {
+            "size": policy.observation_dim,
+            "order": _order(simulator.get("observation_keys") or data.get("observation_keys"), data.get("columns")),
+            "mean": normalizer.observation_mean.tolist(),
+            "std": normalizer.observation_std.tolist(),
+        },
+        "actions": {
+            "size": policy.action_dim,
+            "low": normalizer.action_low.tolist(),
+            "high": normalizer.action_high.tolist(),
+        },
+        "scores": _scores(path, checkpoint),
+    }
+
+
+def _public(dataset: str) -> str:
+    """A data set's name; of a path on this machine the last part, which is what others can make something of."""
+    return Path(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
+
+
+def _order(keys: Any, columns: Any) -> Any:
+    """What lies where in an observation: parts of a dict, columns of a table, or as the environment gives it."""
+    if keys:
+        return list(keys)
+    named = columns.get("observations") if isinstance(columns, Mapping) else None
+    return "as the environment gives them" if named is None else named
+
+
+def _environment(checkpoint: Mapping[str, Any]) -> str | None:
+    if SIMULATOR_KEY in checkpoint:
+        return EnvSpec.from_json(checkpoint[SIMULATOR_KEY]["spec"]).id
+    rollouts = checkpoint.get("callbacks", {}).get("RolloutEvaluation", {})
+    noted = checkpoint.get("datamodule_hyper_parameters", {}).get("environment") or rollouts.get("environment_id")
+    return noted if isinstance(noted, str) else None
+
+
+def _scores(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The final evaluation of the run that wrote the checkpoint, if it is its last; else its last validation."""
+    updates = checkpoint.get("global_step")
+    document = _results(path.absolute().parent.parent / "results.json")
+    if document.get("updates") == updates and document.get("return") is not None:
+        return {"note": "evaluated at the end of the training"} | {
+            name: document[name] for name in _SCORES if name in document
+        }
+    history = checkpoint.get("callbacks", {}).get("RolloutEvaluation", {}).get("history", [])
+    row = next((dict(row) for row in reversed(history) if row.get("step") == updates), None)
+    return None if row is None else {"note": "of a validation during the training"} | row
+
+
+def _results(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
