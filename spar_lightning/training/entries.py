@@ -82,6 +82,8 @@ MODULE = Entries(
     {
         "module": str,
         "noise": Tensor,
+        "format_version": int,
+        "finished": bool,
         "global_step": int,
         "epoch": int,
         "datamodule_hyper_parameters": Entries(
