@@ -178,7 +178,7 @@ class AlgorithmModule(pl.LightningModule):
         noise, state = torch.Generator(self.device), self._noise_state
         states = [] if state is None else [*state] if state.ndim == 2 else [state]
         if len(states) == self.trainer.world_size:
-            state = states[self.trainer.global_rank]
+            state = states[self.trainer.global_rank].clone()  # a generator reads what lies at the beginning
         if len(states) != self.trainer.world_size or state is None or state.shape != noise.get_state().shape:
             # What a generator's state is differs between devices, and a checkpoint may be of fewer processes, or more.
             noise.manual_seed(self._noise_seed + self.trainer.global_rank + (0 if state is None else self._updates))
