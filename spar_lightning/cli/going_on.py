@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shlex
@@ -60,6 +61,8 @@ class GoingOn:
         except RuntimeError as error:
             if not lost_process(error):
                 raise
+            with contextlib.suppress(RuntimeError):
+                leave_processes()
             raise UserError(
                 f"another process of this training has died ({_first_words(error)}), expected all of them to go on:"
                 f" see what it says, then {self._advice()}"

@@ -94,7 +94,7 @@ def align_seeds(folders: Sequence[Path]) -> None:
         for folder, updates in zip(folders, reached, strict=True):
             if updates == common:
                 continue
-            if common == 0:
+            if common == 0 and not (folder / stage / EARLIER).exists():  # it is the first of all
                 (folder / stage / LAST).unlink()
             elif _updates(folder / stage / EARLIER) == common:
                 (folder / stage / EARLIER).replace(folder / stage / LAST)

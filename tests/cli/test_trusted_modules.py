@@ -56,7 +56,7 @@ def test_a_configuration_imports_nothing_of_others(
     extra = TINY if command == "fit" else ["--ckpt_path", str(last(finished_run))]
     message = refused(capsys, command, "--data.dataset", HOPPER, *extra, "--config", str(tmp_path / "odd.yaml"))
     assert not module.exists()
-    if command == "fit":
+    if command == "fit" and "${" not in text:
         assert f"--allow_module {MODULE}" in message
 
 
