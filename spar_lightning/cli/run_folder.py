@@ -62,6 +62,8 @@ class RunFolder:
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
+            for unfinished in self.path.rglob("*.tmp"):  # what a kill has left half written
+                unfinished.unlink()
         except OSError as error:
             raise UserError(
                 f"cannot write to the run folder {self.path} ({error.strerror}), expected a folder that this user may "

@@ -390,9 +390,9 @@ class StagedCLI(LightningCLI):
             if data[key] == defaults[key]:
                 data[key] = recorded.get(key, data[key])
                 # A checkpoint must choose neither what is imported nor what is fetched from where.
-                if (key, ":" in (data[key] or "")) == ("environment", True):
+                if key == "environment" and ":" in (data[key] or ""):
                     raise UserError(f"{path} was evaluated in {data[key]}: name it again with --data.environment")
-                if (key, "://" in data.dataset) == ("dataset", True):
+                if key == "dataset" and "://" in data.dataset:
                     raise UserError(f"{path} was trained on {data.dataset}: name it again with --data.dataset")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

@@ -11,6 +11,7 @@ import torch
 from commands import HOPPER, TINY, config, fit, last, one_stage, read_checkpoint, refused, results, same, weights
 from test_stopping import advised, arguments, assert_same_end, at_call, logged, send
 
+from spar_lightning import cli
 from spar_lightning.algorithms import SPAR
 from spar_lightning.cli import main
 from spar_lightning.cli.resuming import align_seeds
@@ -190,3 +191,18 @@ def test_a_new_run_leaves_an_unfinished_base_alone(tmp_path: Path, capsys: pytes
         advised(capsys, 143, *arguments(run))
     message = refused(capsys, *arguments(run))
     assert f"go on with that run by `fit --resume {run}`" in message
+
+
+def test_the_commands_of_the_page_run(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = (Path(cli.__file__).parent / "README.md").read_text(encoding="utf-8")
+    going_on, own = (line.split()[3:] for line in page.splitlines() if line.startswith("python -m spar_lightning"))
+    shutil.copytree(finished_run, tmp_path / going_on[-1])
+    with caplog.at_level("INFO"):
+        main(going_on)
+    assert "is finished" in caplog.text
+    (tmp_path / "my_package.py").write_text("from lightning.pytorch.callbacks import Timer as Mine\n")
+    (tmp_path / "own.yaml").write_text("trainer: {callbacks: [{class_path: my_package.Mine}]}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    main([*own, "--data.dataset", HOPPER, *TINY, "--trainer.fast_dev_run", "true"])
