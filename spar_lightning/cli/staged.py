@@ -237,9 +237,8 @@ class StagedCLI(LightningCLI):
     def _modules(self) -> list[str]:
         """Modules beside the trusted ones that this run needs, which the command that goes on must allow."""
         environment = str(self._get(self.config, "data").environment or "")
-        named = [self.algorithm if "." in self.algorithm else "", environment.rpartition(":")[0]]
-        own = {name.partition(".")[0] for name in [*named, *allowed_modules(self._arguments)] if name}
-        return sorted(own - {*TRUSTED})
+        named = {self.algorithm.rpartition(".")[0], environment.rpartition(":")[0]}
+        return sorted((named | {*allowed_modules(self._arguments)}) - {"", *TRUSTED})
 
     def _choose_folder(self) -> Path:
         """The run's folder, the same on every rank; one of several seeds has its own in a common one."""
