@@ -1,7 +1,8 @@
-"""Stops a run whose losses or weights are no longer numbers, before they reach a checkpoint."""
+"""Stops a run whose losses or weights are no longer numbers, before they reach a checkpoint; tells of rising ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from typing_extensions import override
@@ -17,12 +19,15 @@ from typing_extensions import override
 from spar_lightning.callbacks.interval import Interval
 from spar_lightning.types import NonFiniteLossError
 
+_RISE = 1_000.0
+
 
 class FiniteLossGuard(pl.Callback):
     """Raises NonFiniteLossError when a loss that `training_step` returned, or a weight, is NaN or infinite.
 
     The check waits for the accelerator, so it is not made at every update; it is always made before a validation and
-    before a checkpoint is written, so that the last checkpoint is a good one.
+    before a checkpoint is written, so that the last checkpoint is a good one. A loss that is a thousand times what it
+    was at first is said, once: such a run goes on, and comes to nothing.
 
     Args:
         every_n_updates: updates between two checks of the losses; 0 leaves those before validations and checkpoints.
@@ -31,12 +36,13 @@ class FiniteLossGuard(pl.Callback):
     def __init__(self, every_n_updates: int = 100) -> None:
         self._interval = Interval(every_n_updates)
         self._outputs: STEP_OUTPUT = None
+        self._limits: dict[str, float] = {}
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count from the run's first update, or the checkpoint's."""
         self._interval.start(trainer.global_step)
-        self._outputs = None
+        self._outputs, self._limits = None, {}
 
     @override
     def on_train_batch_end(
@@ -44,6 +50,9 @@ class FiniteLossGuard(pl.Callback):
     ) -> None:
         """Keep the losses, and look at them when it is time."""
         self._outputs = outputs
+        for name, value in _losses(outputs).items():
+            if name not in self._limits and "loss" in name:
+                self._limits[name] = _RISE * min(max(abs(float(value)), 1.0), _RISE)
         if self._interval.is_due(trainer.global_step):
             self._check(trainer, "loss", _losses(outputs))
 
@@ -75,12 +84,24 @@ class FiniteLossGuard(pl.Callback):
             return
         finite = torch.stack([value.isfinite().all() for value in values.values()])
         if bool(finite.all()):  # the one synchronization
+            if kind == "loss":
+                self._tell_risen(trainer, values)
             return
         name = next(name for name, good in zip(values, finite.tolist(), strict=True) if not good)
         raise NonFiniteLossError(
             f"the {kind} `{name}` is NaN or infinite at update {trainer.global_step}, expected finite numbers; "
             f"{_last_checkpoint(trainer)}. Lower the learning rate, clip gradients, or train in 32-bit precision"
         )
+
+    def _tell_risen(self, trainer: pl.Trainer, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            limit = self._limits.get(name, math.inf)
+            if (risen := float(value.abs().max())) > limit:
+                self._limits[name] = math.inf
+                rank_zero_warn(
+                    f"the loss `{name}` is {risen:.3g} at update {trainer.global_step}, expected less than {limit:.3g}"
+                    " from what it was at first: training diverges. Lower the learning rate, or clip gradients"
+                )
 
 
 def _losses(outputs: STEP_OUTPUT) -> dict[str, Tensor]:

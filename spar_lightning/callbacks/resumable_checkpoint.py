@@ -22,6 +22,10 @@ from spar_lightning.types import UserError
 
 RETURN = "rollout/return"
 NORMALIZED_SCORE = "rollout/normalized_score"
+FINISHED_KEY = "finished"
+"""Where a checkpoint says whether its training ended with it."""
+EARLIER_NAME = "earlier.ckpt"
+"""The last checkpoint but one, where it is kept."""
 
 
 class ResumableCheckpoint(ModelCheckpoint):
@@ -38,6 +42,7 @@ class ResumableCheckpoint(ModelCheckpoint):
             otherwise the return. Where the metric is not logged only the last checkpoint is kept.
         mode: `max` or `min`.
         save_top_k: how many of the best to keep; more than one needs `{step}` in `filename`.
+        keep_earlier: keep the last checkpoint but one as well, for runs that must go on from the same update as others.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class ResumableCheckpoint(ModelCheckpoint):
         monitor: str | None = None,
         mode: str = "max",
         save_top_k: int = 1,
+        keep_earlier: bool = False,
     ) -> None:
         if save_top_k not in (0, 1) and "{" not in filename:
             raise UserError(
@@ -64,6 +70,7 @@ class ResumableCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
         self._chooses_monitor = monitor is None
+        self._keeps_earlier = keep_earlier
         self._random_states: list[dict[str, Any]] | None = None
         self._copies_last = False
         self._is_stopping = False  # on every rank alike
@@ -111,9 +118,11 @@ class ResumableCheckpoint(ModelCheckpoint):
     ) -> None:
         """Save the last update, and one that a signal makes the last, whether a validation falls on it or not."""
         # Here rather than at the end of training: there the epoch counts as over, and a longer run that resumes from
-        # it would start the data anew. A validation at this step saves once more, with its result.
+        # it would start the data anew.
         self._is_stopping = trainer.strategy.reduce_boolean_decision(STOP.asked, all=False)
-        if (self._is_stopping or is_last_update(trainer)) and self._may_save(trainer):
+        # Not before a validation of the last update: a run killed in it would go on without it.
+        is_due = is_last_update(trainer) and not validation_follows(trainer)
+        if (self._is_stopping or is_due) and self._may_save(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     @override
@@ -136,6 +145,13 @@ class ResumableCheckpoint(ModelCheckpoint):
         if self.monitor in candidates:
             self._save_topk_checkpoint(trainer, candidates)
         self._save_last_checkpoint(trainer, candidates)
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Say whether training ends here."""
+        checkpoint[FINISHED_KEY] = bool(is_last_update(trainer))
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -185,6 +201,8 @@ class ResumableCheckpoint(ModelCheckpoint):
             with Path(self.last_model_path).open("rb") as last, whole_file(Path(filepath)) as best:
                 shutil.copyfileobj(last, best)
         else:
+            if self._keeps_earlier and Path(filepath).stem == self.CHECKPOINT_NAME_LAST:
+                _set_aside(Path(filepath), trainer.global_step)
             super()._save_checkpoint(trainer, filepath)
 
     @override
@@ -210,6 +228,24 @@ class ResumableCheckpoint(ModelCheckpoint):
 def is_last_update(trainer: pl.Trainer) -> bool:
     """Whether training ends with the update that was just made."""
     return 0 < trainer.max_steps <= trainer.global_step or trainer.should_stop
+
+
+def validation_follows(trainer: pl.Trainer) -> bool:
+    """Whether there is a validation after the update that was just made."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def _set_aside(last: Path, updates: int) -> None:
+    """Give the last checkpoint a second name, unless it is of the update that is saved again."""
+    if _updates_of(str(last)) in (None, updates):
+        return
+    earlier = last.with_name(EARLIER_NAME)
+    earlier.unlink(missing_ok=True)
+    try:
+        earlier.hardlink_to(last)  # what is saved next is another file
+    except OSError:  # such as a file system without links
+        shutil.copyfile(last, earlier)
 
 
 def _updates_of(path: str) -> int | None:

@@ -66,7 +66,7 @@ def peek(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """
     command = next((argument for argument in arguments if argument in COMMANDS), None)
     found: dict[str, Any] = {}
-    for name, value in _options(arguments):
+    for name, value in options(arguments):
         if name in CONFIG_OPTIONS:
             of_file = _read(Path(find_config(value)), command)
             found |= {name: of_file[name] for name in names if name in of_file}
@@ -75,8 +75,12 @@ def peek(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+def options(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Options with their values, of `--name value`, `--name=value` and `-cvalue`."""
+    return [*_options(arguments)]
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         name, equals, value = argument.partition("=")
         if argument.startswith("-c") and argument != "-c":

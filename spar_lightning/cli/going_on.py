@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shlex
@@ -11,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.several_processes import is_first_process, leave_processes
+from spar_lightning.cli.resuming import CONFIG, LAST
+from spar_lightning.cli.several_processes import is_first_process, leave_processes, lost_process
 from spar_lightning.types import UserError
 
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -21,25 +23,22 @@ class GoingOn:
     """Knows the command that goes on, at any moment of a training.
 
     Args:
-        folder: of the run.
+        folder: of the run, or of several seeds.
         arguments: the command line that started the training, without the program's name.
+        modules: that the configuration has imported, beside the trusted ones.
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], modules: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.finished_base: Path | None = None
-        """Checkpoint of the base that this training has finished."""
+        self._allowed = [part for module in modules for part in ("--allow_module", module)]
         self._arguments = list(arguments)
         self._is_finished = False
 
     def command(self) -> str:
-        """The command; what is trained anew by it is said."""
-        last = self.folder / "checkpoints" / "last.ckpt"
-        if last.is_file():
-            return _line("fit", "--config", str(self.folder / "config.yaml"), "--ckpt_path", str(last))
-        if self.finished_base is not None:
-            return _line(*self._arguments, "--bc.ckpt_path", str(self.finished_base))
-        return _line(*self._arguments)
+        """The command."""
+        if (self.folder / CONFIG).is_file():
+            return _line("fit", "--resume", str(self.folder), *self._allowed)
+        return _line(*self._arguments)  # such as a dry run, which records nothing
 
     @contextmanager
     def told(self) -> Generator[None]:
@@ -47,7 +46,7 @@ class GoingOn:
 
         Raises:
             Stopped: with the advice.
-            UserError: for a full disk, or a quota.
+            UserError: for a full disk, or a quota; or where another process of the training has died.
         """
         try:
             yield
@@ -59,6 +58,15 @@ class GoingOn:
             if not is_first_process():
                 sys.exit(0)  # the first process, which may have started this one, tells; any other status is a failure
             raise Stopped(stopped.number, f"; {self._advice()}") from None
+        except RuntimeError as error:
+            if not lost_process(error):
+                raise
+            with contextlib.suppress(RuntimeError):
+                leave_processes()
+            raise UserError(
+                f"another process of this training has died ({_first_words(error)}), expected all of them to go on:"
+                f" see what it says, then {self._advice()}"
+            ) from error
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
@@ -70,9 +78,8 @@ class GoingOn:
     def _advice(self) -> str:
         if self._is_finished:
             return f"the run in {self.folder} is finished"
-        last = (self.folder / "checkpoints" / "last.ckpt").is_file()
-        what = "go on" if last else "start again" if self.finished_base is None else "go on from the finished base"
-        return f"{what} with\n\n    {self.command()}\n"
+        found = any(self.folder.glob(f"**/{LAST}"))
+        return f"{'go on' if found else 'start again'} with\n\n    {self.command()}\n"
 
 
 def is_complete(folder: Path, updates: int) -> bool:
@@ -82,6 +89,10 @@ def is_complete(folder: Path, updates: int) -> bool:
         return bool(document["updates"] == updates)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _first_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100].rstrip()
 
 
 def _line(*arguments: str) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from spar_lightning.cli.nearest import did_you_mean
+from spar_lightning.cli.trusted_modules import denied_import
 
 _KEY = re.compile(
     r"(?:Subcommand '\S+' does not accept option|Group '(?P<group>\S+)' does not accept option|Option) '(?P<key>\S+)'"
@@ -23,6 +24,8 @@ class MistypedParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, and end the process with status 2; as jsonargparse's, but for unknown names."""
+        if self.exit_on_error and (denied := denied_import(message)) is not None:
+            self.exit(2, f"error: {denied}\n")
         parser = getattr(ex, "subcommand_parser", None) or self
         unknown = " And no ".join(_unknown(message, parser))
         if not unknown or not self.exit_on_error:

@@ -17,6 +17,8 @@ GENERAL = {
     "algorithm": None,
     "num_seeds": None,
     "run_dir": None,
+    "resume": None,
+    "allow_module": None,
     "stage": None,
     "bc.ckpt_path": None,
     "ckpt_path": None,

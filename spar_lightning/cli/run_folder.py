@@ -12,6 +12,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from spar_lightning.cli.metrics_file import ContinuedCSVLogger
 from spar_lightning.types import UserError
 
+KEPT = ("checkpoints", "base/checkpoints", "results.json")
+"""What a new run does not write over."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -20,6 +23,8 @@ class RunFolder:
     path: Path
     updates: int = 0
     """Of the checkpoint that the run goes on from: what was logged later is logged anew."""
+    goes_on: bool = False
+    """Whether there is something of the run already."""
 
     @staticmethod
     def choose(run_dir: str | None, dataset: str, checkpoint: str | None) -> Path:
@@ -40,26 +45,25 @@ class RunFolder:
         taken = [int(number) for number in numbers if number.isdigit()]
         return parent / f"version_{max(taken, default=-1) + 1}"
 
-    def create(self, goes_on: bool) -> RunFolder:
+    def create(self) -> RunFolder:
         """Make the folder, and see that it can be written to.
-
-        Args:
-            goes_on: whether a run that is there already is to be continued.
 
         Raises:
             UserError: if it cannot be written to, or holds another run.
         """
-        # Without either, such as after a stop in the base stage, there is nothing to go on from.
-        if not goes_on and any((self.path / name).exists() for name in ("checkpoints", "results.json")):
+        # Without any, such as after a stop before the first checkpoint, there is nothing to lose.
+        if not self.goes_on and any((self.path / name).exists() for name in KEPT):
             raise UserError(
                 f"the run folder {self.path} holds a run already, expected an empty one: name another --run_dir, or"
-                f" resume with --ckpt_path {self.path / 'checkpoints' / 'last.ckpt'}"
+                f" go on with that run by `fit --resume {self.path}`"
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
+            for unfinished in self.path.rglob("*.tmp"):  # what a kill has left half written
+                unfinished.unlink()
         except OSError as error:
             raise UserError(
                 f"cannot write to the run folder {self.path} ({error.strerror}), expected a folder that this user may "
@@ -67,13 +71,13 @@ class RunFolder:
             ) from error
         return self
 
-    def stage(self, name: str) -> RunFolder:
-        """The folder of an earlier stage of this run."""
-        return RunFolder(self.path / name)
+    def stage(self, name: str, updates: int) -> RunFolder:
+        """The folder of an earlier stage of this run, of which so many updates are made."""
+        return RunFolder(self.path / name, updates, self.goes_on)
 
     def loggers(self) -> list[Logger]:
         """TensorBoard in this folder, and CSV in `csv/` below it."""
-        later: dict[str, Any] = {"purge_step": self.updates} if self.updates else {}
+        later: dict[str, Any] = {"purge_step": self.updates} if self.goes_on else {}
         return [
             TensorBoardLogger(self.path, name="", version="", **later),
             ContinuedCSVLogger(self.updates, save_dir=self.path, name="", version="csv"),

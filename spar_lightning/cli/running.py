@@ -16,16 +16,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.algorithm import choose_algorithm
+from spar_lightning.cli.algorithm import choose_algorithm, options
 from spar_lightning.cli.command_list import program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.evaluate import evaluate
 from spar_lightning.cli.export import export
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.resuming import resumed_line
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
 from spar_lightning.cli.summarize import summarize
+from spar_lightning.cli.trusted_modules import allowed_modules, check_trusted, trust_modules
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import find_module
@@ -72,14 +74,17 @@ def run(command: str, args: Sequence[str] | None) -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     try:
+        trust_modules(allowed_modules(arguments))
         if command in COMMANDS:
             prog = f"{program()} {command}"
             auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
+            arguments = resumed_line(arguments)
             name = choose_algorithm(arguments)
+            _check_algorithm(name, arguments)
             lines = split_seeds(arguments)
             with STOP.listening(is_common=len(lines) > 1):
-                _train_or_evaluate(name, lines, args)
+                _train_or_evaluate(name, lines)
                 leave_processes()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
@@ -98,13 +103,19 @@ def run(command: str, args: Sequence[str] | None) -> None:
         _fail("interrupted", status=130)
 
 
-def _train_or_evaluate(algorithm: str, lines: list[list[str]], args: Sequence[str] | None) -> None:
+def _train_or_evaluate(algorithm: str, lines: list[list[str]]) -> None:
     module = find_module(algorithm)
     if len(lines) == 1:
-        StagedCLI(module, OfflineDataModule, args, algorithm=algorithm)
+        StagedCLI(module, OfflineDataModule, lines[0], algorithm=algorithm)
         return
     trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
     train_together(trainings, at_meetings=STOP.decide)
+
+
+def _check_algorithm(name: str, arguments: Sequence[str]) -> None:
+    """See that a class that is no part of the package is named by the user, and not by a file alone."""
+    if "." in name and ("--algorithm", name) not in options(arguments):
+        check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

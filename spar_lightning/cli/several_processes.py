@@ -17,9 +17,14 @@ RUN_FOLDER = "SPAR_LIGHTNING_RUN_FOLDER"
 """Environment variable in which the first process tells those that it starts where the run is."""
 
 
+def rank() -> int:
+    """Number of this process among those that train; known before there is a trainer."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
 def is_first_process() -> bool:
-    """Whether this is the process that writes; known before there is a trainer."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0
+    """Whether this is the process that writes."""
+    return rank() == 0
 
 
 def same_folder(choose: Callable[[], Path]) -> Path:
@@ -56,6 +61,14 @@ def adapt_strategy(trainer: pl.Trainer) -> None:
             " of the parameters: give --trainer.strategy ddp"
         )
     settings.setdefault("broadcast_buffers", False)
+
+
+def lost_process(error: RuntimeError) -> bool:
+    """Whether an error says that another process is there no more."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return False
+    words = ("connection closed by peer", "connection reset by peer", "broken pipe", "remote process exited")
+    return any(word in str(error).lower() for word in words)
 
 
 def leave_processes() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spar_lightning.cli.algorithm import peek
+from spar_lightning.cli.resuming import align_seeds, checkpoint_option
 from spar_lightning.types import UserError
 
 MOST_SEEDS = 256
@@ -14,7 +15,7 @@ MOST_SEEDS = 256
 def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     """The command lines of the seeds, from `seed_everything` on; the line itself where there is one seed.
 
-    Each runs in a folder of its own: `seed_<n>` in `--run_dir`, or one that is chosen as always.
+    Each runs in a folder of its own: `seed_<n>` in `--run_dir`, or in one that is chosen as always.
 
     Args:
         arguments: of a command line, without the program's name.
@@ -22,20 +23,28 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     Raises:
         UserError: if the number makes no sense, or a checkpoint is gone on from.
     """
-    given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "ckpt_path", "stage"))
+    given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "resume", "ckpt_path", "stage"))
     count, first = _number("num_seeds", given.get("num_seeds", 1)), given.get("seed_everything", 0)
     if "fit" not in arguments or count == 1:
         return [list(arguments)]
     if not 1 <= count <= MOST_SEEDS:
         raise UserError(f"`num_seeds` is {count}, expected 1 to {MOST_SEEDS}")
     if given.get("ckpt_path") not in (None, "null") and given.get("stage") != "improvement":
-        raise UserError("`num_seeds` and `ckpt_path` are both given: go on with each seed by itself, from its own")
-    lines = []
-    for seed in range(start := _number("seed_everything", first), start + count):
-        line = [*arguments, "--num_seeds", "1", "--seed_everything", str(seed)]
-        if given.get("run_dir") is not None:
-            line += ["--run_dir", str(Path(str(given["run_dir"])) / f"seed_{seed}")]
-        lines.append(line)
+        raise UserError(
+            "`num_seeds` and `ckpt_path` are both given: go on with all of them by --resume and their common folder, or"
+            " with each by itself, from its own"
+        )
+    seeds = range(start := _number("seed_everything", first), start + count)
+    lines = [[*arguments, "--num_seeds", "1", "--seed_everything", str(seed)] for seed in seeds]
+    if given.get("run_dir") is not None:
+        folders = [Path(str(given["run_dir"])) / f"seed_{seed}" for seed in seeds]
+        lines = [[*line, "--run_dir", str(folder)] for line, folder in zip(lines, folders, strict=True)]
+        if given.get("resume") not in (None, "null"):
+            align_seeds(folders)
+            lines = [
+                [*line, "--resume", str(folder), *checkpoint_option(folder)]
+                for line, folder in zip(lines, folders, strict=True)
+            ]
     return lines
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, cast
 import lightning.pytorch as pl
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.callbacks import (
     FiniteLossGuard,
@@ -21,25 +21,29 @@ from spar_lightning.callbacks import (
     RunSummary,
     StageProgressBar,
 )
-from spar_lightning.callbacks.results import run_folder
+from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.cli.algorithm import options
+from spar_lightning.cli.base_check import tell_useless
 from spar_lightning.cli.command_list import STAGED, program
 from spar_lightning.cli.command_parser import CommandParser
 from spar_lightning.cli.going_on import GoingOn, is_complete
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
+from spar_lightning.cli.resuming import CONFIG, LAST, started_from, take_finished_base
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.cli.simulator_of_checkpoint import EVALUATED_DATA
+from spar_lightning.cli.trusted_modules import TRUSTED, allowed_modules, check_trusted
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
 from spar_lightning.training.seeds import current_place
-from spar_lightning.types import UserError
+from spar_lightning.types import CheckpointError, UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
 TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_steps": 46_000,
+    "max_steps": 62_000,
     "max_epochs": -1,
     "val_check_interval": 1_000,
     "check_val_every_n_epoch": None,
@@ -52,19 +56,6 @@ NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""
 
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Saves the configuration of a training into the run's folder, whatever logger there is."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Ask for the folder, which every rank must, before rank zero alone saves."""
-        self._folder = run_folder(trainer)
-        super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Write `config.yaml`, on rank zero."""
-        write_text(self._folder / self.config_filename, self.parser.dump(self.config, skip_unset=False))
 
 
 class StagedCLI(LightningCLI):
@@ -107,8 +98,7 @@ class StagedCLI(LightningCLI):
                 },
             },
             parser_class=CommandParser,
-            save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
+            save_config_callback=None,  # the run's folder has it before anything is trained
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
@@ -144,6 +134,18 @@ class StagedCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Folder of this run; by default runs/<dataset>/version_<n>, or that of a resumed checkpoint.",
+        )
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            default=None,
+            help="Folder of a run to go on with, wherever it was stopped: its settings are found there.",
+        )
+        parser.add_argument(
+            "--allow_module",
+            type=str | None,
+            default=None,
+            help="A module, with all that is in it, whose classes a configuration may name; may be given repeatedly.",
         )
         parser.add_lightning_class_args(self._datamodule_class, "data")
         parser.add_class_arguments(self.main_class, "model", skip={"base", *DIMENSIONS}, instantiate=False)
@@ -185,6 +187,12 @@ class StagedCLI(LightningCLI):
                 f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"
                 f" give --algorithm {algorithm} on the command line too"
             )
+        for name in ("resume", "allow_module"):
+            if self._get(self.config, name) is not None and f"--{name}" not in dict(options(self._arguments)):
+                raise UserError(
+                    f"`{name}` is set in a configuration, expected on the command line alone: give --{name}"
+                )
+        self._check_environment()
         _check_nulls(self._parser(self.subcommand).get_defaults(), self._get_config())
         for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
             _check_limits(key, self._get(self.config, key))
@@ -200,37 +208,107 @@ class StagedCLI(LightningCLI):
             if self._get(self.config, "stage") == "improvement":
                 self._leave_out_warmup(self.model)
             updates = self._check_stages()
-            run_dir, ckpt_path = self._get(self.config, "run_dir"), self._resumed_path
-            chosen = same_folder(lambda: RunFolder.choose(run_dir, self.datamodule.name, ckpt_path))
-            if ckpt_path is not None:
-                _check_unfinished(updates, self._get(self.config_init, "trainer").max_steps, chosen)
-            self.datamodule.prepare_data()
-            self.datamodule.setup("fit")  # what is wrong with the data is said before anything is made
-            for key in ("dataset", "sha256"):  # so that the saved configuration means these data, in any folder
-                self._get(self.config, "data")[key] = self.datamodule.hparams[key]
-            self.folder = RunFolder(chosen, updates)
-            self.going_on = GoingOn(chosen, self._arguments)
+            self.folder = RunFolder(self._choose_folder(), updates, self._goes_on)
+            self.nothing_is_left = self._is_finished(updates)
+            if not self.nothing_is_left:
+                self.datamodule.prepare_data()
+                self.datamodule.setup("fit")  # what is wrong with the data is said before anything is made
+                for key in ("dataset", "sha256"):  # so that the saved configuration means these data, in any folder
+                    self._get(self.config, "data")[key] = self.datamodule.hparams[key]
+            place = current_place()
+            whole = self.folder.path if place is None else self.folder.path.parent
+            self.going_on = GoingOn(whole, self._arguments, self._modules())
         else:
-            self.save_config_callback = None
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
-            if is_first_process():  # after all that can be refused has been
-                self.folder.create(goes_on=ckpt_path is not None)
+            if is_first_process() and not self.nothing_is_left:  # after all that can be refused has been
+                self.folder.create()
+                self._record_settings()
+
+    def _check_environment(self) -> None:
+        """See that a module that would be imported for its environment is named by the user, not by a file alone."""
+        environment = str(self._get(self.config, "data").environment or "")
+        if ":" in environment and ("--data.environment", environment) not in options(self._arguments):
+            module = environment.rpartition(":")[0]
+            check_trusted(f"`data.environment` is {environment}", module, allowed_modules(self._arguments))
+
+    def _modules(self) -> list[str]:
+        """Modules beside the trusted ones that this run needs, which the command that goes on must allow."""
+        environment = str(self._get(self.config, "data").environment or "")
+        named = {self.algorithm.rpartition(".")[0], environment.rpartition(":")[0]}
+        return sorted((named | {*allowed_modules(self._arguments)}) - {"", *TRUSTED})
+
+    def _choose_folder(self) -> Path:
+        """The run's folder, the same on every rank; one of several seeds has its own in a common one."""
+        asked, place = self._get(self.config, "run_dir"), current_place()
+
+        def choose() -> Path:
+            return RunFolder.choose(asked, self.datamodule.name, self._resumed_path)
+
+        if place is not None and asked is None:
+            return place.common_folder(choose) / f"seed_{self._get(self.config, 'seed_everything')}"
+        return same_folder(choose)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the run's folder may hold something of it."""
+        return self._resumed_path is not None or self._get(self.config, "resume") is not None
+
+    def _is_finished(self, updates: int) -> bool:
+        """Whether nothing is left to do; where the user did not ask for the rest of a run, that is refused."""
+        max_steps, path = self._get(self.config_init, "trainer").max_steps, self._resumed_path
+        if path is None:
+            base = self._base_checkpoint() if self._get(self.config, "stage") == "base" else None
+            return base is not None and bool(base.get(FINISHED_KEY))
+        if self._get(self.config, "resume") is None or 0 < max_steps < updates:
+            _check_unfinished(updates, max_steps, self.folder.path)
+            return False
+        ended = updates == max_steps or (max_steps < 0 and bool(read_checkpoint(path).get(FINISHED_KEY)))
+        return ended and is_complete(self.folder.path, updates)
+
+    def _base_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint of the base stage of a run that is gone on with."""
+        path = self.folder.path / "base" / LAST
+        return read_checkpoint(path) if self._goes_on and path.is_file() else None
+
+    def _record_settings(self) -> None:
+        """Write `config.yaml`, by which the run can be gone on with, unless it is only tried."""
+        if self._get(self.config, "trainer").fast_dev_run:
+            return
+        config, folder, place = self._get_config().clone(), self.folder.path, current_place()
+        config.ckpt_path = started_from(config.get("ckpt_path"), folder)
+        config.resume = config.allow_module = None
+        write_text(folder / CONFIG, self._parser("fit").dump(config, skip_unset=False))
+        if place is not None and place.is_first:
+            config.num_seeds, config.run_dir = place.count, str(folder.parent)
+            write_text(folder.parent / CONFIG, self._parser("fit").dump(config, skip_unset=False))
 
     def _build_model(self) -> pl.LightningModule:
         dims = {name: getattr(self.datamodule, name) for name in DIMENSIONS}
         if self.base_class is None:
             return self.main_class(**dims, **self._get(self.config_init, "model"))
         base_path = self._get(self.config, "bc.ckpt_path")
-        if base_path is not None:
+        if base_path is not None and self._resumed_path is not None:
+            base = self._base_of_checkpoint(self.base_class, self._resumed_path)
+        elif base_path is not None:
+            _tell_unfinished(base_path)
             base = load_module(self.base_class, base_path)
             check_dimensions(base, self.datamodule, "the base policy")
         else:
             base = self.base_class(**dims, **self._get(self.config_init, "bc.model"))
         self.base = base
         return self.main_class(base=base, **self._get(self.config_init, "model"))
+
+    @staticmethod
+    def _base_of_checkpoint(base_class: type[AlgorithmModule], path: str) -> AlgorithmModule:
+        """The base within a checkpoint, whose weights come later: the file that it was taken from may be gone."""
+        settings = read_checkpoint(path)["hyper_parameters"].get("base")
+        try:
+            return base_class(**settings)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} holds no base ({error}): take another checkpoint of this run") from error
 
     def _get_config(self) -> Namespace:
         config: Namespace = self.config[self.subcommand]
@@ -310,8 +388,11 @@ class StagedCLI(LightningCLI):
         for key in EVALUATED_DATA:
             if data[key] == defaults[key]:
                 data[key] = recorded.get(key, data[key])
-                if key == "environment" and ":" in (data[key] or ""):  # a checkpoint must not choose what is imported
+                # A checkpoint must choose neither what is imported nor what is fetched from where.
+                if key == "environment" and ":" in (data[key] or ""):
                     raise UserError(f"{path} was evaluated in {data[key]}: name it again with --data.environment")
+                if key == "dataset" and "://" in data.dataset:
+                    raise UserError(f"{path} was trained on {data.dataset}: name it again with --data.dataset")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
@@ -334,14 +415,16 @@ class StagedCLI(LightningCLI):
         """Complete a trainer's configuration for a stage that keeps its files in `folder`."""
         if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
             config["val_check_interval"] = max(1, config["val_check_interval"] // self.datamodule.updates_per_batch)
-        if (place := current_place()) is not None and not place.is_first:
+        place = current_place()
+        if place is not None and not place.is_first:
             config["enable_progress_bar"] = False  # one bar is enough to see how far all are
         if config["logger"] in (None, True):
             config["logger"] = folder.loggers()
         config["default_root_dir"] = config["default_root_dir"] or str(folder.path)
         given = callbacks_of(config["callbacks"])
         if config["enable_checkpointing"] is not False and not any(isinstance(c, Checkpoint) for c in given):
-            callbacks = [*callbacks, ResumableCheckpoint(dirpath=str(folder.path / "checkpoints"))]
+            folder_of_files = str(folder.path / LAST.parent)
+            callbacks = [*callbacks, ResumableCheckpoint(folder_of_files, keep_earlier=place is not None)]
         if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
             callbacks = [*callbacks, StageProgressBar(label=label)]
         return config, callbacks
@@ -350,12 +433,17 @@ class StagedCLI(LightningCLI):
 
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
+        if self.nothing_is_left:
+            rank_zero_info(f"the run in {self.folder.path} is finished: give a larger --trainer.max_steps to train on")
+            return
         has_base = ckpt_path is not None or self._get(self.config, "bc.ckpt_path") is not None
         ckpt_path = self._resumed_path
         with self.going_on.told():
             if self.base_class is not None and not has_base:
                 self._fit_base(self.base)
             if self._get(self.config, "stage") != "base":
+                if self.base_class is not None and ckpt_path is None:
+                    tell_useless(self.base, self.datamodule)
                 rank_zero_info(f"main stage: {self.main_class.__name__}, in {self.folder.path}")
                 given = callbacks_of(self._get(self.config_init, "trainer")["callbacks"])
                 with named_errors("trainer.callbacks", given, ckpt_path):
@@ -370,28 +458,33 @@ class StagedCLI(LightningCLI):
         self.trainer.test(model, datamodule=self.datamodule, verbose=False)
 
     def _fit_base(self, base: AlgorithmModule) -> None:
-        """Train the base that the model holds, and freeze it again."""
+        """Train the base that the model holds, or what is left of that, and freeze it again."""
+        found = self._base_checkpoint()
+        if found is not None and found.get(FINISHED_KEY):
+            take_finished_base(base, found)
+            return
         base.unfreeze()
         config = {**self._get(self.config_init, "bc.trainer")}
         main = self._get(self.config_init, "trainer")
         config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
         for key in ("accelerator", "devices", "strategy"):  # both stages run on the same machine, unless told otherwise
             config[key] = main[key] if config[key] == "auto" else config[key]
-        folder = self.folder.stage("base")
+        folder = self.folder.stage("base", 0 if found is None else int(found["global_step"]))
         config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
         given = callbacks_of(config["callbacks"])
         config["callbacks"] = [*given, *callbacks]
         rank_zero_info(f"base stage: {type(base).__name__}, in {folder.path}")
-        with named_errors("bc.trainer.callbacks", given):
+        path = None if found is None else str(folder.path / LAST)
+        if path is not None:
+            self._tell_differences(base, path)
+        with named_errors("bc.trainer.callbacks", given, path):
             trainer = self.trainer_class(**config)
-            trainer.fit(base, datamodule=self.datamodule)
-        last = folder.path / "checkpoints" / "last.ckpt"
-        self.going_on.finished_base = last if last.is_file() else None
+            trainer.fit(base, datamodule=self.datamodule, ckpt_path=path, weights_only=None if path is None else True)
         base.freeze()
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
         if self._get(self.config, "stage") == "base":
-            rank_zero_info(f"go on from it with --bc.ckpt_path {last}")
+            rank_zero_info(f"go on from it with --bc.ckpt_path {folder.path / LAST}")
 
 
 def _check_nulls(defaults: Namespace, config: Namespace) -> None:
@@ -399,6 +492,16 @@ def _check_nulls(defaults: Namespace, config: Namespace) -> None:
     for key, default in defaults.items():
         if default is not None and config.get(key) is None and key not in NULLABLE:
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")
+
+
+def _tell_unfinished(path: str) -> None:
+    """Say so if a base is not trained to its end."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint.get(FINISHED_KEY) is False:
+        rank_zero_warn(
+            f"the base {path} is of update {checkpoint.get('global_step')}, before the end of its training: finish it"
+            " with `fit --resume` and the folder of its run, or take the last checkpoint of one that ended"
+        )
 
 
 def _check_unfinished(updates: int, max_steps: int, folder: Path) -> None:

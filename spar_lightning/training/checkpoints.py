@@ -20,6 +20,17 @@ MODULE_KEY = "module"
 SIMULATOR_KEY = "simulator"
 """Where a checkpoint says in which environment its policy is evaluated; see `Simulator.entry`."""
 
+FORMAT_KEY = "format_version"
+FORMAT = 2
+"""Of the checkpoints that this version writes; it reads those of 1 too, which say no version.
+
+| format | |
+|---|---|
+| 0 | weights are those of the module itself, without `algorithm.` before their names: not read |
+| 1 | says no version, nor whether its training had ended |
+| 2 | `format_version`, `finished` |
+"""
+
 Module = TypeVar("Module", bound=pl.LightningModule)
 
 
@@ -45,7 +56,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} holds no `hyper_parameters` and `state_dict`, expected a Lightning checkpoint of this project"
         )
     _check_entries(checkpoint, MODULE, path)
+    _check_format(checkpoint, path)
     return cast(dict[str, Any], checkpoint)
+
+
+def _check_format(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Refuse what an earlier version wrote and this one cannot use, or what only a later one knows."""
+    weights = checkpoint["state_dict"]
+    found = checkpoint.get(FORMAT_KEY, 1 if any(str(name).startswith("algorithm.") for name in weights) else 0)
+    if found > FORMAT:
+        raise CheckpointError(
+            f"{path} has the format {found}, expected at most {FORMAT}: a later version of spar_lightning wrote it."
+            " Update this one"
+        )
+    if found < 1:
+        raise CheckpointError(
+            f"{path} has the format 0, expected 1 to {FORMAT}: spar_lightning wrote it before algorithms had classes of"
+            " their own, and its weights have other names. Evaluate it with the version that wrote it, or train anew"
+            " with the settings in its run's config.yaml"
+        )
 
 
 def _check_entries(checkpoint: dict[str, Any], expected: Entries, path: str | Path) -> None:

@@ -91,6 +91,8 @@ MODULE = Entries(
                 "module": str,
             }
         ),
+        "format_version": int,
+        "finished": bool,
         "global_step": int,
         "epoch": int,
         "callbacks": Entries({}, {"RolloutEvaluation": _CALLBACK}),

@@ -20,7 +20,7 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, OfflineDataModule, offline_data
 from spar_lightning.training.batched import Seed
 from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
-from spar_lightning.training.checkpoints import MODULE_KEY, SIMULATOR_KEY
+from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
@@ -177,8 +177,11 @@ class AlgorithmModule(pl.LightningModule):
     def _make_noise(self) -> torch.Generator:
         """The generator of the updates' noise: anew on every rank, or where a checkpoint left it."""
         noise, state = torch.Generator(self.device), self._noise_state
-        if state is None or self.trainer.world_size > 1 or state.shape != noise.get_state().shape:
-            # What a generator's state is differs between devices; a checkpoint has that of one rank.
+        states = [] if state is None else [*state] if state.ndim == 2 else [state]
+        if len(states) == self.trainer.world_size:
+            state = states[self.trainer.global_rank].clone()  # a generator reads what lies at the beginning
+        if len(states) != self.trainer.world_size or state is None or state.shape != noise.get_state().shape:
+            # What a generator's state is differs between devices, and a checkpoint may be of fewer processes, or more.
             noise.manual_seed(self._noise_seed + self.trainer.global_rank + (0 if state is None else self._updates))
             return noise
         try:
@@ -237,6 +240,7 @@ class AlgorithmModule(pl.LightningModule):
         yield start, count
 
     def _write(self, metrics: Metrics) -> None:
+        metrics = self._of_all_processes(metrics)
         self.log_dict(metrics, logger=False)
         # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
         for logger in self.loggers:
@@ -244,6 +248,14 @@ class AlgorithmModule(pl.LightningModule):
         for name in self.algorithm.shown:
             if name in metrics:
                 self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
+
+    def _of_all_processes(self, metrics: Metrics) -> Metrics:
+        """Means over the processes, each of which has seen other batches."""
+        if self.trainer.world_size == 1:
+            return metrics
+        values = torch.stack([value.detach().float().reshape(()) for value in metrics.values()]).to(self.device)
+        reduced = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
+        return dict(zip(metrics, reduced.unbind(), strict=True))
 
     def validation_step(self, batch: TransitionBatch | Tensor, batch_idx: int) -> None:  # noqa: ARG002
         """Losses on held-out episodes; where none are held out, nothing, but rollouts still happen."""
@@ -285,8 +297,10 @@ class AlgorithmModule(pl.LightningModule):
         with contextlib.suppress(EnvironmentUnavailableError):
             if (entry := offline_data(self.trainer).simulator.entry()) is not None:
                 checkpoint[SIMULATOR_KEY] = entry
+        checkpoint[FORMAT_KEY] = FORMAT
         if self._noise is not None:
-            checkpoint[NOISE_KEY] = self._noise.get_state()
+            state, alone = self._noise.get_state(), self.trainer.world_size == 1
+            checkpoint[NOISE_KEY] = state if alone else cast(Tensor, self.all_gather(state)).cpu()
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of
             checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import NamedTuple
 
 from spar_lightning.algorithms import Batch, Metrics
@@ -49,6 +50,8 @@ class SeedGroup:
         self._brought: list[Seed | Drawn | Finished | None] = [None] * count
         self._execution: BatchedExecution | None = None
         self._told: Sequence[tuple[Metrics, Batch]] = ()
+        self.count = count
+        self.folder: Path | None = None
         self._at_meetings = at_meetings
         self.building = threading.Lock()  # one after the other, since seeds are those of the whole process
 
@@ -103,7 +106,13 @@ class SeedPlace:
     def __init__(self, group: SeedGroup, number: int) -> None:
         self._group, self._number = group, number
         self._builds = False
-        self.is_first = number == 0
+        self.is_first, self.count = number == 0, group.count
+
+    def common_folder(self, choose: Callable[[], Path]) -> Path:
+        """The folder of all seeds, as the first that asks for it chooses; none asks but while it builds."""
+        if self._group.folder is None:
+            self._group.folder = choose()
+        return self._group.folder
 
     def build(self) -> None:
         """Begin to make what is trained, when no other thread does."""

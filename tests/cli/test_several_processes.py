@@ -6,8 +6,10 @@ import re
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, refused, results, run_command, spawn
+from test_stopping import start, wait_for_metrics
 
 TWO = ("--data.dataset", HOPPER, "--trainer.devices", "2")
 
@@ -68,3 +70,23 @@ def test_a_strategy_that_would_fail_in_training_is_refused_before(
     message = refused(capsys, "fit", *TWO, *TINY, "--trainer.strategy", strategy)
     assert "give --trainer.strategy ddp" in message
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["first", "second"])
+def test_a_process_that_dies_ends_the_training(tmp_path: Path, killed: str) -> None:
+    run = tmp_path / "run"
+    process = start(run, "--trainer.devices", "2")
+    main_process = psutil.Process(process.pid)
+    try:
+        wait_for_metrics(process, run)
+        (second,) = (child for child in main_process.children() if "spar_lightning" in child.cmdline())
+        (main_process if killed == "first" else second).kill()
+        _, left = psutil.wait_procs([main_process, second], timeout=30)
+        assert not left
+        assert process.stderr is not None
+        message = process.stderr.read()
+    finally:
+        process.kill()
+    assert "another process of this training has died" in message or "terminated with code" in message, message
+    assert message.count("another process of this training has died") <= 1

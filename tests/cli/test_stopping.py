@@ -100,23 +100,29 @@ def test_a_signal_in_the_main_stage_loses_nothing(
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, owner, method, call, send(number))
         command = advised(capsys, STATUS[signal.Signals(number)], *arguments(run))
-    assert command == ["fit", "--config", str(run / "config.yaml"), "--ckpt_path", str(last(run))]
+    assert command == ["fit", "--resume", str(run)]
     assert read_checkpoint(last(run))["global_step"] == updates
     assert not (run / "results.json").exists()
     main(command)
     assert_same_end(run, finished_run)
 
 
-def test_a_signal_in_the_base_stage_means_to_start_again(
-    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_signal_in_the_base_stage_loses_nothing(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, BCModule, "training_step", 12, send(signal.SIGTERM))
         command = advised(capsys, 143, *arguments(run))
-    assert command == arguments(run)
+    assert command == ["fit", "--resume", str(run)]
+    assert read_checkpoint(last(run / "base"))["global_step"] == 12
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, BCModule, "training_step", 6, send(signal.SIGTERM))
+        assert advised(capsys, 143, *command) == command
+    assert read_checkpoint(last(run / "base"))["global_step"] == 18
     main(command)
     assert_same_end(run, finished_run)
+    assert logged(run / "base") == logged(finished_run / "base")
 
 
 def test_a_signal_before_the_first_update_goes_on_from_the_base(
@@ -126,12 +132,22 @@ def test_a_signal_before_the_first_update_goes_on_from_the_base(
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, SPARModule, "on_fit_start", 1, send(signal.SIGINT))
         command = advised(capsys, 130, *arguments(run))
-    base = last(run / "base")
-    assert command == [*arguments(run), "--bc.ckpt_path", str(base)]
-    before = base.stat().st_mtime_ns
+    before = last(run / "base").stat().st_mtime_ns
     main(command)
-    assert base.stat().st_mtime_ns == before
-    assert results(run)["updates"] == 40
+    assert last(run / "base").stat().st_mtime_ns == before
+    assert_same_end(run, finished_run)
+
+
+def test_a_signal_before_the_first_update_of_all_means_to_start_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], finished_run: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, BCModule, "on_fit_start", 1, send(signal.SIGINT))
+        command = advised(capsys, 130, *arguments(run))
+    assert command == ["fit", "--resume", str(run)]
+    main(command)
+    assert_same_end(run, finished_run)
 
 
 def test_a_baseline_stops_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,14 +178,14 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
     assert "No space left on device" in message
     assert f"in the run {run}: free space, then go on with" in message
     assert read_checkpoint(last(run))["global_step"] == 20
-    main(["fit", "--config", str(run / "config.yaml"), "--ckpt_path", str(last(run))])
+    main(["fit", "--resume", str(run)])
     assert_same_end(run, finished_run)
 
 
 def test_a_run_killed_before_its_results_is_completed(finished_run: Path, tmp_path: Path) -> None:
     run = fit(tmp_path / "run")
     (run / "results.json").unlink()  # as after a kill in the last evaluation
-    main([*arguments(run), "--ckpt_path", str(last(run))])
+    main(["fit", "--resume", str(run)])
     assert_same_end(run, finished_run)
 
 
@@ -200,7 +216,7 @@ def test_a_process_ends_with_the_status_of_its_signal(tmp_path: Path, number: in
     finally:
         process.kill()
     assert process.returncode == STATUS[signal.Signals(number)], message
-    assert f"--ckpt_path {last(run)}" in message
+    assert f"fit --resume {run}" in message
     assert read_checkpoint(last(run))["global_step"] > 0
 
 

@@ -13,10 +13,13 @@ from torch import nn
 
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
-from spar_lightning.training.checkpoints import check_resumable, load_module, read_checkpoint
+from spar_lightning.training.checkpoints import FORMAT, check_resumable, load_module, read_checkpoint
 from spar_lightning.types import CheckpointError
 
 MakeSPAR = Callable[..., SPARModule]
+
+STORED = Path(__file__).parent / "checkpoints"
+"""Of earlier versions: bases that were trained for some updates on Hopper."""
 
 
 @pytest.fixture
@@ -138,3 +141,26 @@ def test_resuming_on_other_data_is_refused(make_spar: MakeSPAR, path: Path) -> N
 def test_another_batch_size_is_named(make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path) -> None:
     other = OfflineDataModule(**{**datamodule.hparams, "batch_size": 7})
     assert check_resumable(make_spar(), other, path) == {"batch_size": (datamodule.batch_size, 7)}
+
+
+def test_a_checkpoint_says_its_format(path: Path) -> None:
+    assert read_checkpoint(path)["format_version"] == FORMAT
+
+
+def test_a_checkpoint_of_the_version_before_is_read_and_gone_on_from() -> None:
+    module = load_module(BCModule, STORED / "format_1.ckpt")
+    assert module.act(torch.zeros(11)).shape == (3,)
+    dataset = read_checkpoint(STORED / "format_1.ckpt")["datamodule_hyper_parameters"]["dataset"]
+    assert check_resumable(module, OfflineDataModule(dataset), STORED / "format_1.ckpt") == {}
+
+
+def test_a_checkpoint_of_the_first_format_says_what_to_do() -> None:
+    with pytest.raises(CheckpointError, match=r"has the format 0, expected 1 to .*with the version that wrote it, or"):
+        load_module(BCModule, STORED / "format_0.ckpt")
+
+
+def test_a_checkpoint_of_a_later_version_says_what_to_do(path: Path) -> None:
+    checkpoint = read_checkpoint(path)
+    torch.save(checkpoint | {"format_version": FORMAT + 1}, path)
+    with pytest.raises(CheckpointError, match=r"has the format 3, expected at most 2: a later version"):
+        read_checkpoint(path)

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.datasets.sources.flat_columns import FlatColumns
 from spar_lightning.types import DataError
 
 BoolArray = npt.NDArray[np.bool_]
-
-_BLOCK = 1 << 20  # rows
 
 
 class EpisodeBounds(NamedTuple):
@@ -110,5 +109,6 @@ def _flags(column: Column, name: str) -> BoolArray:
 
 def _values(column: Column) -> np.ndarray[Any, Any]:
     """All values (N,), in blocks: some files cannot give many rows in little memory."""
-    blocks = [column[start : start + _BLOCK] for start in range(0, column.shape[0], _BLOCK)]
+    step = rows_at_once(column.shape, column.dtype)
+    blocks = [column[start : start + step] for start in range(0, column.shape[0], step)]
     return np.concatenate(blocks).reshape(-1)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.dataset import Episode, FloatArray, OfflineDataset
 from spar_lightning.datasets.memory import available_memory
 from spar_lightning.datasets.sources.column import Column
@@ -18,8 +19,8 @@ from spar_lightning.datasets.sources.flat_columns import FlatColumns, SuccessRew
 from spar_lightning.simulators.reference_scores import score_scale
 from spar_lightning.types import DataError
 
-_BLOCK = 1 << 16  # rows read at once
-_NUMBER = 4  # bytes
+_BLOCK = 1 << 16  # rows read at once, if they are not too wide
+_FLOAT = np.dtype(np.float32)
 
 
 class FlatSource(NamedTuple):
@@ -84,7 +85,7 @@ def _checked(source: FlatSource, arrays: Any, time_limit: int | None) -> tuple[F
 def _check_memory(columns: FlatColumns) -> None:
     """Refuse what cannot be read anyway, before it takes all memory: a small file may state, or unfold to, anything."""
     rows, width = columns.rows, columns.observations.shape[1] + columns.actions.shape[1]
-    needed, free = _NUMBER * (rows + min(rows, _BLOCK) * width), available_memory()  # flags of all rows, and a block
+    needed, free = _FLOAT.itemsize * (rows + min(rows, _block(columns)) * width), available_memory()  # flags, a block
     if needed > free:
         raise DataError(
             f"It states {rows:,} rows of {width:,} numbers, which take at least {needed / 1e9:,.1f} GB of memory to "
@@ -99,15 +100,20 @@ def _read(source: FlatSource, bounds: EpisodeBounds) -> Iterator[Episode]:
             raise DataError(
                 f"{source.place} had {bounds.stops[-1]:,} rows and now has {columns.rows:,}: open it again."
             )
-        for group in _groups(bounds):
+        for group in _groups(bounds, _block(columns)):
             yield from _episodes(columns, bounds.part(group), source.place)
 
 
-def _groups(bounds: EpisodeBounds) -> Iterator[slice]:
-    """Slices of episodes that follow one another: as many as fit into a block, at least one."""
+def _block(columns: FlatColumns) -> int:
+    width = columns.observations.shape[1] + columns.actions.shape[1]
+    return min(_BLOCK, rows_at_once((columns.rows, width), _FLOAT))
+
+
+def _groups(bounds: EpisodeBounds, block: int) -> Iterator[slice]:
+    """Slices of episodes that follow one another: as many as fit into a block of rows, at least one."""
     first = 0
     while first < len(bounds.starts):
-        end = int(np.searchsorted(bounds.stops, bounds.starts[first] + _BLOCK, side="right"))
+        end = int(np.searchsorted(bounds.stops, bounds.starts[first] + block, side="right"))
         yield slice(first, max(end, first + 1))
         first = max(end, first + 1)
 
@@ -116,11 +122,11 @@ def _episodes(columns: FlatColumns, bounds: EpisodeBounds, place: str) -> Iterat
     """The episodes of one block, read at once."""
     begin, rows = int(bounds.starts[0]), slice(int(bounds.starts[0]), int(bounds.stops[-1]))
     observations, actions = (
-        _float32(getattr(columns, name), name, rows, place) for name in ("observations", "actions")
+        read_float32(getattr(columns, name), name, rows, place) for name in ("observations", "actions")
     )
     rewards = _rewards(columns, bounds, rows, place)
     following = columns.next_observations
-    next_observations = None if following is None else _float32(following, "next_observations", rows, place)
+    next_observations = None if following is None else read_float32(following, "next_observations", rows, place)
     for start, stop, termination in zip(bounds.starts - begin, bounds.stops - begin, bounds.terminations, strict=True):
         yield Episode(
             observations=observations[start:stop],
@@ -135,14 +141,22 @@ def _episodes(columns: FlatColumns, bounds: EpisodeBounds, place: str) -> Iterat
 
 def _rewards(columns: FlatColumns, bounds: EpisodeBounds, rows: slice, place: str) -> FloatArray:
     if columns.rewards is not None:
-        return _float32(columns.rewards, "rewards", rows, place)
+        return read_float32(columns.rewards, "rewards", rows, place)
     rewards = np.zeros(rows.stop - rows.start, dtype=np.float32)
     rewards[bounds.stops - 1 - rows.start] = bounds.successes
     return rewards
 
 
-def _float32(column: Column, name: str, rows: slice, place: str) -> FloatArray:
-    return as_float32(column[rows], name, rows.start, place)
+def read_float32(column: Column, name: str, rows: slice, place: str) -> FloatArray:
+    """Rows of a column as `as_float32`; at any time only a block of them in the stored type."""
+    step = rows_at_once(column.shape, column.dtype)
+    if rows.stop - rows.start <= step:
+        return as_float32(column[rows], name, rows.start, place)
+    values = np.empty((rows.stop - rows.start, *column.shape[1:]), dtype=np.float32)
+    for start in range(rows.start, rows.stop, step):
+        part = slice(start, min(start + step, rows.stop))
+        values[part.start - rows.start : part.stop - rows.start] = as_float32(column[part], name, start, place)
+    return values
 
 
 def as_float32(values: np.ndarray[Any, Any], name: str, first_row: int, place: str) -> FloatArray:

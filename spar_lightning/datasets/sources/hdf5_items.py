@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import h5py
 
+from spar_lightning.datasets.blocks import check_stored
 from spar_lightning.datasets.sources.column import Column, NoColumn
 
 
 def column_in(group: h5py.Group, name: str) -> Column:
-    """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's."""
+    """An array of an HDF5 file, if that alone holds it: what another file has may change, and be anybody's.
+
+    Raises:
+        ValueError: it states more values than the file can hold.
+    """
     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
         return NoColumn("a link into another file")
     item = group.get(name)
@@ -16,7 +21,12 @@ def column_in(group: h5py.Group, name: str) -> Column:
         return NoColumn("a link to nothing" if item is None else "a group")
     if item.is_virtual or item.external or item.file.filename != group.file.filename:  # the last through a link to one
         return NoColumn("kept in another file")
-    return NoColumn("empty") if item.shape is None else item
+    if item.shape is None:
+        return NoColumn("empty")
+    if item.shape and not item.dtype.hasobject:
+        check_stored(item.shape, item.dtype, item.id.get_storage_size())
+    column: Column = item
+    return column
 
 
 def group_in(group: h5py.Group, name: str) -> h5py.Group | None:

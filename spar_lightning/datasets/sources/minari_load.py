@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import minari
 from minari.dataset.minari_dataset import DATASET_ID_RE, MinariDataset
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
@@ -53,6 +54,7 @@ def load_minari(name: str) -> MinariDataset:
         _check_stated(metadata)
         if metadata.get("data_format") == "hdf5":
             _check_complete(name, folder, "main_data.hdf5")
+        _check_held(folder / "data", metadata)
         return minari.load_dataset(name)
     except DataError:
         raise
@@ -92,6 +94,17 @@ def _check_stated(metadata: dict[str, Any]) -> None:
     episodes, steps = (metadata[name] for name in _COUNTS)
     if episodes > steps or 8 * episodes > available_memory():  # Minari numbers the episodes, before it reads any
         raise ValueError(f"they state {episodes:,} episodes of {steps:,} steps in all")
+
+
+def _check_held(folder: Path, metadata: dict[str, Any]) -> None:
+    """Minari numbers as many episodes as are stated, before it looks for one."""
+    if metadata.get("data_format") == "hdf5":
+        with h5py.File(folder / "main_data.hdf5", "r", locking="best-effort") as file:
+            held = len(file)
+    else:
+        held = sum(path.is_dir() for path in folder.iterdir())
+    if metadata["total_episodes"] > held:
+        raise ValueError(f"they state {metadata['total_episodes']:,} episodes, the data hold {held:,}")
 
 
 def remedy(name: str, folder: Path) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NoReturn
 
 import numpy as np
 
+from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.dataset import Episode, FloatArray
 from spar_lightning.types import DataError
 
@@ -76,11 +78,16 @@ def _columns(episode: Episode, number: int) -> dict[str, FloatArray]:
 
 
 def _check_finite(name: str, values: FloatArray, number: int) -> None:
+    for start in range(0, len(values), step := rows_at_once(values.shape, values.dtype)):
+        if not np.isfinite(values[start : start + step]).all():
+            _tell_not_finite(name, values, number)
+
+
+def _tell_not_finite(name: str, values: FloatArray, number: int) -> NoReturn:
     bad = ~np.isfinite(values)
-    if bad.any():
-        row, *dimension = np.argwhere(bad)[0].tolist()
-        place = f"dimension {dimension[0]}, row {row}" if dimension else f"row {row}"
-        raise DataError(
-            f"`{name}` has {int(bad.sum())} NaN or infinite value(s), the first, {values[row][tuple(dimension)]}, in "
-            f"{place} of episode {number}. Expected finite numbers: remove or repair that episode."
-        )
+    row, *dimension = np.argwhere(bad)[0].tolist()
+    place = f"dimension {dimension[0]}, row {row}" if dimension else f"row {row}"
+    raise DataError(
+        f"`{name}` has {int(bad.sum())} NaN or infinite value(s), the first, {values[row][tuple(dimension)]}, in "
+        f"{place} of episode {number}. Expected finite numbers: remove or repair that episode."
+    )

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.memory import available_memory
 from spar_lightning.datasets.sources.array_file import DAMAGE
 from spar_lightning.datasets.sources.column import Column
@@ -31,7 +32,6 @@ from spar_lightning.datasets.sources.flat_columns import FLOATS, NUMBERS, REALS,
 from spar_lightning.datasets.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
-_BLOCK = 1 << 20  # rows
 _BYTES = 16  # a row, of flags and what is made of them
 _OWN = {"masks", "valids"}  # no other layout has them
 _OTHERS = {"timeouts", "truncations", "episode"}
@@ -114,7 +114,8 @@ def flags(arrays: Mapping[str, Column], name: str) -> BoolArray:
         DataError: one is neither 0 nor 1.
     """
     column = arrays[name]
-    parts = [np.asarray(column[row : row + _BLOCK]).reshape(-1) for row in range(0, column.shape[0], _BLOCK)]
+    step = rows_at_once(column.shape, column.dtype)
+    parts = [np.asarray(column[row : row + step]).reshape(-1) for row in range(0, column.shape[0], step)]
     values = np.concatenate(parts)
     wrong = (values != 0) & (values != 1)
     if wrong.any():

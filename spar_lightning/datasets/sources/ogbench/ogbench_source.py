@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spar_lightning.datasets.dataset import Episode, OfflineDataset, fingerprint_of
 from spar_lightning.datasets.sources.array_file import open_columns
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_source import as_float32
+from spar_lightning.datasets.sources.flat_source import read_float32
 from spar_lightning.datasets.sources.ogbench.layout import Trajectories, check_arrays, flags, trajectories
 from spar_lightning.datasets.sources.ogbench.task import MODULE, Labels, label
 from spar_lightning.datasets.sources.paths import path_of
@@ -132,7 +132,7 @@ class _Block:
         self._begin, self._layout = rows.start, layout
 
         def read(name: str) -> Any:
-            return as_float32(arrays[name][rows], name, rows.start, str(layout.path))
+            return read_float32(arrays[name], name, rows, str(layout.path))
 
         self._observations, self._actions = read("observations"), read("actions")
         self._rewards = read("rewards").reshape(-1) if layout.rewards is None else layout.rewards[rows]

@@ -1,0 +1,109 @@
+"""`fit --resume RUN_DIR`: what there is of a run, and the command line that does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spar_lightning.callbacks.random_state import restore_random_state
+from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME
+from spar_lightning.cli.algorithm import options, peek
+from spar_lightning.cli.several_processes import rank
+from spar_lightning.training.checkpoints import read_checkpoint
+from spar_lightning.training.module import AlgorithmModule
+from spar_lightning.types import CheckpointError, UserError
+
+CONFIG = "config.yaml"
+LAST = Path("checkpoints") / "last.ckpt"
+EARLIER = LAST.with_name(EARLIER_NAME)
+
+
+def resumed_line(arguments: Sequence[str]) -> list[str]:
+    """A command line with what `--resume` stands for: the run's configuration, its folder, its last checkpoint.
+
+    Args:
+        arguments: of the command line, without the program's name; one without `--resume` is left as it is.
+
+    Raises:
+        UserError: if there is no run, or the line says in another way too where to go on.
+    """
+    given = [value for name, value in options(arguments) if name == "--resume"]
+    if "fit" not in arguments or not given:
+        return list(arguments)
+    folder = Path(given[-1])
+    for option in ("--run_dir", "--ckpt_path"):
+        if any(name == option for name, _ in options(arguments)):
+            raise UserError(f"--resume finds out by itself what {option} says: leave {option} out")
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"{folder} holds no {CONFIG}, expected the folder of a run: name one with --resume, such as"
+            " runs/walker2d-medium-replay-v0/version_0, or start anew"
+        )
+    found = ["--config", str(folder / CONFIG), "--run_dir", str(folder), *checkpoint_option(folder)]
+    position = list(arguments).index("fit") + 1  # what the line says itself comes later, and wins
+    return [*arguments[:position], *found, *arguments[position:]]
+
+
+def checkpoint_option(folder: Path) -> list[str]:
+    """The option that names a run's last checkpoint, if there is one."""
+    return ["--ckpt_path", str(folder / LAST)] if (folder / LAST).is_file() else []
+
+
+def started_from(path: str | None, folder: Path) -> str | None:
+    """The checkpoint of another run that a run began with; what a run goes on from is no setting of it.
+
+    Args:
+        path: `ckpt_path` of the command line.
+        folder: of the run, where an earlier configuration may say it.
+    """
+    recorded = peek(["fit", "--config", str(folder / CONFIG)], ("ckpt_path",)).get("ckpt_path")
+    for found in (path, recorded):
+        if found is not None and folder.resolve() not in Path(str(found)).resolve().parents:
+            return str(found)
+    return None
+
+
+def take_finished_base(base: AlgorithmModule, checkpoint: dict[str, Any]) -> None:
+    """Take over a base whose stage is over, and the random numbers where it left them.
+
+    Raises:
+        CheckpointError: if the checkpoint holds no such base.
+    """
+    try:
+        base.load_state_dict(checkpoint["state_dict"])
+        states = checkpoint["callbacks"]["ResumableCheckpoint"]["random_states"]
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"the run's base cannot be gone on from ({reason}): start a new run") from error
+    if rank() < len(states):
+        restore_random_state(states[rank()])
+
+
+def align_seeds(folders: Sequence[Path]) -> None:
+    """Let runs of several seeds, which train together, go on from the same update, the last that all have saved.
+
+    Each keeps the checkpoint before its last one for that.
+
+    Raises:
+        UserError: if they have none in common.
+    """
+    for stage in (Path("base"), Path()):
+        reached = [_updates(folder / stage / LAST) for folder in folders]
+        common = min(reached)
+        for folder, updates in zip(folders, reached, strict=True):
+            if updates == common:
+                continue
+            if common == 0 and not (folder / stage / EARLIER).exists():  # it is the first of all
+                (folder / stage / LAST).unlink()
+            elif _updates(folder / stage / EARLIER) == common:
+                (folder / stage / EARLIER).replace(folder / stage / LAST)
+            else:
+                raise UserError(
+                    f"{folder} is at update {updates}, another seed of its run at {common}, and no checkpoint is"
+                    f" common to all: go on with each by itself, as with --resume {folder}"
+                )
+
+
+def _updates(path: Path) -> int:
+    return int(read_checkpoint(path).get("global_step", 0)) if path.is_file() else 0

@@ -1,0 +1,87 @@
+"""A small file that unfolds to much takes little more memory than what it holds, and one that lies takes none."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spar_lightning.datasets import open_dataset
+from spar_lightning.datasets.minari_folder import datasets_folder
+from spar_lightning.inspection import describe
+from spar_lightning.replay import PackedTransitions
+from spar_lightning.types import DataError
+
+ROWS, WIDTH = 500_000, 20
+SIZE = 8 * ROWS * WIDTH
+
+
+@pytest.fixture
+def zeros(tmp_path: Path) -> str:
+    """80 MB of zeros, one episode, in some 100 kB."""
+    np.savez_compressed(
+        tmp_path / "zeros.npz",
+        observations=np.zeros((ROWS, WIDTH)),
+        actions=np.zeros((ROWS, 1)),
+        rewards=np.zeros(ROWS, dtype=np.float32),
+        episode=np.zeros(ROWS, dtype=np.uint8),
+    )
+    assert (tmp_path / "zeros.npz").stat().st_size < 200_000
+    return str(tmp_path / "zeros.npz")
+
+
+def info(name: str) -> None:
+    describe(open_dataset(name))
+
+
+def read(name: str) -> None:
+    dataset = open_dataset(name)
+    PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+
+
+def added(action: Callable[[str], None], name: str) -> int:
+    """Bytes by which a process grows at most that does something, and nothing else."""
+    forking = multiprocessing.get_context("fork")
+    ours, theirs = forking.Pipe()
+
+    def measure() -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        action(name)
+        theirs.send(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+    process = forking.Process(target=measure)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    found: int = ours.recv()
+    return found
+
+
+@pytest.mark.parametrize("action", [info, read])
+def test_twice_the_size_of_the_data_is_enough(zeros: str, action: Callable[[str], None]) -> None:
+    assert 0.2 * SIZE < added(action, zeros) < 2 * SIZE
+
+
+def test_a_file_that_cannot_hold_what_it_states(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "lie.hdf5", "w") as file:
+        for name, width in (("observations", 3), ("actions", 2)):
+            file.create_dataset(name, shape=(10**9, width), dtype=np.float32, chunks=(1024, width))
+        for name in ("rewards", "terminals", "timeouts"):
+            file.create_dataset(name, shape=(10**9,), dtype=np.uint8, chunks=(1024,))
+    with pytest.raises(DataError, match=r"would have 12\.00 GB, the file holds 0 bytes of it"):
+        open_dataset(str(tmp_path / "lie.hdf5"))
+
+
+def test_episodes_that_are_stated_and_not_there(make_minari: Callable[[], str]) -> None:
+    name = make_minari()
+    path = datasets_folder() / name / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps(metadata | {"total_episodes": 10**9, "total_steps": 10**10}))
+    with pytest.raises(DataError, match="they state 1,000,000,000 episodes, the data hold 2"):
+        open_dataset(name)
