@@ -38,6 +38,15 @@ ALLOWED = {
         "training",
         "callbacks",
     },
+    "analysis": {
+        "types",
+        "networks",
+        "replay",
+        "evaluation",
+        "algorithms",
+        "training",
+        "callbacks",
+    },
     "cli": {
         "types",
         "simulators",
@@ -48,6 +57,7 @@ ALLOWED = {
         "callbacks",
         "benchmark",
         "inspection",
+        "analysis",
     },
     "__main__": {"cli"},
     "__init__": {"types", "datasets", "replay", "training"},

@@ -14,6 +14,7 @@ from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
+from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.cli.algorithm import choose_algorithm
@@ -31,6 +32,7 @@ from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError
 
 COMMANDS: dict[str, Any] = {
+    "analyze": analyze,
     "bench": bench,
     "collect": collect,
     "data": DATA_COMMANDS,

@@ -20,6 +20,7 @@ from spar_lightning.callbacks import (
     RolloutEvaluation,
     RunSummary,
     StageProgressBar,
+    TensorBoardPage,
 )
 from spar_lightning.callbacks.results import run_folder
 from spar_lightning.callbacks.whole_file import write_text
@@ -317,7 +318,7 @@ class StagedCLI(LightningCLI):
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
         config = {**self._get(self.config_init, "trainer"), **kwargs}
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
-        callbacks.append(RunSummary())
+        callbacks += [TensorBoardPage(), RunSummary()]
         if self.subcommand == "fit":
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:

@@ -132,6 +132,16 @@ class AlgorithmModule(pl.LightningModule):
         return self.algorithm.policy_version(self._updates)
 
     @property
+    def phase_name(self) -> str:
+        """The part of the training that the next update belongs to, in words."""
+        return self.algorithm.stage(self._updates)
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether the policy is still being prepared, and has not begun to improve."""
+        return self.algorithm.warms_up(self._updates)
+
+    @property
     def beginnings(self) -> tuple[int, float]:
         """Transitions near the starts of episodes that lead each minibatch, and their decay."""
         return self.algorithm.beginnings
