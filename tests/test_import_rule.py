@@ -25,7 +25,7 @@ ALLOWED = {
     "inspection": {"types", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "functional", "networks", "replay", "algorithms"},
+    "training": {"types", "functional", "networks", "replay", "algorithms", "callbacks"},
     "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
     "benchmark": {
         "types",

@@ -32,7 +32,7 @@ def nearest_distances(
         (P, M).
     """
     found = []
-    for chosen, wanted in zip(rows.split(CHUNK), actions.split(CHUNK, dim=1), strict=True):
+    for chosen, wanted in zip(torch.split(rows, CHUNK), torch.split(actions, CHUNK, dim=1), strict=True):
         states = normalizer.normalize(transitions.batch(chosen).observations)
         nearest = torch.full(wanted.shape[:2], float("inf"))
         for number, piece in enumerate(transitions.chunks(PIECE)):

@@ -37,7 +37,7 @@ class Sample:
         transitions = data.transitions
         rows = torch.linspace(0, len(transitions) - 1, min(count, len(transitions))).long()
         batch = transitions.batch(rows)
-        pieces = [_piece(module, one) for one in batch.observations.split(CHUNK)]
+        pieces = [_piece(module, one) for one in torch.split(batch.observations, CHUNK)]
         probes, fitted, scales = zip(*pieces, strict=True)
         normalizer = module.base.normalizer
         return cls(

@@ -12,7 +12,7 @@ COLORS = {
     "ablation": "#cc3311",
     "loss": "#b22222",
 }
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.dpi": 110,
     "font.size": 10,
     "axes.spines.top": False,

@@ -38,9 +38,9 @@ def expected_gains(module: SPARModule, sample: Sample) -> Gains:
 
 def _gain(critic: EnsembleCritic, sample: Sample) -> Tensor:
     parts = zip(
-        sample.normalized.split(CHUNK),
-        sample.probe.actions.split(CHUNK),
-        sample.probe.base_actions.split(CHUNK),
+        torch.split(sample.normalized, CHUNK),
+        torch.split(sample.probe.actions, CHUNK),
+        torch.split(sample.probe.base_actions, CHUNK),
         strict=True,
     )
     return torch.cat([(critic(s, a) - critic(s, base)).mean(dim=0) for s, a, base in parts])

@@ -51,6 +51,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
+MAIN_COST = 3.0
+"""What an update of the main stage takes, evaluations included, in updates of the base: for the time that is left."""
+
 NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""
 
@@ -330,7 +333,12 @@ class StagedCLI(LightningCLI):
             raise UserError(f"the trainer refuses its settings: {error}") from error
 
     def _stage(
-        self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str
+        self,
+        config: dict[str, Any],
+        callbacks: list[Callback],
+        folder: RunFolder,
+        label: str,
+        following: float = 0.0,
     ) -> tuple[dict[str, Any], list[Callback]]:
         """Complete a trainer's configuration for a stage that keeps its files in `folder`."""
         if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
@@ -344,7 +352,7 @@ class StagedCLI(LightningCLI):
         if config["enable_checkpointing"] is not False and not any(isinstance(c, Checkpoint) for c in given):
             callbacks = [*callbacks, ResumableCheckpoint(dirpath=str(folder.path / "checkpoints"))]
         if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
-            callbacks = [*callbacks, StageProgressBar(label=label)]
+            callbacks = [*callbacks, StageProgressBar(label=label, following=following)]
         return config, callbacks
 
     # --------------------------------------------------------------------------------------------------- the stages
@@ -379,7 +387,9 @@ class StagedCLI(LightningCLI):
         for key in ("accelerator", "devices", "strategy"):  # both stages run on the same machine, unless told otherwise
             config[key] = main[key] if config[key] == "auto" else config[key]
         folder = self.folder.stage("base")
-        config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
+        is_last = self._get(self.config, "stage") == "base" or main["max_steps"] <= 0
+        following = 0.0 if is_last else MAIN_COST * main["max_steps"]
+        config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__, following)
         given = callbacks_of(config["callbacks"])
         config["callbacks"] = [*given, *callbacks]
         rank_zero_info(f"base stage: {type(base).__name__}, in {folder.path}")

@@ -19,7 +19,7 @@ def dimension_names(environment: gym.Env[Any, Any]) -> DimensionNames:
     velocities of joints, as in Gymnasium's locomotion tasks.
     """
     simulator = environment.unwrapped
-    model = getattr(simulator, "model", None)
+    model: Any = getattr(simulator, "model", None)
     if not all(hasattr(model, name) for name in ("joint", "njnt", "nq", "nu", "actuator_trnid", "actuator_trntype")):
         return DimensionNames(None, None)
     joints = [_plain(model.joint(number).name) for number in range(model.njnt)]

@@ -10,6 +10,7 @@ from spar_lightning.training.modules import (
     TD3BCModule,
     find_module,
 )
+from spar_lightning.training.news import hide_what_is_no_news
 
 __all__ = [
     "ALGORITHMS",
@@ -21,3 +22,5 @@ __all__ = [
     "TD3BCModule",
     "find_module",
 ]
+
+hide_what_is_no_news()
