@@ -68,7 +68,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, datasets: Path, tmp_path: Path) ->
 
 
 def test_there_are_three() -> None:
-    assert NAMES == sorted([ANALYSIS, RING, QUICKSTART])
+    assert sorted([ANALYSIS, RING, QUICKSTART]) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spar_lightning.analysis.study import LeftOutError, Study
@@ -23,16 +22,8 @@ class Drawn:
     title: str
     reading: str  # how to read it
     figure: Figure | None
+    png: bytes | None  # the picture
     reason: str = ""  # why it was left out
-
-    @cached_property
-    def png(self) -> bytes | None:
-        """The picture."""
-        if self.figure is None:
-            return None
-        contents = io.BytesIO()
-        self.figure.savefig(contents, format="png", metadata={"Software": None})
-        return contents.getvalue()
 
     def _repr_png_(self) -> bytes | None:
         return self.png
@@ -68,9 +59,12 @@ def draw(study: Study, name: str) -> Drawn:
 
     with rc_context(STYLE):
         try:
-            return Drawn(name, title(name), reading(name), FIGURES[name](study))
+            figure = FIGURES[name](study)
         except LeftOutError as error:
-            return Drawn(name, title(name), reading(name), None, str(error))
+            return Drawn(name, title(name), reading(name), None, None, str(error))
+        contents = io.BytesIO()
+        figure.savefig(contents, format="png", metadata={"Software": None})
+        return Drawn(name, title(name), reading(name), figure, contents.getvalue())
 
 
 def _require_matplotlib() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from typing_extensions import override
@@ -37,6 +38,7 @@ class StageProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self.label, self.seconds, self.following = label, seconds, following
         self._began = self._drawn = 0.0
+        self._initial = 0  # updates that an earlier session has made
 
     @property
     @override
@@ -48,6 +50,7 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Open the bar, at the checkpoint's update when a run goes on."""
         self._began = self._drawn = time.monotonic()
+        self._initial = trainer.global_step
         self.train_progress_bar = Tqdm(
             desc=self.train_description,
             total=trainer.max_steps if trainer.max_steps > 0 else None,
@@ -76,7 +79,7 @@ class StageProgressBar(TQDMProgressBar):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say why the bar stands still."""
         super().on_validation_start(trainer, pl_module)
-        if self.is_enabled and trainer.training and not trainer.sanity_checking:
+        if self.is_enabled and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._draw(trainer, pl_module, "evaluation")
 
     @override
@@ -103,7 +106,7 @@ class StageProgressBar(TQDMProgressBar):
 
     def _left(self, trainer: pl.Trainer) -> str | None:
         """Of this stage and those that follow, at the pace of this session."""
-        done = trainer.global_step - self.train_progress_bar.initial
+        done = trainer.global_step - self._initial
         if trainer.max_steps <= 0 or done <= 0:
             return None
         pace = (time.monotonic() - self._began) / done

@@ -44,7 +44,7 @@ class RunSummary(pl.Callback):
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
             places["results"] = str(folder / "results.json")
-        places["curves"] = f"tensorboard --logdir {folder}"
+        places["curves"] = f"tensorboard --logdir {folder}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
             places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
         return [f"  {name:<17}{place}" for name, place in places.items()]
