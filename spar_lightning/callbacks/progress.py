@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from typing_extensions import override
 
+from spar_lightning.callbacks.results import WARMUP
 from spar_lightning.types import HasPhases
 
 FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"
@@ -92,7 +93,13 @@ class StageProgressBar(TQDMProgressBar):
         """The time left, and the module's metrics in a few digits."""
         left = self._left(trainer)
         shown = {} if left is None else {"left": left}
-        return shown | {name: _compact(value) for name, value in trainer.progress_bar_metrics.items()}
+        # Lightning keeps what was logged once: a warm-up that is over is no news.
+        metrics = {
+            name: value
+            for name, value in trainer.progress_bar_metrics.items()
+            if not (name.startswith(WARMUP) and name.replace(WARMUP, "rollout/") in trainer.progress_bar_metrics)
+        }
+        return shown | {name: _compact(value) for name, value in metrics.items()}
 
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, phase: str) -> None:
         self._drawn = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import Runs
 
 from spar_lightning.analysis import FinishedRun, Study, draw, figure_names
@@ -118,3 +119,12 @@ def test_a_figure_that_there_is_not_is_refused(tiny: Runs) -> None:
 def test_impossible_numbers_are_refused(tiny: Runs) -> None:
     with pytest.raises(UserError, match="`states` is 0"):
         analyze(str(tiny.run), states=0)
+
+
+def test_tensorboard_holds_nothing_odd_for_the_base(tiny: Runs) -> None:
+    for folder, settings in ((tiny.run, True), (tiny.run / "base", False)):
+        found = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+        found.Reload()
+        plugins = {content.plugin_data.plugin_name for content in found.summary_metadata.values()}
+        assert ("hparams" in plugins) == settings
+        assert "hp_metric" not in found.Tags()["scalars"]
