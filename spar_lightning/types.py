@@ -41,6 +41,13 @@ class Policy(Protocol):
         ...
 
 
+class DimensionNames(NamedTuple):
+    """Names of dimensions, None where they are not known."""
+
+    observations: list[str] | None
+    actions: list[str] | None
+
+
 @runtime_checkable
 class HasReferencePolicies(Protocol):
     """A module whose policy is to be compared with fixed ones."""
@@ -86,6 +93,30 @@ class HasPolicyVersion(Protocol):
     @property
     def policy_version(self) -> int:
         """A number that is another one whenever the policy is."""
+        ...
+
+
+@runtime_checkable
+class HasPhases(Protocol):
+    """A module whose training has parts, the first of which may only prepare its policy."""
+
+    @property
+    def phase_name(self) -> str:
+        """The part that the next update belongs to, in words."""
+        ...
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether the policy is still being prepared: its scores are none of what the method achieves."""
+        ...
+
+
+@runtime_checkable
+class NamesDimensions(Protocol):
+    """Data whose simulator may know what observations and actions are called."""
+
+    def dimension_names(self) -> DimensionNames:
+        """The names, as far as they are known."""
         ...
 
 

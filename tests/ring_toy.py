@@ -16,7 +16,7 @@ import argparse
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -33,6 +33,7 @@ from spar_lightning.datasets.sources.registry import SOURCES, Source
 from spar_lightning.functional import conservative, imitation_loss
 from spar_lightning.replay import OfflineDataModule, TransitionLoader
 from spar_lightning.training import BCModule, SPARModule
+from spar_lightning.types import Policy
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -124,35 +125,39 @@ def fit(module: pl.LightningModule, datamodule: OfflineDataModule, updates: int)
     trainer.fit(module, datamodule=datamodule)
 
 
-def train_base(datamodule: OfflineDataModule) -> BCModule:
-    """Stage 1."""
+def train_base(datamodule: OfflineDataModule, scale: float = 1.0) -> BCModule:
+    """Stage 1; `scale` shortens it."""
     torch.manual_seed(0)
     base = BCModule(observation_dim=2, action_dim=2, hidden_dims=(64, 64), learning_rate=1e-3)
-    fit(base, datamodule, BASE_UPDATES)
+    fit(base, datamodule, round(scale * BASE_UPDATES))
     return base
 
 
-def train_residual(base: BCModule, datamodule: OfflineDataModule, **settings: Any) -> SPARModule:
+def train_residual(base: BCModule, datamodule: OfflineDataModule, scale: float = 1.0, **settings: Any) -> SPARModule:
     """Stage 2, from the same numbers every time: variants share critic, manifold and first actor."""
     torch.manual_seed(0)
-    module = SPARModule(deepcopy(base), **(SETTINGS | settings))
-    fit(module, datamodule, WARMUP + IMPROVEMENT)
+    warmup = round(scale * WARMUP)
+    module = SPARModule(deepcopy(base), **(SETTINGS | {"warmup_steps": warmup} | settings))
+    fit(module, datamodule, warmup + round(scale * IMPROVEMENT))
     return module
 
 
-def climb_in_action_space(module: SPARModule, datamodule: OfflineDataModule, alpha: float = 2.5) -> BC:
+def climb_in_action_space(
+    module: SPARModule, datamodule: OfflineDataModule, alpha: float = 2.5, scale: float = 1.0
+) -> BC:
     """The comparison, as TD3+BC does it: the base's network follows the critic's gradient, held by the data's actions.
 
     Args:
         module: whose critic values the actions.
         datamodule: the data.
         alpha: weight of the normalized value against the squared distance to the data's actions.
+        scale: shortens it.
     """
     policy = BC(**module.settings["base"])
     policy.load_state_dict(module.base.state_dict())
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=1e-3)
     batches = iter(TransitionLoader(datamodule.transitions, datamodule.batch_size, datamodule.seed))
-    for _ in range(IMPROVEMENT):
+    for _ in range(round(scale * IMPROVEMENT)):
         batch = next(batches)
         observations = policy.normalizer.normalize(batch.observations)
         actions = policy(observations)
@@ -166,17 +171,49 @@ def climb_in_action_space(module: SPARModule, datamodule: OfflineDataModule, alp
 
 
 def compare(variants: list[str]) -> dict[str, Outcome]:
-    """Train the base and the variants of stage 2, and see what they do; the comparison uses the first one's critic."""
+    """Train the base and the variants of stage 2, and see what they do."""
     with ring_data() as datamodule:
-        base = train_base(datamodule)
-        trained = {name: train_residual(base, datamodule, **VARIANTS[name]) for name in variants}
-        first = trained[variants[0]]
-        fitted = first.reference_policies()["fitted"]
-        climbed = climb_in_action_space(first, datamodule)
-        policies = {"base": base, "fitted": fitted, **trained, ACTION_GRADIENT: climbed}
-        observations = datamodule.transitions.observations.numpy()
-        outcomes = {name: Outcome(name, policy.act(observations)) for name, policy in policies.items()}
-        return {"data": Outcome("data", datamodule.transitions.actions.numpy())} | outcomes
+        return outcomes_of(train_all(variants, datamodule), datamodule)
+
+
+def train_all(variants: list[str], datamodule: OfflineDataModule, scale: float = 1.0) -> dict[str, Policy]:
+    """Train the base and the variants of stage 2; the comparison uses the first one's critic."""
+    base = train_base(datamodule, scale)
+    trained = {name: train_residual(base, datamodule, scale, **VARIANTS[name]) for name in variants}
+    first = trained[variants[0]]
+    climbed = climb_in_action_space(first, datamodule, scale=scale)
+    return {"base": base, "fitted": first.reference_policies()["fitted"], **trained, ACTION_GRADIENT: climbed}
+
+
+def outcomes_of(policies: Mapping[str, Policy], datamodule: OfflineDataModule) -> dict[str, Outcome]:
+    """What the data and each policy do at the data's states."""
+    observations = datamodule.transitions.observations.numpy()
+    outcomes = {name: Outcome(name, policy.act(observations)) for name, policy in policies.items()}
+    return {"data": Outcome("data", datamodule.transitions.actions.numpy())} | outcomes
+
+
+@torch.no_grad()
+def values_over_actions(module: SPARModule, state: float, points: int = 81) -> tuple[FloatArray, FloatArray]:
+    """What a module's critics say of actions in the square, at the state of an angle.
+
+    Returns:
+        Coordinates (P,) of both axes, and values (P, P), the first index up.
+    """
+    line = torch.linspace(-1.05, 1.05, points)
+    actions = torch.cartesian_prod(line, line).flip(1)  # the first coordinate runs fastest
+    observation = torch.tensor([[math.cos(state), math.sin(state)]]).expand(len(actions), 2)
+    critics = module.algorithm.critics
+    values = critics.unstandardized(critics.critic(module.base.normalizer.normalize(observation), actions).mean(dim=0))
+    return line.numpy(), values.reshape(points, points).numpy()
+
+
+@torch.no_grad()
+def reachable_actions(module: SPARModule, state: float, latents: int = 400) -> FloatArray:
+    """Actions (K, 2) that the manifold decodes from latents of its prior, at the state of an angle."""
+    observation = torch.tensor([[math.cos(state), math.sin(state)]]).expand(latents, 2)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(latents, module.policy.manifold.latent_dim, generator=generator)
+    return module.policy(module.policy.locate(observation), noise).numpy()
 
 
 def draw(outcomes: dict[str, Outcome], path: Path) -> None:

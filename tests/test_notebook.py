@@ -1,4 +1,4 @@
-"""The analysis notebook runs from its first cell to its last, on a given run and on the one that it makes itself."""
+"""The notebooks run from their first cell to their last, with short settings, and hold no outputs of another run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from spar_lightning.analysis import figure_names
+from spar_lightning.analysis.figures import reading, title
+from spar_lightning.cli.command_list import COMMANDS
 from spar_lightning.datasets import collect
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks" / "residual_analysis.ipynb"
+FOLDER = ROOT / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+ANALYSIS, RING, QUICKSTART = "residual_analysis", "manifold_drift", "quickstart"
 WALKER, HOPPER = "spar/walker2d/medium-replay-v0", "spar/hopper/medium-replay-v0"
 
 
-def read() -> NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
+def read(name: str) -> NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -26,16 +31,23 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def draws(cell: NotebookNode) -> bool:
-    return "plt.show()" in cell.source
+    return "plt.show()" in cell.source or "draw(study" in cell.source
 
 
-def execute(notebook: NotebookNode) -> None:
-    folder = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()
+def execute(notebook: NotebookNode, **parameters: object) -> str:
+    """Run a notebook with other values of its parameters; returns what it has printed."""
+    cell = code_cells(notebook)[0]
+    cell.source += "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    ).execute()
+    for cell in code_cells(notebook):
+        assert not [output for output in cell.outputs if output.output_type == "error"]
+    return "".join(output.get("text", "") for cell in code_cells(notebook) for output in cell.outputs)
 
 
-def outputs(cell: NotebookNode, kind: str) -> list[NotebookNode]:
-    return [output for output in cell.outputs if kind in output.get("data", {})]
+def pictures(cell: NotebookNode) -> list[NotebookNode]:
+    return [output for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
 @pytest.fixture(scope="module")
@@ -46,47 +58,99 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch, datasets: Path) -> None:
+@pytest.fixture
+def isolated(monkeypatch: pytest.MonkeyPatch, datasets: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(datasets))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("SPAR_RUN", raising=False)
 
 
-def test_it_is_stored_without_outputs() -> None:
-    notebook = read()
+def test_there_are_three() -> None:
+    assert sorted([ANALYSIS, RING, QUICKSTART]) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_stored_without_outputs(name: str) -> None:
+    notebook = read(name)
     nbformat.validate(notebook)
     assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(notebook))
 
 
-def test_its_first_code_cell_holds_the_parameters() -> None:
-    first = code_cells(read())[0]
-    assert "parameters" in first.metadata.tags
-    assert first.source.startswith("RUN = None")
+@pytest.mark.parametrize("name", NAMES)
+def test_its_first_code_cell_holds_the_parameters(name: str) -> None:
+    assert "parameters" in code_cells(read(name))[0].metadata.tags
 
 
-def test_every_figure_has_its_reading_above_it() -> None:
-    cells = read().cells
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_its_reading_above_it(name: str) -> None:
+    cells = read(name).cells
     figures = [place for place, cell in enumerate(cells) if cell.cell_type == "code" and draws(cell)]
-    assert len(figures) >= 5
+    assert figures
     assert all(cells[place - 1].cell_type == "markdown" for place in figures)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_it_holds_no_algorithm(name: str) -> None:
+    source = "\n".join(cell.source for cell in code_cells(read(name)))
+    for word in ("import torch", ".backward(", "optim", "nn.Module", "loss"):
+        assert word not in source
+
+
+def test_the_analysis_shows_every_figure_in_the_words_of_the_page() -> None:
+    cells = read(ANALYSIS).cells
+    for name in figure_names():
+        (place,) = [place for place, cell in enumerate(cells) if cell.source == f'draw(study, "{name}")']
+        assert cells[place - 1].source == f"## {title(name)}\n\n{reading(name)}"
+
+
+def test_the_quickstart_has_ten_cells() -> None:
+    assert len(code_cells(read(QUICKSTART))) <= 10
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("isolated")
 @pytest.mark.parametrize("given", [False, True], ids=["its own run", "a given run"])
-def test_every_figure_is_drawn(given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = read()
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_the_analysis_draws_every_figure(given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = read(ANALYSIS)
     if given:
         monkeypatch.setenv("SPAR_RUN", os.fspath(_short_run(tmp_path / "run")))
-    execute(notebook)
-    for cell in code_cells(notebook):
-        assert not [output for output in cell.outputs if output.output_type == "error"]
-        assert len(outputs(cell, "image/png")) == draws(cell), cell.source
-    printed = "".join(output.get("text", "") for cell in code_cells(notebook) for output in cell.outputs)
+    printed = execute(notebook, EPISODES=2, STATES=200)
+    missing = {"several_seeds"} if given else set()
+    for name in figure_names():
+        (cell,) = [cell for cell in code_cells(notebook) if f'"{name}"' in cell.source]
+        assert len(pictures(cell)) == (name not in missing), cell.source
     assert "improvement" in printed
     assert (HOPPER if given else WALKER) in printed
+    assert ("left out: the value-gradient ablation" in printed) == given
+
+
+@pytest.mark.slow
+def test_the_ring_is_explained() -> None:
+    notebook = read(RING)
+    assert "distance from the ring" in execute(notebook, SCALE=0.02)
+    for cell in code_cells(notebook):
+        assert len(pictures(cell)) == draws(cell), cell.source
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("isolated")
+def test_own_data_become_a_policy(tmp_path: Path) -> None:
+    notebook = read(QUICKSTART)
+    if "export" not in COMMANDS:
+        (export,) = [cell for cell in code_cells(notebook) if '"export"' in cell.source]
+        export.source = ""
+    short = ["--bc.trainer.max_steps", "20", "--bc.trainer.val_check_interval", "20", "--model.warmup_steps", "20"]
+    short += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20", "--model.hidden_dims", "[16]"]
+    short += ["--callbacks.rollout.num_episodes", "1", "--callbacks.rollout.final_episodes", "2"]
+    short += ["--callbacks.residual.every_n_updates", "10"]
+    paths = {name: str(tmp_path / place) for name, place in (("DATA", "logs.npz"), ("RUN", "run"), ("POLICY", "p.npz"))}
+    printed = execute(notebook, SHORT=short, **paths)
+    assert "holds the pole up" in printed
+    assert "improvement" in printed
+    if "export" in COMMANDS:
+        assert (tmp_path / "p.npz").is_file()
 
 
 def _short_run(folder: Path) -> Path:

@@ -163,6 +163,10 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
         """The part of the training that an update belongs to, in words; each starts with metrics of its own."""
         return "training"
 
+    def warms_up(self, updates: int) -> bool:  # noqa: ARG002
+        """Whether the policy is still being prepared after so many updates, and has not begun to improve."""
+        return False
+
     def take_statistics(self, statistics: DatasetStatistics) -> None:
         """Take over the units of the training data, unless there are some, as in a run that goes on."""
         if not self.normalizer.is_fitted:

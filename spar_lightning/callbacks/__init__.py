@@ -6,6 +6,7 @@ from spar_lightning.callbacks.residual_monitor import ResidualMonitor
 from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 from spar_lightning.callbacks.run_summary import RunSummary
+from spar_lightning.callbacks.tensorboard_page import TensorBoardPage
 
 __all__ = [
     "FiniteLossGuard",
@@ -14,4 +15,5 @@ __all__ = [
     "RolloutEvaluation",
     "RunSummary",
     "StageProgressBar",
+    "TensorBoardPage",
 ]

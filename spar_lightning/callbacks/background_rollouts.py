@@ -13,7 +13,7 @@ from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
 from spar_lightning.evaluation.background import maker_of
 from spar_lightning.evaluation.rollout import Environment
-from spar_lightning.types import UserError
+from spar_lightning.types import HasPhases, UserError
 
 
 class Unfinished(NamedTuple):
@@ -22,23 +22,25 @@ class Unfinished(NamedTuple):
     step: int  # updates when the snapshot was taken
     log_step: int  # on the loggers' axis
     snapshot: Snapshot
+    warmup: bool = False  # whether the policy was still being prepared
 
     @classmethod
     def take(cls, trainer: pl.Trainer, module: pl.LightningModule) -> Unfinished:
         """Of the policy as it is now, in a validation."""
         # Where Lightning itself logs what is logged in a validation.
         log_step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        return cls(trainer.global_step, log_step, Snapshot.take(module, module.hparams))
+        return cls(trainer.global_step, log_step, Snapshot.take(module, module.hparams), is_warming_up(module))
 
     @classmethod
     def from_state(cls, state: dict[str, Any], module: pl.LightningModule) -> Unfinished:
         """Read from a checkpoint of a run of such a module."""
-        return cls(state["step"], state["log_step"], Snapshot(maker_of(module), state["contents"].numpy().tobytes()))
+        snapshot = Snapshot(maker_of(module), state["contents"].numpy().tobytes())
+        return cls(state["step"], state["log_step"], snapshot, bool(state.get("warmup", False)))
 
     def state(self) -> dict[str, Any]:
         """What `from_state` takes, weights-only."""
         contents = torch.frombuffer(bytearray(self.snapshot.contents), dtype=torch.uint8)
-        return {"step": self.step, "log_step": self.log_step, "contents": contents}
+        return {"step": self.step, "log_step": self.log_step, "contents": contents, "warmup": self.warmup}
 
 
 class BackgroundRollouts:
@@ -82,6 +84,11 @@ class BackgroundRollouts:
         self.evaluator.close()
 
 
+def is_warming_up(module: pl.LightningModule) -> bool:
+    """Whether a module's policy is still being prepared."""
+    return isinstance(module, HasPhases) and module.is_warming_up
+
+
 def refuse_several_processes(trainer: pl.Trainer) -> None:
     """See that there is one process that trains.
 
@@ -98,7 +105,8 @@ def refuse_several_processes(trainer: pl.Trainer) -> None:
 def report_late(trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
     """Log a result at the update of its snapshot, and let the checkpoint of that update be the best if it is."""
     # In single precision, as Lightning logs: the same digits as in the foreground.
-    metrics = {name: torch.tensor(value).item() for name, value in rollout_metrics(comparison).items()}
+    found = rollout_metrics(comparison, evaluation.warmup)
+    metrics = {name: torch.tensor(value).item() for name, value in found.items()}
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=evaluation.log_step)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from typing_extensions import override
 
+from spar_lightning.callbacks.results import WARMUP
+from spar_lightning.types import HasPhases
+
+FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"
+"""tqdm's, without the time that is left of this bar alone."""
+
 
 class StageProgressBar(TQDMProgressBar):
-    """Shows updates done of `max_steps`, updates per second, and the metrics logged with `prog_bar=True`.
+    """Shows phase, updates done of `max_steps`, updates per second, the time left of the whole job, and metrics.
+
+    Metrics are those logged with `prog_bar=True`. The time left counts evaluations as they come, and later stages.
 
     Args:
         label: name of the stage, at the left of the bar.
-        refresh_rate: batches between two drawings; 0 draws nothing.
+        refresh_rate: batches between two drawings, if that is sooner than `seconds`; 0 draws nothing.
+        seconds: between two drawings, however many updates a batch makes.
+        following: what later stages will cost, in updates of this one.
     """
 
-    def __init__(self, label: str = "train", refresh_rate: int = 100) -> None:
+    def __init__(
+        self, label: str = "train", refresh_rate: int = 100, seconds: float = 2.0, following: float = 0.0
+    ) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=False)
-        self.label = label
+        self.label, self.seconds, self.following = label, seconds, following
+        self._began = self._drawn = 0.0
+        self._initial = 0  # updates that an earlier session has made
 
     @property
     @override
@@ -34,6 +50,8 @@ class StageProgressBar(TQDMProgressBar):
     @override
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Open the bar, at the checkpoint's update when a run goes on."""
+        self._began = self._drawn = time.monotonic()
+        self._initial = trainer.global_step
         self.train_progress_bar = Tqdm(
             desc=self.train_description,
             total=trainer.max_steps if trainer.max_steps > 0 else None,
@@ -42,7 +60,7 @@ class StageProgressBar(TQDMProgressBar):
             dynamic_ncols=True,
             file=sys.stdout,
             smoothing=0,
-            bar_format=self.BAR_FORMAT,
+            bar_format=FORMAT,
         )
 
     @override
@@ -54,10 +72,16 @@ class StageProgressBar(TQDMProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
         """Draw, now and then and at the last update."""
-        bar = self.train_progress_bar
-        if self._should_update(batch_idx + 1, -1) or (self.is_enabled and trainer.global_step == bar.total):
-            bar.n = trainer.global_step
-            bar.set_postfix(self.get_metrics(trainer, pl_module))  # draws
+        is_due = self._should_update(batch_idx + 1, -1) or time.monotonic() - self._drawn >= self.seconds
+        if self.is_enabled and (is_due or trainer.global_step == self.train_progress_bar.total):
+            self._draw(trainer, pl_module, self._phase(pl_module))
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say why the bar stands still."""
+        super().on_validation_start(trainer, pl_module)
+        if self.is_enabled and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._draw(trainer, pl_module, "evaluation")
 
     @override
     def init_validation_tqdm(self) -> Tqdm:
@@ -66,8 +90,34 @@ class StageProgressBar(TQDMProgressBar):
 
     @override
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """The module's metrics, in a few digits."""
-        return {name: _compact(value) for name, value in trainer.progress_bar_metrics.items()}
+        """The time left, and the module's metrics in a few digits."""
+        left = self._left(trainer)
+        shown = {} if left is None else {"left": left}
+        # Lightning keeps what was logged once: a warm-up that is over is no news.
+        metrics = {
+            name: value
+            for name, value in trainer.progress_bar_metrics.items()
+            if not (name.startswith(WARMUP) and name.replace(WARMUP, "rollout/") in trainer.progress_bar_metrics)
+        }
+        return shown | {name: _compact(value) for name, value in metrics.items()}
+
+    def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, phase: str) -> None:
+        self._drawn = time.monotonic()
+        bar = self.train_progress_bar
+        bar.n = trainer.global_step
+        bar.set_description_str(f"{self.label}, {phase}" if phase else self.label, refresh=False)
+        bar.set_postfix(self.get_metrics(trainer, module))  # draws
+
+    def _phase(self, module: pl.LightningModule) -> str:
+        return module.phase_name if isinstance(module, HasPhases) else ""
+
+    def _left(self, trainer: pl.Trainer) -> str | None:
+        """Of this stage and those that follow, at the pace of this session."""
+        done = trainer.global_step - self._initial
+        if trainer.max_steps <= 0 or done <= 0:
+            return None
+        pace = (time.monotonic() - self._began) / done
+        return str(Tqdm.format_interval(pace * (trainer.max_steps - trainer.global_step + self.following)))
 
 
 def _compact(value: Tensor | float) -> str:

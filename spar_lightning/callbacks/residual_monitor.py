@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -14,16 +15,18 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.interval import Interval
 from spar_lightning.evaluation import ResidualStatistics, normal_drift
-from spar_lightning.types import HasReferencePolicies, HasResidual, ResidualProbe, UserError
+from spar_lightning.types import HasReferencePolicies, HasResidual, NamesDimensions, ResidualProbe, UserError
 
 
 class ResidualMonitor(pl.Callback):
     """Probes the residual at fixed states of the data, at regular intervals.
 
-    Logs `residual/abs_mean`, `residual/latent_saturation`, `residual/action_saturation`, `residual/latent_norm`, and
-    for TensorBoard a histogram of the residual for each action dimension. Once the manifold is fitted, which is when
-    the module has a reference policy `fitted`, also `support/normal_drift`: the share of the change since the probe
-    before that leaves the manifold, near 0 for a policy that stays on it. Does nothing for a policy without a residual.
+    Logs `residual/abs_mean`, `residual/latent_saturation`, `residual/action_saturation`, `residual/latent_norm`, the
+    size of each action's residual as `residual_by_action/<name>`, and for TensorBoard a histogram of it as
+    `residual/<name>`; names are the joints' where the simulator knows them, else `dimension_0` and so on. Once the
+    manifold is fitted, which is when the module has a reference policy `fitted`, also `support/normal_drift`: the share
+    of the change since the probe before that leaves the manifold, near 0 for a policy that stays on it. Does nothing
+    for a policy without a residual.
     No random number of the training changes.
 
     Args:
@@ -38,6 +41,7 @@ class ResidualMonitor(pl.Callback):
         self._interval = Interval(every_n_updates)
         self._observations: Tensor | None = None
         self._previous_actions: Tensor | None = None
+        self._names: list[str] | None = None
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -52,6 +56,7 @@ class ResidualMonitor(pl.Callback):
         if isinstance(pl_module, HasResidual):
             transitions = cast(Any, trainer).datamodule.transitions
             rows = torch.linspace(0, len(transitions) - 1, min(self.num_states, len(transitions))).long()
+            self._names = _action_names(cast(Any, trainer).datamodule)
             self._observations = transitions.batch(rows.to(transitions.device)).observations.to(pl_module.device)
 
     @override
@@ -67,7 +72,7 @@ class ResidualMonitor(pl.Callback):
         if not probe.jacobians.isfinite().all():
             return  # a diverged policy has no directions; saying so is the loss guard's part
         self._log(trainer, pl_module, self._measure(probe))
-        _log_histograms(trainer, probe)
+        _log_histograms(trainer, probe, self._names)
         # While the manifold is still being fitted, a change of the action is mostly the manifold's own.
         self._previous_actions = probe.actions.clone() if _is_fitted(pl_module) else None
 
@@ -84,7 +89,11 @@ class ResidualMonitor(pl.Callback):
     def _measure(self, probe: ResidualProbe) -> dict[str, float]:
         statistics = ResidualStatistics(probe.actions.shape[1]).to(probe.actions.device)
         statistics.update(probe)
-        metrics = {name: float(value) for name, value in statistics.compute().items() if value.ndim == 0}
+        values = statistics.compute()
+        metrics = {name: float(value) for name, value in values.items() if value.ndim == 0}
+        by_action = values["residual/abs_mean_per_dimension"].tolist()
+        names = _named(self._names, len(by_action))
+        metrics |= {f"residual_by_action/{name}": value for name, value in zip(names, by_action, strict=True)}
         previous = self._previous_actions
         if previous is not None and previous.shape == probe.actions.shape:
             change = probe.actions - previous.to(probe.actions.device)
@@ -93,6 +102,7 @@ class ResidualMonitor(pl.Callback):
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, metrics: dict[str, float]) -> None:
         pl_module.log_dict(metrics, logger=False)
+        pl_module.log("residual", metrics["residual/abs_mean"], prog_bar=True, logger=False)
         # Through the module, Lightning would repeat a value at every log step until the next probe.
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step - 1)
@@ -102,10 +112,20 @@ def _is_fitted(module: pl.LightningModule) -> bool:
     return isinstance(module, HasReferencePolicies) and "fitted" in module.reference_policies()
 
 
-def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe) -> None:
+def _action_names(datamodule: object) -> list[str] | None:
+    return datamodule.dimension_names().actions if isinstance(datamodule, NamesDimensions) else None
+
+
+def _named(names: list[str] | None, count: int) -> list[str]:
+    """Names of dimensions as parts of a metric's name."""
+    if names is None or len(names) != count:
+        return [f"dimension_{number}" for number in range(count)]
+    return [re.sub(r"\W+", "_", name) for name in names]
+
+
+def _log_histograms(trainer: pl.Trainer, probe: ResidualProbe, names: list[str] | None) -> None:
     residuals = (probe.actions - probe.base_actions).cpu()
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-            for dimension, values in enumerate(residuals.T):
-                tag = f"residual/dimension_{dimension}"
-                logger.experiment.add_histogram(tag, values, trainer.global_step - 1)
+            for name, values in zip(_named(names, residuals.shape[1]), residuals.T, strict=True):
+                logger.experiment.add_histogram(f"residual/{name}", values, trainer.global_step - 1)

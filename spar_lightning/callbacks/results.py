@@ -28,23 +28,34 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(log_dir) if folder is None else Path(folder).parent
 
 
-def rollout_metrics(comparison: Comparison) -> dict[str, float]:
-    """What is logged of a comparison, by name."""
-    metrics = {"rollout/length": comparison.policy.mean_length}
+WARMUP = "warmup/"
+"""Under which a policy is evaluated that is still being prepared, beside its references under their usual names."""
+
+
+def rollout_metrics(comparison: Comparison, warmup: bool = False) -> dict[str, float]:
+    """What is logged of a comparison, by name.
+
+    Args:
+        comparison: of the policy with its references.
+        warmup: whether the policy is still being prepared.
+    """
+    own = WARMUP if warmup else "rollout/"
+    metrics = {f"{own}length": comparison.policy.mean_length}
     for name, scores in comparison.scores.items():
-        prefix = "rollout/" if scores is comparison.policy else f"rollout/{name}_"
+        prefix = own if scores is comparison.policy else f"rollout/{name}_"
         metrics[f"{prefix}return"] = scores.mean_return
         if scores.score is not None:
             metrics[f"{prefix}normalized_score"] = scores.score
     if comparison.improvement is not None:
-        metrics["rollout/improvement"] = comparison.improvement.mean
+        metrics[f"{own}improvement"] = comparison.improvement.mean
     return metrics
 
 
-def history_row(step: int, comparison: Comparison) -> dict[str, Any]:
+def history_row(step: int, comparison: Comparison, warmup: bool = False) -> dict[str, Any]:
     """What is kept of a validation after `step` updates."""
     return {
         "step": step,
+        "warmup": warmup,
         "score": comparison.policy.score,
         "return": comparison.policy.mean_return,
         "improvement": None if comparison.improvement is None else comparison.improvement.mean,
@@ -107,7 +118,8 @@ def results_document(
 
 
 def best_of(history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row with the highest score, or return where there are no scores; None without a row."""
+    """The row with the highest score, or return where there are no scores, after the warm-up; None without a row."""
+    history = [row for row in history if not row.get("warmup")]
     if not history:
         return None
     best = max(history, key=lambda row: row["return"] if row["score"] is None else row["score"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
@@ -17,12 +16,14 @@ from typing_extensions import override
 from spar_lightning.callbacks.background_rollouts import (
     BackgroundRollouts,
     Unfinished,
+    is_warming_up,
     refuse_several_processes,
     report_late,
 )
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.random_state import unchanged_random_state
 from spar_lightning.callbacks.results import (
+    WARMUP,
     comparison_results,
     history_row,
     noisy_results,
@@ -49,13 +50,13 @@ _MOST_EPISODES = 10_000
 class RolloutEvaluation(pl.Callback):
     """Rolls the policy and its references out on fixed seeds after every validation, in tests, and after training.
 
-    A policy that stands still during training is evaluated once.
+    A policy that stands still during training is evaluated once, and once more when the warm-up is over.
 
     Logs `rollout/return`, `rollout/length`, `rollout/normalized_score` where the data set defines one, the same for
     each reference policy as `rollout/<name>_return` and so on, and `rollout/improvement`: the mean difference to the
-    reference `base` over the same seeds; at the end all of them as `final/...`. Writes `results.json` into the run's
-    folder. No random number of the training changes. Where the simulator cannot be had, training goes on without
-    scores.
+    reference `base` over the same seeds; at the end all of them as `final/...`. While the module is warming up what is
+    the policy's own is logged as `warmup/...`: no such policy is the best. Writes `results.json` into the run's folder.
+    No random number of the training changes. Where the simulator cannot be had, training goes on without scores.
 
     With `background`, the evaluations during training run in one other process on the CPU, while training goes on;
     each is logged at the update of its policy when its result is there, and `ResumableCheckpoint` keeps the best one
@@ -108,6 +109,7 @@ class RolloutEvaluation(pl.Callback):
         self.final: dict[str, Any] = {}
         self.document: dict[str, Any] | None = None
         self._version: int | None = None  # of the policy that was evaluated last during training
+        self._warmup = False  # whether it was still being prepared then
         self._unfinished_state: dict[str, Any] | None = None  # of a checkpoint, or of a validation that was stopped
         self._is_over = False
 
@@ -198,9 +200,10 @@ class RolloutEvaluation(pl.Callback):
         if self._evaluator is None or not self.num_episodes or trainer.sanity_checking:
             return
         if trainer.state.fn == TrainerFn.FITTING and isinstance(pl_module, HasPolicyVersion):
-            if pl_module.policy_version == self._version:
+            version, warmup = pl_module.policy_version, is_warming_up(pl_module)
+            if (version, warmup) == (self._version, self._warmup):
                 return
-            self._version = pl_module.policy_version
+            self._version, self._warmup = version, warmup
         if self._rollouts is not None:
             self._finish(trainer)
             self._begin(trainer, Unfinished.take(trainer, pl_module))
@@ -211,9 +214,10 @@ class RolloutEvaluation(pl.Callback):
             if trainer.state.fn == TrainerFn.FITTING:
                 self._unfinished_state = Unfinished.take(trainer, pl_module).state()
             raise
-        self._log(pl_module, comparison)
+        warmup = trainer.state.fn == TrainerFn.FITTING and is_warming_up(pl_module)
+        self._log(pl_module, comparison, warmup)
         if trainer.state.fn == TrainerFn.FITTING:
-            self.history.append(history_row(trainer.global_step, comparison))
+            self.history.append(history_row(trainer.global_step, comparison, warmup))
         else:
             self.final = comparison_results(comparison)
 
@@ -268,6 +272,7 @@ class RolloutEvaluation(pl.Callback):
             "unfinished": self._rollouts.state() if self._rollouts is not None else self._unfinished_state,
             "clock": self.clock.state_dict(),
             "version": self._version,
+            "warmup": self._warmup,
         }
 
     @override
@@ -276,7 +281,7 @@ class RolloutEvaluation(pl.Callback):
         self.history = [dict(row) for row in state_dict["history"]]
         self.clock.load_state_dict(state_dict["clock"])
         self._unfinished_state = state_dict.get("unfinished")
-        self._version = state_dict.get("version")
+        self._version, self._warmup = state_dict.get("version"), bool(state_dict.get("warmup", False))
         if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
             self._evaluator.load_state_dict(state_dict["references"])
 
@@ -319,13 +324,14 @@ class RolloutEvaluation(pl.Callback):
         self._take(trainer, evaluation, comparison)
 
     def _take(self, trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
-        self.history.append(history_row(evaluation.step, comparison))
+        self.history.append(history_row(evaluation.step, comparison, evaluation.warmup))
         report_late(trainer, evaluation, comparison)
 
-    def _log(self, pl_module: pl.LightningModule, comparison: Comparison) -> None:
-        headline = "rollout/return" if comparison.policy.score is None else "rollout/normalized_score"
-        for name, value in rollout_metrics(comparison).items():
-            pl_module.log(name, value, prog_bar=name == headline, sync_dist=True)
+    def _log(self, pl_module: pl.LightningModule, comparison: Comparison, warmup: bool = False) -> None:
+        headline = "return" if comparison.policy.score is None else "normalized_score"
+        for name, value in rollout_metrics(comparison, warmup).items():
+            is_headline = name in (f"rollout/{headline}", f"{WARMUP}{headline}")
+            pl_module.log(name, value, prog_bar=is_headline, sync_dist=True)
 
     def _close(self) -> None:
         if self._rollouts is not None:
@@ -348,12 +354,10 @@ def _require_validations(trainer: pl.Trainer, module: pl.LightningModule) -> Non
 
 
 def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
-    """Log the scores of the run's end, and the policy's as the one that TensorBoard sets beside hyper-parameters."""
+    """Log the scores of the run's end."""
     metrics = {name.replace("rollout/", "final/"): value for name, value in rollout_metrics(comparison).items()}
-    score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
     for logger in trainer.loggers:
-        extra = {"hp_metric": score} if isinstance(logger, TensorBoardLogger) else {}
-        logger.log_metrics(metrics | extra, step=trainer.global_step - 1)
+        logger.log_metrics(metrics, step=trainer.global_step - 1)
 
 
 @contextmanager

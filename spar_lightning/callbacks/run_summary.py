@@ -44,7 +44,7 @@ class RunSummary(pl.Callback):
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
             places["results"] = str(folder / "results.json")
-        places["curves"] = f"tensorboard --logdir {folder}"
+        places["curves"] = f"tensorboard --logdir {folder}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
             places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
         return [f"  {name:<17}{place}" for name, place in places.items()]
@@ -85,8 +85,10 @@ def score_table(document: dict[str, Any]) -> list[str]:
     """Lines of the table of a results document: references, policy, improvement, best; the last policy is the result.
 
     Spreads are standard deviations over episodes. The interval of the improvement is over start states of one
-    training; for one over trainings see `summarize`.
+    training; for one over trainings see `summarize`. Of a run that was not evaluated there is no table, which is said.
     """
+    if "return" not in document:
+        return ["  no scores: there was no evaluation in a simulator", *_offline_check(document)]
     rows = {name: row for name, row in document.items() if isinstance(row, dict) and "return_std" in row}
     noisy = {name: row for name, row in rows.items() if name.startswith("noisy_")}
     references = {name: row for name, row in rows.items() if name not in noisy}

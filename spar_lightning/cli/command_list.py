@@ -18,6 +18,7 @@ STAGED = {
 """Commands of a training and its checkpoints."""
 
 COMMANDS = STAGED | {
+    "analyze": "Draw what a finished run's residual does: figures and one page.",
     "bench": "Measure how fast every module trains, beside plain PyTorch.",
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",

@@ -79,6 +79,6 @@ class RunFolder:
         """TensorBoard in this folder, and CSV in `csv/` below it."""
         later: dict[str, Any] = {"purge_step": self.updates} if self.goes_on else {}
         return [
-            TensorBoardLogger(self.path, name="", version="", **later),
+            TensorBoardLogger(self.path, name="", version="", default_hp_metric=False, **later),
             ContinuedCSVLogger(self.updates, save_dir=self.path, name="", version="csv"),
         ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -14,6 +12,7 @@ from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
+from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.cli.algorithm import choose_algorithm, options
@@ -31,10 +30,12 @@ from spar_lightning.cli.trusted_modules import allowed_modules, check_trusted, t
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import find_module
+from spar_lightning.training.news import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError
 
 COMMANDS: dict[str, Any] = {
+    "analyze": analyze,
     "bench": bench,
     "collect": collect,
     "data": DATA_COMMANDS,
@@ -45,22 +46,6 @@ COMMANDS: dict[str, Any] = {
 }
 """Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
 
-QUIET = (
-    # Lightning 2.6 calls an API that torch 2.13 renamed.
-    ".*isinstance\\(treespec, LeafSpec\\).*",
-    # The frozen base is in eval mode on purpose.
-    ".*module\\(s\\) in eval mode at the start of training.*",
-    # Tests and notebooks call `main` with arguments of their own.
-    ".*LightningCLI's args parameter is intended.*",
-    # Loaders here slice tensors in memory: there is nothing for workers to do.
-    ".*does not have many workers.*",
-    # An evaluation needs no checkpoint callback.
-    ".*Please add the following callbacks.*",
-    # A run that is resumed, or has a base stage, writes where files are already.
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*Experiment logs directory .* exists and is not empty.*",
-)
-
 
 def run(command: str, args: Sequence[str] | None) -> None:
     """Run a command, as `main` tells.
@@ -70,9 +55,7 @@ def run(command: str, args: Sequence[str] | None) -> None:
         args: the whole command line, without the program's name; None takes the process's own.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    for message in QUIET:
-        warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
+    hide_what_is_no_news()
     try:
         trust_modules(allowed_modules(arguments))
         if command in COMMANDS:
@@ -121,8 +104,3 @@ def _check_algorithm(name: str, arguments: Sequence[str]) -> None:
 def _fail(message: str, status: int = 2) -> NoReturn:
     print(f"\nerror: {message}", file=sys.stderr)
     sys.exit(status)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of Lightning's tells the user something about this run."""
-    return not record.getMessage().startswith(("TPU available", "GPU available: False", "💡"))

@@ -20,6 +20,7 @@ from spar_lightning.callbacks import (
     RolloutEvaluation,
     RunSummary,
     StageProgressBar,
+    TensorBoardPage,
 )
 from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.callbacks.whole_file import write_text
@@ -52,6 +53,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
+MAIN_COST = 3.0
+"""What an update of the main stage takes, evaluations included, in updates of the base: for the time that is left."""
+
 NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""
 
@@ -398,7 +402,7 @@ class StagedCLI(LightningCLI):
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
         config = {**self._get(self.config_init, "trainer"), **kwargs}
         callbacks = [self._get(self.config_init, key) for key in self._parser(self.subcommand).callback_keys]
-        callbacks.append(RunSummary())
+        callbacks += [TensorBoardPage(), RunSummary()]
         if self.subcommand == "fit":
             config, callbacks = self._stage(config, callbacks, self.folder, self.main_class.__name__)
         else:
@@ -410,7 +414,12 @@ class StagedCLI(LightningCLI):
             raise UserError(f"the trainer refuses its settings: {error}") from error
 
     def _stage(
-        self, config: dict[str, Any], callbacks: list[Callback], folder: RunFolder, label: str
+        self,
+        config: dict[str, Any],
+        callbacks: list[Callback],
+        folder: RunFolder,
+        label: str,
+        following: float = 0.0,
     ) -> tuple[dict[str, Any], list[Callback]]:
         """Complete a trainer's configuration for a stage that keeps its files in `folder`."""
         if isinstance(config["val_check_interval"], int):  # Lightning counts training steps
@@ -426,7 +435,7 @@ class StagedCLI(LightningCLI):
             folder_of_files = str(folder.path / LAST.parent)
             callbacks = [*callbacks, ResumableCheckpoint(folder_of_files, keep_earlier=place is not None)]
         if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
-            callbacks = [*callbacks, StageProgressBar(label=label)]
+            callbacks = [*callbacks, StageProgressBar(label=label, following=following)]
         return config, callbacks
 
     # --------------------------------------------------------------------------------------------------- the stages
@@ -470,7 +479,9 @@ class StagedCLI(LightningCLI):
         for key in ("accelerator", "devices", "strategy"):  # both stages run on the same machine, unless told otherwise
             config[key] = main[key] if config[key] == "auto" else config[key]
         folder = self.folder.stage("base", 0 if found is None else int(found["global_step"]))
-        config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__)
+        is_last = self._get(self.config, "stage") == "base" or main["max_steps"] <= 0
+        following = 0.0 if is_last else MAIN_COST * main["max_steps"]
+        config, callbacks = self._stage(config, [FiniteLossGuard()], folder, base.__class__.__name__, following)
         given = callbacks_of(config["callbacks"])
         config["callbacks"] = [*given, *callbacks]
         rank_zero_info(f"base stage: {type(base).__name__}, in {folder.path}")

@@ -6,18 +6,36 @@ import torch
 from torch import Tensor
 
 
-def normal_drift(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
-    r"""Share of a squared action change that lies in directions normal to the action manifold.
+def split_change(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.1) -> tuple[Tensor, Tensor]:
+    r"""Parts of action changes along the action manifold, and normal to it.
 
     With the singular value decomposition of a state's Jacobian, :math:`J = U S V^T`, a direction :math:`u_i` is
     tangent if :math:`s_i \ge tolerance \cdot s_{max}`; every other direction of action space is normal.
-
-    .. math:: \sum_b |\Delta a_b - U_b^{tangent} U_b^{tangent\,T} \Delta a_b|^2 \,/\, \sum_b |\Delta a_b|^2
 
     Args:
         action_change: (B, A).
         jacobians: (B, A, L), of the action by the latent, in the scale of `action_change`.
         tolerance: least singular value of a tangent direction, as a fraction of the state's largest.
+
+    Returns:
+        Tangential and normal part, (B, A) each; their sum is the change.
+
+    >>> tangential, normal = split_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[[1.0], [0.0]]]))
+    >>> tangential.tolist(), normal.tolist()
+    ([[3.0, 0.0]], [[0.0, 4.0]])
+    """
+    change = action_change.float()
+    directions, strengths, _ = torch.linalg.svd(jacobians.float(), full_matrices=False)  # (B, A, R), (B, R)
+    tangent = (strengths >= tolerance * strengths[:, :1]) & (strengths > 0)
+    coordinates = torch.einsum("bar,ba->br", directions, change) * tangent
+    tangential = torch.einsum("bar,br->ba", directions, coordinates)
+    return tangential, change - tangential
+
+
+def normal_drift(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
+    r"""Share of a squared action change that lies in directions normal to the action manifold; see `split_change`.
+
+    .. math:: \sum_b |\Delta a_b - U_b^{tangent} U_b^{tangent\,T} \Delta a_b|^2 \,/\, \sum_b |\Delta a_b|^2
 
     Returns:
         A scalar in [0, 1]; 0 where nothing changed.
@@ -26,10 +44,6 @@ def normal_drift(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.
     >>> normal_drift(change, torch.tensor([[[1.0], [0.0]]]))  # only the first direction can be reached
     tensor(0.6400)
     """
-    change = action_change.float()
-    directions, strengths, _ = torch.linalg.svd(jacobians.float(), full_matrices=False)  # (B, A, R), (B, R)
-    tangent = (strengths >= tolerance * strengths[:, :1]) & (strengths > 0)
-    coordinates = torch.einsum("bar,ba->br", directions, change) * tangent
-    normal = change - torch.einsum("bar,br->ba", directions, coordinates)
-    total = change.square().sum()
+    _, normal = split_change(action_change, jacobians, tolerance)
+    total = action_change.float().square().sum()
     return torch.where(total > 0, normal.square().sum() / total, 0.0)

@@ -25,6 +25,8 @@ class Rollouts(NamedTuple):
     returns: npt.NDArray[np.float64]  # (n,), undiscounted
     lengths: npt.NDArray[np.int64]  # (n,), steps
     trajectories: list[tuple[FloatArray, FloatArray]] | None  # an episode: observations (T, O) and actions (T, A)
+    rewards: list[npt.NDArray[np.float64]] | None = None  # an episode: (T,), where trajectories are recorded
+    terminated: npt.NDArray[np.bool_] | None = None  # (n,), false where a time limit cut the episode
 
 
 def rollout(
@@ -36,7 +38,7 @@ def rollout(
         policy: called as `act(observations (n, O)) -> actions (n, A)`; it is taken as deterministic.
         make_environment: makes one environment that ends its episodes by itself (a time limit).
         seeds: episode i starts from `reset(seed=seeds[i])`.
-        record: keep the observations and actions of every step.
+        record: keep the observations, actions and rewards of every step.
 
     Raises:
         UserError: if the policy returns a NaN or an infinite action.
@@ -88,7 +90,9 @@ class EpisodeRunner:
         environments = self.open(len(seeds))
         noises = [np.random.default_rng((seed, _NOISE)) for seed in seeds]
         returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.int64)
+        ended = np.zeros(len(seeds), dtype=bool)
         steps: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in seeds]
+        rewards: list[list[float]] = [[] for _ in seeds]
         current = [environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)]
         running = list(range(len(seeds)))
         while running:
@@ -107,11 +111,15 @@ class EpisodeRunner:
                 lengths[episode] += 1
                 if record:
                     steps[episode].append((observations[row], actions[row]))
+                    rewards[episode].append(float(reward))
+                ended[episode] = terminated
                 if not (terminated or truncated):
                     still_running.append(episode)
                     current.append(observation)
             running = still_running
-        return Rollouts(list(seeds), returns, lengths, [_stack(episode) for episode in steps] if record else None)
+        trajectories = [_stack(episode) for episode in steps] if record else None
+        recorded = [np.array(episode) for episode in rewards] if record else None
+        return Rollouts(list(seeds), returns, lengths, trajectories, recorded, ended)
 
 
 def _disturbed(

@@ -30,8 +30,15 @@ from spar_lightning.replay.rewards import check_reward_settings, reward_factor, 
 from spar_lightning.replay.statistics import compute_statistics, share_outside
 from spar_lightning.replay.storage.choice import Storage, prepare_transitions, read_transitions
 from spar_lightning.replay.storage.transitions import Transitions
+from spar_lightning.simulators.dimension_names import dimension_names
 from spar_lightning.simulators.simulator import Simulator
-from spar_lightning.types import DataError, DatasetStatistics, EnvironmentUnavailableError, TransitionBatch
+from spar_lightning.types import (
+    DataError,
+    DatasetStatistics,
+    DimensionNames,
+    EnvironmentUnavailableError,
+    TransitionBatch,
+)
 
 T = TypeVar("T")
 
@@ -261,6 +268,14 @@ class OfflineDataModule(pl.LightningDataModule):
             dataset.environment_module,
         )
 
+    def dimension_names(self) -> DimensionNames:
+        """What observations and actions are called; nothing where the simulator is not here, or does not know."""
+        try:
+            with contextlib.closing(self.make_environment()) as environment:
+                return dimension_names(environment)
+        except (DataError, EnvironmentUnavailableError):
+            return DimensionNames(None, None)
+
     def train_dataloader(self) -> TransitionLoader:
         """Endless uniformly sampled batches; each process draws its own."""
         rank = 0 if self.trainer is None else self.trainer.global_rank
@@ -368,9 +383,15 @@ class OfflineDataModule(pl.LightningDataModule):
     def _report(self, episodes: int, held_out: int) -> None:
         rows = len(self.transitions)
         where = ", on disk" if self.transitions.on_disk else ""
-        rank_zero_info(
-            f"{self.name}: {episodes - held_out} episodes with {rows:,} transitions{where}; {held_out} held out"
-        )
+        if self.validation_transitions is None:
+            rank_zero_info(f"{self.name}: {rows:,} transitions in {episodes} episodes{where}; none are held out")
+        else:
+            others = len(self.validation_transitions)
+            rank_zero_info(
+                f"{self.name}: {rows:,} of {rows + others:,} transitions are trained on, {episodes - held_out} of"
+                f" {episodes} episodes{where}; the other {others:,} are held out for validation losses and the offline"
+                " check (`data.validation_fraction`)"
+            )
         low, high = self.statistics.action_low, self.statistics.action_high
         if self.hparams["goal_terminations"]:
             reached = self.transitions.column("terminations").mean().item()

@@ -11,6 +11,7 @@ from spar_lightning.training.modules import (
     find_module,
     load_trained,
 )
+from spar_lightning.training.news import hide_what_is_no_news
 
 __all__ = [
     "ALGORITHMS",
@@ -23,3 +24,5 @@ __all__ = [
     "find_module",
     "load_trained",
 ]
+
+hide_what_is_no_news()

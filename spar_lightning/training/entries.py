@@ -58,12 +58,13 @@ _CALLBACK = Entries(
         "history": [
             Entries(
                 {"step": int, "score": (*_NUMBER, type(None)), "return": _NUMBER, "episodes": int},
-                {"improvement": (*_NUMBER, type(None))},
+                {"improvement": (*_NUMBER, type(None)), "warmup": bool},
             )
         ],
         "clock": Entries({"total_s": _NUMBER, "evaluation_s": _NUMBER}),
         "environment_id": _NAME,
         "version": (int, type(None)),
+        "warmup": bool,
         "references": Each(Each([_NUMBER])),
         "random_states": [Entries({"python": list, "numpy": list, "torch": Tensor})],
         "monitor": _NAME,

@@ -7,6 +7,11 @@ several and each may step several optimizers. `tests/training/test_updates_per_b
 from __future__ import annotations
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelSummary, RichModelSummary, RichProgressBar, TQDMProgressBar
+
+DEFAULT_BARS = (TQDMProgressBar, RichProgressBar)
+DEFAULT_SUMMARIES = (ModelSummary, RichModelSummary)
+"""Which Lightning takes depends on whether `rich` is installed."""
 
 
 def count_updates(trainer: pl.Trainer, count: int) -> None:
@@ -32,3 +37,17 @@ def align_batches(trainer: pl.Trainer, batches: int) -> None:
     for tracker in (progress.total, progress.current):
         for name in ("ready", "started", "processed", "completed"):
             setattr(tracker, name, getattr(tracker, name) + shift)
+
+
+def use_own_console(trainer: pl.Trainer, label: str) -> None:
+    """Put the bar of the command line in the place of Lightning's default one, and leave its table of layers out.
+
+    The default bar counts batches of an epoch that has no end. Callbacks of other classes, which someone has chosen,
+    stay.
+    """
+    from spar_lightning.callbacks.progress import StageProgressBar
+
+    kept = [callback for callback in trainer.callbacks if type(callback) not in DEFAULT_SUMMARIES]  # type: ignore[attr-defined]
+    trainer.callbacks = [  # type: ignore[attr-defined]
+        StageProgressBar(label) if type(callback) in DEFAULT_BARS else callback for callback in kept
+    ]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, cast, get_type_hints
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from spar_lightning.training.captured import CapturedExecution, check_joint, obs
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
-from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
+from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.seeds import SeedPlace, current_place
 from spar_lightning.training.stream import NetworkUnits, in_network_units
@@ -133,11 +134,27 @@ class AlgorithmModule(pl.LightningModule):
         return self.algorithm.policy_version(self._updates)
 
     @property
+    def phase_name(self) -> str:
+        """The part of the training that the next update belongs to, in words."""
+        return self.algorithm.stage(self._updates)
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether the policy is still being prepared, and has not begun to improve."""
+        return self.algorithm.warms_up(self._updates)
+
+    @property
     def beginnings(self) -> tuple[int, float]:
         """Transitions near the starts of episodes that lead each minibatch, and their decay."""
         return self.algorithm.beginnings
 
     # ------------------------------------------------------------------------------------------------------- training
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """None of its own; a training by hand prints what one of the command line does."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            use_own_console(self.trainer, type(self).__name__)
+        return []
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Refuse data of another shape."""

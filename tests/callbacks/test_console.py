@@ -1,8 +1,16 @@
+import re
+
 import pytest
 import torch
 from toy_training import ToyData, ToyModule, ToyResidualModule, train
 
-from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation, RunSummary, StageProgressBar
+from spar_lightning.callbacks import (
+    ResidualMonitor,
+    ResumableCheckpoint,
+    RolloutEvaluation,
+    RunSummary,
+    StageProgressBar,
+)
 from spar_lightning.callbacks.progress import _compact
 from spar_lightning.callbacks.run_summary import score_table
 
@@ -19,6 +27,31 @@ def test_one_bar_counts_updates_of_the_whole_stage(tmp_path, capsys):
     assert "v_num" not in printed
     assert "Validation" not in printed
     assert "Epoch" not in printed
+
+
+class PhasedModule(ToyResidualModule):
+    @property
+    def phase_name(self):
+        return "warm-up" if self.trainer.global_step < 10 else "improvement"
+
+    is_warming_up = False
+
+
+def test_the_bar_moves_by_time_and_says_what_is_done(tmp_path, capsys):
+    bar = StageProgressBar("stage", refresh_rate=1_000_000, seconds=0.0, following=1e9)
+    callbacks = [bar, RolloutEvaluation(1, 1), ResidualMonitor(5)]
+    train(tmp_path, PhasedModule(), callbacks, enable_progress_bar=True)
+    printed = capsys.readouterr().out
+    for part in ("stage, warm-up:", "stage, evaluation:", "stage, improvement:", " 7/20 ", "residual=0.05"):
+        assert part in printed
+    first = re.search(r"left=(\d+):\d\d:\d\d", printed)  # of both stages: hours
+    assert first
+    assert int(first[1]) > 0
+
+
+def test_a_bar_that_is_switched_off_draws_nothing(tmp_path, capsys):
+    train(tmp_path, ToyModule(), [StageProgressBar("stage", refresh_rate=0, seconds=0.0)], enable_progress_bar=True)
+    assert "stage" not in capsys.readouterr().out
 
 
 def test_epochs_do_not_start_the_bar_anew(tmp_path, capsys):

@@ -2,10 +2,10 @@ import lightning.pytorch as pl
 import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from toy_training import ToyModule, ToyResidualModule, train
+from toy_training import ToyData, ToyModule, ToyResidualModule, train
 
 from spar_lightning.callbacks import ResidualMonitor, ResumableCheckpoint
-from spar_lightning.types import UserError
+from spar_lightning.types import DimensionNames, UserError
 
 
 def events(folder):
@@ -34,6 +34,19 @@ def test_scalars_and_histograms_are_logged_once_a_probe(tmp_path, logger):
     assert scalars(tmp_path, "support/normal_drift") == [(17, pytest.approx(0.5))]
     histogram = events(tmp_path).Histograms("residual/dimension_1")
     assert [(event.step, event.histogram_value.num) for event in histogram] == [(5, 256), (11, 256), (17, 256)]
+
+
+class NamingData(ToyData):
+    def dimension_names(self):
+        return DimensionNames(None, ["left hip", "knee"])
+
+
+def test_joints_have_their_names(tmp_path, logger):
+    train(tmp_path, ToyResidualModule(), [ResidualMonitor(6)], data=NamingData(), logger=logger)
+    sizes = [(5, pytest.approx(0.06)), (11, pytest.approx(0.12)), (17, pytest.approx(0.18))]
+    for name in ("left_hip", "knee"):
+        assert scalars(tmp_path, f"residual_by_action/{name}") == sizes
+        assert len(events(tmp_path).Histograms(f"residual/{name}")) == 3
 
 
 def test_the_states_are_evenly_spaced_and_always_the_same(tmp_path):

@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 
@@ -5,6 +6,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import CSVLogger
 from toy_training import STEPS, ToyData, ToyEnvironment, ToyModule, ToyResidualModule, bonus, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
@@ -291,3 +293,45 @@ def test_a_module_that_is_never_validated_is_refused(tmp_path):
     evaluation = RolloutEvaluation(num_episodes=0, final_episodes=1)
     train(tmp_path, Unvalidated(), [evaluation])
     assert evaluation.final["episodes"] == 1
+
+
+class WarmingModule(ToyResidualModule):
+    """Its policy is still being prepared during the first 10 updates, and counts as the same from 5 to 10."""
+
+    @property
+    def phase_name(self) -> str:
+        return "preparation"
+
+    @property
+    def is_warming_up(self) -> bool:
+        return self.trainer.global_step < 10
+
+    @property
+    def policy_version(self) -> int:
+        return min(self.trainer.global_step, 5) + max(0, self.trainer.global_step - 10)
+
+
+def test_a_warm_up_is_evaluated_under_a_name_of_its_own(tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    evaluation = RolloutEvaluation(num_episodes=2, final_episodes=3)
+    callbacks = [evaluation, ResumableCheckpoint()]
+    train(tmp_path, WarmingModule(), callbacks, logger=logger)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+
+    def steps(name):
+        return [int(row["step"]) + 1 for row in rows if row.get(name)]
+
+    assert steps("warmup/normalized_score") == steps("warmup/improvement") == [5]
+    # The references keep their names; the policy that the warm-up has left is where the headline begins.
+    assert steps("rollout/base_return") == [5, 10, 15, 20]
+    assert steps("rollout/normalized_score") == steps("rollout/improvement") == [10, 15, 20]
+    assert [row["warmup"] for row in evaluation.history] == [True, False, False, False]
+    assert evaluation.document["best"]["step"] == 20
+
+
+def test_a_policy_of_the_warm_up_is_never_the_best(tmp_path):
+    evaluation = RolloutEvaluation(num_episodes=2, final_episodes=3)
+    train(tmp_path, WarmingModule(), [evaluation, ResumableCheckpoint()], max_steps=8, validate_every=4)
+    assert [row["step"] for row in evaluation.history] == [4, 8]
+    assert evaluation.document["best"] is None
+    assert evaluation.document["checkpoints"] == {"best": None, "last": "checkpoints/last.ckpt"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,6 +73,19 @@ def test_training_and_held_out_parts_make_up_the_data(hopper: str) -> None:
     places = [[order[tuple(row.tolist())] for row in part.observations] for part in (split.transitions, held_out)]
     assert all(place == sorted(place) for place in places)
     assert sorted([*places[0], *places[1]]) == list(range(2000))
+
+
+def test_what_is_not_trained_on_is_said(hopper: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    data = ready(hopper)
+    rows, total = len(data.transitions), 2000
+    assert f"{rows:,} of {total:,} transitions are trained on" in caplog.text
+    assert f"the other {total - rows:,} are held out for validation losses" in caplog.text
+    assert "`data.validation_fraction`" in caplog.text
+    caplog.clear()
+    ready(hopper, validation_fraction=0.0)
+    assert "2,000 transitions in" in caplog.text
+    assert "none are held out" in caplog.text
 
 
 def test_the_split_does_not_depend_on_the_runs_seed(hopper: str) -> None:

@@ -238,6 +238,10 @@ class SPAR(Algorithm):
             return "improvement"
         return "manifold and critics" if update < self.manifold_steps else "critics"
 
+    def warms_up(self, updates: int) -> bool:
+        """Until the actor's turn: the policy that the warm-up leaves is where improvement starts from."""
+        return updates < self.warmup_steps
+
     def update(self, batch: Batch, phase: Phase, learner: Learner) -> Metrics:
         """One step of each part that the phase names."""
         metrics: Metrics = {}

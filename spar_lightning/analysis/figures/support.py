@@ -1,0 +1,132 @@
+"""Figures of the support: whether the policy stays where the data are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from scipy import stats
+from torch import Tensor
+
+from spar_lightning.analysis.distance import nearest_distances
+from spar_lightning.analysis.figures.parts import legend_above, new_figure
+from spar_lightning.analysis.sample import Sample
+from spar_lightning.analysis.study import Study
+from spar_lightning.analysis.style import COLORS
+from spar_lightning.evaluation import split_change
+
+NEIGHBOURS_OF = 1000
+"""States whose distances to all of the data are computed."""
+
+
+def update_parts(study: Study) -> Figure:
+    """Normal and tangential part of the update.
+
+    The update is the change from the fitted policy to the improved one, at each state of the data. Its tangential part
+    moves along the manifold of actions that the decoder can reach, its normal part leaves it. Left, the two sizes state
+    by state; right, the share of the squared change that is normal: near 0 for an improvement that stays on the
+    manifold. The ablation climbs the same critics by their gradient.
+    """
+    figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1.2, 1])
+    samples = {"policy": study.sample} | ({} if study.ablation_sample is None else {"ablation": study.ablation_sample})
+    largest = 0.0
+    for name, sample in samples.items():
+        tangential, normal = (part.norm(dim=1) for part in _parts(sample))
+        label = "self-imitation" if name == "policy" else "value gradient"
+        left.scatter(tangential, normal, s=3, lw=0, alpha=0.4, color=COLORS[name], label=label, rasterized=True)
+        largest = max(largest, float(torch.quantile(tangential, 0.998)), float(torch.quantile(normal, 0.998)))
+        shares = (normal.square() / (normal.square() + tangential.square()).clamp(min=1e-12)).numpy()
+        overall = float(normal.square().sum() / (normal.square() + tangential.square()).sum().clamp(min=1e-12))
+        ordered = np.sort(shares)
+        right.plot(ordered, np.linspace(0, 1, len(ordered)), color=COLORS[name], lw=2, label=f"{label}: {overall:.1%}")
+    left.plot([0, largest], [0, largest], color="black", lw=0.6, ls=":")
+    left.set(
+        xlabel="along the manifold, |change|", ylabel="normal to it, |change|", title="Change of each state's action"
+    )
+    left.set(xlim=(0, largest * 1.05 + 1e-9), ylim=(0, largest * 1.05 + 1e-9))
+    left.legend(loc="upper left", markerscale=4)
+    right.set(xlabel="normal share of a state's squared change", ylabel="share of states below", ylim=(0, 1.02))
+    right.set_title("Normal share (in the legend: of the sum)")
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=None))
+    right.set_xlim(0, 1)
+    right.legend(loc="lower right")
+    return figure
+
+
+def data_distance(study: Study) -> Figure:
+    """Nearest-neighbour distance to the data.
+
+    For states of the data, how far state and action of each policy are from the nearest state and action of another
+    transition (states in standard deviations, actions in [-1, 1]). Yellow is how far the data are from themselves: the
+    yardstick. A curve to the right of it leaves the data; the base may, too, where the data's actions are of two kinds.
+    """
+    sample = study.sample
+    chosen = torch.linspace(0, len(sample.rows) - 1, min(NEIGHBOURS_OF, len(sample.rows))).long()
+    policies = {
+        "data": sample.data_actions,
+        "base": sample.probe.base_actions,
+        "fitted": sample.fitted_actions,
+        "policy": sample.probe.actions,
+    }
+    if study.ablation_sample is not None:
+        policies["ablation"] = study.ablation_sample.probe.actions
+    actions = torch.stack([one[chosen] for one in policies.values()])
+    distances = nearest_distances(study.data.transitions, study.module.base.normalizer, sample.rows[chosen], actions)
+    labels = {"policy": "policy (self-imitation)", "ablation": "value gradient"}
+    figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1.4, 1])
+    for name, values in zip(policies, distances, strict=True):
+        ordered = np.sort(values)
+        shares = np.linspace(0, 1, len(ordered))
+        left.plot(ordered, shares, color=COLORS[name], lw=2, label=labels.get(name, name))
+    left.set(xlabel="distance to the nearest pair of the data", ylabel="share of states below", ylim=(0, 1.02))
+    left.set_xlim(0, np.quantile(distances, 0.99))
+    left.yaxis.set_major_formatter(PercentFormatter(1))
+    left.set_title("Distance of state and action")
+    left.legend(loc="lower right")
+    excess = {name: values - distances[0] for name, values in zip(policies, distances, strict=True)}
+    names = list(policies)[1:]
+    right.bar(range(len(names)), [excess[name].mean() for name in names], color=[COLORS[name] for name in names])
+    right.axhline(0, color="black", lw=0.8)
+    right.set_xticks(range(len(names)), [labels.get(name, name).replace(" (", "\n(") for name in names], fontsize=9)
+    right.set(title="Beyond the data's own distance", ylabel="mean over states")
+    return figure
+
+
+def support(study: Study) -> Figure:
+    """Whether the policy leans on the limits of its support.
+
+    Latents further out than the prior's (grey curve), latents at the edge of their box (`latent_bound`) and clipped
+    actions all say that the policy leans on the limits of its support.
+    """
+    probe, names = study.sample.probe, study.action_names
+    norms, dims = probe.latents.norm(dim=1).numpy(), probe.latents.shape[1]
+    at_bound = (probe.latents.abs() >= 0.99 * probe.latent_bound).float().mean(dim=0).numpy()
+    clipped = (probe.actions != probe.unclipped_actions).float().mean(dim=0).numpy()
+    figure, (left, middle, right) = new_figure(3.6, ncols=3, width_ratios=[1.5, 1, 1])
+    grid = np.linspace(0, max(norms.max(), stats.chi.ppf(0.999, dims)), 200)
+    left.hist(norms, bins=60, density=True, color=COLORS["policy"], alpha=0.85, label="policy, on states of the data")
+    left.plot(grid, stats.chi.pdf(grid, dims), color=COLORS["base"], lw=2, label=f"prior N(0, I), {dims} dims")
+    left.set(xlabel="|z|, prior standard deviations", ylabel="density")
+    left.set_title("Latent norm")
+    legend_above(left, 1)
+    left.set_ylim(0, left.get_ylim()[1] * 1.05)
+    for axes, share, title, ticks in (
+        (middle, at_bound, "Latents at the box's edge", [str(number) for number in range(dims)]),
+        (right, clipped, "Actions that are clipped", names),
+    ):
+        axes.bar(range(len(share)), share, color=COLORS["loss"])
+        axes.set_xticks(range(len(share)), ticks, rotation=90 if axes is right else 0, fontsize=8)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if share.max() > 0.04 else 1))
+        axes.set(title=title, ylabel="share of states", ylim=(0, max(share.max() * 1.1, 0.01)))
+        if share.max() == 0:
+            axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+    middle.set_xlabel("latent dimension")
+    right.set_xlabel("action")
+    return figure
+
+
+def _parts(sample: Sample) -> tuple[Tensor, Tensor]:
+    """Tangential and normal part (N, A) of the change from the fitted policy to the sample's."""
+    return split_change(sample.probe.actions - sample.fitted_actions, sample.probe.jacobians)

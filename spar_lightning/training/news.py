@@ -1,0 +1,34 @@
+"""What Lightning prints that tells nothing about a training of this package, here and on the command line."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+NO_NEWS = (
+    # Lightning 2.6 calls an API that torch 2.13 renamed.
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    # The frozen base is in eval mode on purpose.
+    ".*module\\(s\\) in eval mode at the start of training.*",
+    # Tests and notebooks call `main` with arguments of their own.
+    ".*LightningCLI's args parameter is intended.*",
+    # Loaders here slice tensors in memory: there is nothing for workers to do.
+    ".*does not have many workers.*",
+    # An evaluation needs no checkpoint callback.
+    ".*Please add the following callbacks.*",
+    # A run that is resumed, or has a base stage, writes where files are already.
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+)
+
+
+def hide_what_is_no_news() -> None:
+    """Hide these warnings, and lines about accelerators that are not there; whatever else there is to say is said."""
+    for message in NO_NEWS:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)  # the same one is added once
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Lightning's tells the user something about this run."""
+    return not record.getMessage().startswith(("TPU available", "GPU available: False", "💡"))
