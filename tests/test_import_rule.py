@@ -38,6 +38,8 @@ ALLOWED = {
         "training",
         "callbacks",
     },
+    "report": {"types", "callbacks"},
+    "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",
         "simulators",
@@ -48,6 +50,8 @@ ALLOWED = {
         "callbacks",
         "benchmark",
         "inspection",
+        "report",
+        "suite",
     },
     "__main__": {"cli"},
     "__init__": {"types", "datasets", "replay", "training"},

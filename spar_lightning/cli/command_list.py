@@ -18,11 +18,13 @@ STAGED = {
 """Commands of a training and its checkpoints."""
 
 COMMANDS = STAGED | {
+    "benchmark": "Run a suite: methods x data sets x seeds from one YAML, several at once.",
     "bench": "Measure how fast every module trains, beside plain PyTorch.",
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",
     "import": "Make a data set of a file of your own logs.",
-    "summarize": "Tabulate finished runs over their training seeds.",
+    "report": "Tables, figures and one page of finished runs, with the field's statistics.",
+    "summarize": "Tabulate finished runs over their training seeds: a report in short.",
 }
 HELP = {"-h", "--help"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -384,7 +385,9 @@ class StagedCLI(LightningCLI):
         rank_zero_info(f"base stage: {type(base).__name__}, in {folder.path}")
         with named_errors("bc.trainer.callbacks", given):
             trainer = self.trainer_class(**config)
+            began = time.perf_counter()
             trainer.fit(base, datamodule=self.datamodule)
+            self._get(self.config_init, "callbacks.rollout").base_s = time.perf_counter() - began
         last = folder.path / "checkpoints" / "last.ckpt"
         self.going_on.finished_base = last if last.is_file() else None
         base.freeze()
