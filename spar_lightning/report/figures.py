@@ -84,6 +84,7 @@ def _aggregates(analysis: Analysis) -> bytes:
     for panel, name in zip(panels[0], names, strict=True):
         for place, method in enumerate(methods):
             _interval(panel, place, analysis.aggregates[method][name], _style(analysis)[method]["color"])
+        panel.use_sticky_edges = False  # or bars end where the panel does
         panel.set(title=name, xlabel="normalized score")
         panel.grid(axis="x", alpha=0.3)
     panels[0][0].set_yticks(range(len(methods)), methods)
@@ -121,7 +122,7 @@ def _probabilities(analysis: Analysis) -> bytes:
 
 def _profiles(analysis: Analysis) -> bytes:
     pyplot = load_pyplot()
-    figure, panel = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, panel = pyplot.subplots(figsize=(8.5, 4.2), layout="constrained")
     for method, found in analysis.profiles.items():
         style = _style(analysis)[method]
         panel.plot(analysis.thresholds, [point.value for point in found], label=method, **style)
@@ -134,7 +135,7 @@ def _profiles(analysis: Analysis) -> bytes:
 
 def _expected_best(analysis: Analysis) -> bytes:
     pyplot = load_pyplot()
-    figure, panel = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, panel = pyplot.subplots(figsize=(8.5, 4.2), layout="constrained")
     for method, values in analysis.expected_best.items():
         panel.plot(range(1, len(values) + 1), values, marker="o", label=method, **_style(analysis)[method])
     panel.set(xlabel="policies evaluated in the simulator, k", ylabel="expected score of the best")
@@ -144,7 +145,8 @@ def _expected_best(analysis: Analysis) -> bytes:
 
 def _finished(figure: Any, panel: Any) -> Any:
     panel.grid(alpha=0.3)
-    panel.legend(fontsize="small")
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
     return figure
 
 
