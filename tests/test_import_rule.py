@@ -48,6 +48,8 @@ ALLOWED = {
         "training",
         "callbacks",
     },
+    "report": {"types", "callbacks"},
+    "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",
         "simulators",
@@ -60,6 +62,8 @@ ALLOWED = {
         "inspection",
         "export",
         "analysis",
+        "report",
+        "suite",
     },
     "__main__": {"cli"},
     "__init__": {"types", "datasets", "replay", "training"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 
 class RunClock:
@@ -12,6 +13,8 @@ class RunClock:
 
     def __init__(self) -> None:
         self.evaluation_s = 0.0
+        self.laps: dict[int, float] = {}
+        """Updates -> seconds of training after which they were made."""
         self._earlier_s = 0.0
         self._started: float | None = None
 
@@ -33,6 +36,10 @@ class RunClock:
         """Count no further."""
         self._earlier_s, self._started = self.total_s, None
 
+    def lap(self, step: int) -> None:
+        """Keep the time after `step` updates."""
+        self.laps.setdefault(step, self.training_s)
+
     @contextmanager
     def evaluation(self) -> Generator[None]:
         """Count the block as evaluation."""
@@ -43,10 +50,11 @@ class RunClock:
             if self._started is not None:
                 self.evaluation_s += time.perf_counter() - began
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         """Seconds so far, as primitives."""
-        return {"total_s": self.total_s, "evaluation_s": self.evaluation_s}
+        return {"total_s": self.total_s, "evaluation_s": self.evaluation_s, "laps": dict(self.laps)}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from an earlier session."""
         self._earlier_s, self.evaluation_s = state_dict["total_s"], state_dict["evaluation_s"]
+        self.laps = dict(state_dict.get("laps", {}))

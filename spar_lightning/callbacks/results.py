@@ -64,9 +64,13 @@ def history_row(step: int, comparison: Comparison, warmup: bool = False) -> dict
 
 
 def comparison_results(comparison: Comparison) -> dict[str, Any]:
-    """The policy's scores, below them each reference's by name, and the improvement: primitives, None if undefined."""
+    """The policy's scores, below them each reference's by name, and the improvement: primitives, None if undefined.
+
+    `episode_returns` holds the return of every episode by policy, so that other statistics can be made of them.
+    """
     policy, *references = [(name, _score_results(scores)) for name, scores in comparison.scores.items()]
     results = policy[1] | dict(references)
+    results["episode_returns"] = {name: list(scores.returns) for name, scores in comparison.scores.items()}
     if comparison.improvement is not None:
         unit = "return" if comparison.policy.score is None else "score"
         results["improvement"] = comparison.improvement._asdict() | {"unit": unit}
@@ -83,7 +87,11 @@ def noisy_results(comparison: Comparison) -> dict[str, Any]:
 
 
 def results_document(
-    trainer: pl.Trainer, final: dict[str, Any], history: list[dict[str, Any]], clock: RunClock
+    trainer: pl.Trainer,
+    final: dict[str, Any],
+    history: list[dict[str, Any]],
+    clock: RunClock,
+    base_s: float | None = None,
 ) -> dict[str, Any]:
     """Everything that a reader of a finished run asks for; numbers are finite, or None where undefined.
 
@@ -92,6 +100,7 @@ def results_document(
         final: `comparison_results` of the last policy, or empty.
         history: a row for each validation.
         clock: stopped.
+        base_s: seconds that the base stage took, None where it is not this run's.
     """
     datamodule = getattr(trainer, "datamodule", None)
     # The data module's, if it knows: several seeds may share the process, and its environment.
@@ -100,6 +109,7 @@ def results_document(
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),
         "score_note": getattr(datamodule, "score_note", None),
+        "reference_returns": list(getattr(datamodule, "reference_scores", None) or []) or None,
         "seed": None if seed is None else int(seed),
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
@@ -108,7 +118,13 @@ def results_document(
         "best": best_of(history),
         "history": history,
         "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,
-        "wall_time_s": {"total": clock.total_s, "training": clock.training_s, "evaluation": clock.evaluation_s},
+        "wall_time_s": {
+            "total": clock.total_s,
+            "training": clock.training_s,
+            "evaluation": clock.evaluation_s,
+            "base": base_s,
+            "training_at_evaluations": [clock.laps.get(row["step"]) for row in history],
+        },
         "checkpoints": checkpoint_paths(trainer, run_folder(trainer)),
         "settings": training_settings(trainer),
         "machine": machine(trainer),

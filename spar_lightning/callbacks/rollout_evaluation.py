@@ -98,6 +98,8 @@ class RolloutEvaluation(pl.Callback):
         self.background = background
         self.action_noise = action_noise
         self.unavailable: str | None = None
+        self.base_s: float | None = None
+        """Seconds that an earlier stage of the same run took, for whoever trains it to tell."""
         self._evaluator: PolicyEvaluator | None = None
         self._environment_id: str | None = None
         self._rollouts: BackgroundRollouts | None = None
@@ -204,6 +206,7 @@ class RolloutEvaluation(pl.Callback):
             if (version, warmup) == (self._version, self._warmup):
                 return
             self._version, self._warmup = version, warmup
+        self.clock.lap(trainer.global_step)
         if self._rollouts is not None:
             self._finish(trainer)
             self._begin(trainer, Unfinished.take(trainer, pl_module))
@@ -245,7 +248,7 @@ class RolloutEvaluation(pl.Callback):
         if not self._is_over:
             self.on_train_start(trainer, pl_module)
             self.on_train_end(trainer, pl_module)
-        self.document = results_document(trainer, self.final, self.history, self.clock)
+        self.document = results_document(trainer, self.final, self.history, self.clock, self.base_s)
         folder = run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             write_json(folder / "results.json", self.document)
@@ -271,6 +274,7 @@ class RolloutEvaluation(pl.Callback):
             "history": [dict(row) for row in self.history],
             "unfinished": self._rollouts.state() if self._rollouts is not None else self._unfinished_state,
             "clock": self.clock.state_dict(),
+            "base_s": self.base_s,
             "version": self._version,
             "warmup": self._warmup,
         }
@@ -280,6 +284,7 @@ class RolloutEvaluation(pl.Callback):
         """Go on from a checkpoint; episodes of another environment are forgotten."""
         self.history = [dict(row) for row in state_dict["history"]]
         self.clock.load_state_dict(state_dict["clock"])
+        self.base_s = state_dict.get("base_s", self.base_s)
         self._unfinished_state = state_dict.get("unfinished")
         self._version, self._warmup = state_dict.get("version"), bool(state_dict.get("warmup", False))
         if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:

@@ -19,13 +19,15 @@ STAGED = {
 
 COMMANDS = STAGED | {
     "analyze": "Draw what a finished run's residual does: figures and one page.",
+    "benchmark": "Run a suite: methods x data sets x seeds from one YAML, several at once.",
     "bench": "Measure how fast every module trains, beside plain PyTorch.",
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",
     "evaluate": "Score a checkpoint's policy and its base on the same start states, without the data.",
     "export": "Write a checkpoint's policy as one file that needs none of this package (ONNX, pt2, npz).",
     "import": "Make a data set of a file of your own logs.",
-    "summarize": "Tabulate finished runs over their training seeds.",
+    "report": "Tables, figures and one page of finished runs, with the field's statistics.",
+    "summarize": "Tabulate finished runs over their training seeds: a report in short.",
 }
 HELP = {"-h", "--help"}
 

@@ -12,6 +12,8 @@ from spar_lightning.cli.nearest import did_you_mean
 from spar_lightning.types import UserError
 
 FOLDER = Path(__file__).parents[1] / "configs"
+SUITES = "suites"
+"""Folder below it of what is no configuration of a training."""
 _NAME = re.compile(r"[\w./~-]+")
 """What may be a file: not a configuration itself, as in `{model: {kappa: 3}}`, nor a URL."""
 
@@ -19,7 +21,8 @@ _NAME = re.compile(r"[\w./~-]+")
 def names() -> list[str]:
     """Names of the configurations that come with the package."""
     paths = [path.relative_to(FOLDER).with_suffix("") for path in FOLDER.rglob("*.yaml")]
-    return [path.as_posix() for path in sorted(paths, key=lambda path: (len(path.parts), path))]
+    trainings = [path for path in paths if path.parts[0] != SUITES]
+    return [path.as_posix() for path in sorted(trainings, key=lambda path: (len(path.parts), path))]
 
 
 def find_config(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Options that take no value."""
+"""Options that take no value, and lists of any length."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from typing import Any
 
 from spar_lightning.cli.mistyped import MistypedParser
 
-FLAGS = ("--json",)
+FLAGS = ("--json", "--dry_run")
 
 
 class FlagParser(MistypedParser):
-    """A parser for which the options of `FLAGS` are switches: `--json`, not `--json true`."""
+    """A parser for which the options of `FLAGS` are switches: `--json`, not `--json true`.
+
+    A list without a name takes all that is given, as in `report FOLDER FOLDER`.
+    """
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
-        """As jsonargparse's, with the flags among the options changed."""
+        """As jsonargparse's, with flags and lists changed."""
         if args[:1] and args[0] in FLAGS and kwargs.get("type") is bool:
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
+        typehint = getattr(kwargs.get("action"), "_typehint", None)
+        if args[:1] and not args[0].startswith("-") and typehint == list[str]:
+            kwargs = {"type": str, "nargs": "+", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)

@@ -25,10 +25,11 @@ from spar_lightning.cli.resuming import resumed_line
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
-from spar_lightning.cli.summarize import summarize
 from spar_lightning.cli.trusted_modules import allowed_modules, check_trusted, trust_modules
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
+from spar_lightning.report import report, summarize
+from spar_lightning.suite import benchmark
 from spar_lightning.training import find_module
 from spar_lightning.training.news import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
@@ -37,11 +38,13 @@ from spar_lightning.types import UserError
 COMMANDS: dict[str, Any] = {
     "analyze": analyze,
     "bench": bench,
+    "benchmark": benchmark,
     "collect": collect,
     "data": DATA_COMMANDS,
     "evaluate": evaluate,
     "export": export,
     "import": import_dataset,
+    "report": report,
     "summarize": summarize,
 }
 """Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""

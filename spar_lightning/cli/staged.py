@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -490,7 +491,9 @@ class StagedCLI(LightningCLI):
             self._tell_differences(base, path)
         with named_errors("bc.trainer.callbacks", given, path):
             trainer = self.trainer_class(**config)
+            began = time.perf_counter()
             trainer.fit(base, datamodule=self.datamodule, ckpt_path=path, weights_only=None if path is None else True)
+            self._get(self.config_init, "callbacks.rollout").base_s = time.perf_counter() - began
         base.freeze()
         losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
         rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))

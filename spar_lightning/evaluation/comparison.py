@@ -34,6 +34,7 @@ class Scores(NamedTuple):
     mean_length: float
     score: float | None
     score_std: float | None
+    returns: tuple[float, ...] = ()  # of every episode, in the order of the seeds
 
 
 class Improvement(NamedTuple):
@@ -142,7 +143,9 @@ class PolicyEvaluator:
     def _score(self, returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]) -> Scores:
         metric = EpisodeScores(self.reference_scores).to(self._device)
         metric.update(torch.from_numpy(returns), torch.from_numpy(lengths))
-        values = {name: float(value) for name, value in metric.compute().items()}
+        computed = metric.compute()
+        all_returns = self._in_order_of_seeds(computed.pop("returns").tolist())
+        values = {name: float(value) for name, value in computed.items()}
         return Scores(
             episodes=int(values["episodes"]),
             mean_return=values["return"],
@@ -150,7 +153,13 @@ class PolicyEvaluator:
             mean_length=values["length"],
             score=values.get("normalized_score"),
             score_std=values.get("normalized_score_std"),
+            returns=tuple(all_returns),
         )
+
+    def _in_order_of_seeds(self, values: list[float]) -> list[float]:
+        """Values that were gathered rank by rank, each rank's of every `world_size`-th seed."""
+        places = [place for rank in range(self._world_size) for place in range(rank, len(values), self._world_size)]
+        return [value for _, value in sorted(zip(places, values, strict=True))]
 
     def _improvement(self, policy: npt.NDArray[np.float64], base: npt.NDArray[np.float64]) -> Improvement:
         if self.reference_scores is not None:

@@ -14,7 +14,7 @@ from spar_lightning.cli import main
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
-JOBS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.yaml"))
+JOBS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.yaml") if path.parent.name != "suites")
 
 
 def dataset_of(job: str) -> str:

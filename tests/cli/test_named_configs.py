@@ -17,6 +17,7 @@ from spar_lightning.cli import main
 
 ROOT = CONFIGS.parent
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+TRAININGS = [path for path in FILES if path.parent.name != "suites"]
 
 
 def name_of(path: Path) -> str:
@@ -28,7 +29,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return shown(capsys, "fit", *arguments, "--print_config")
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", TRAININGS, ids=name_of)
 def test_every_config_is_found_by_name(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     assert printed(capsys, "--config", name_of(path)) == printed(capsys, "--config", str(path))
 
@@ -72,12 +73,12 @@ def test_a_folder_of_that_name_hides_nothing(capsys: pytest.CaptureFixture[str])
 def test_an_unknown_name_lists_those_there_are(capsys: pytest.CaptureFixture[str], typed: str, expected: str) -> None:
     (message,) = refused(capsys, "fit", "--config", typed).strip().splitlines()
     assert message.startswith(f"error: {expected}")
-    assert all(name_of(path) in message for path in FILES)
+    assert all(name_of(path) in message for path in TRAININGS)
 
 
 def test_help_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(shown(capsys, "fit", "--help").split())
-    assert all(name_of(path) in text for path in FILES)
+    assert all(name_of(path) in text for path in TRAININGS)
 
 
 def test_settings_may_stand_in_the_place_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

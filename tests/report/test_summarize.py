@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spar_lightning.cli.summarize import summarize
+from spar_lightning.report import summarize
 from spar_lightning.types import UserError
 
 SETTINGS = {"model": {"kappa": 2.0, "base": {"dropout": 0.1}}, "data": {"batch_size": 256}}
@@ -42,7 +42,7 @@ def model(**changes: Any) -> dict[str, Any]:
 def table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     def read() -> tuple[list[dict[str, str]], list[str]]:
         """Rows by column, and the lines below the table."""
-        summarize(str(tmp_path))
+        summarize([str(tmp_path)])
         lines = capsys.readouterr().out.splitlines()
         cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
         names, _, *rows = cells
@@ -159,7 +159,7 @@ def test_returns_stand_in_where_no_score_is_defined(tmp_path, table):
 
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"no results\.json"):
-        summarize(str(tmp_path))
+        summarize([str(tmp_path)])
 
 
 def test_a_module_of_one_stage_has_its_own_row_without_a_base(tmp_path, table):

@@ -1,0 +1,72 @@
+"""Results of runs: from their folders, or from one file of many."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spar_lightning.report.raw_file import FORMAT, unpacked
+from spar_lightning.types import UserError
+
+Document = dict[str, Any]
+"""A `results.json`; `benchmark` in it says of what suite, method and settings it is, where a suite made it."""
+
+RESULTS, RECORD = "results.json", "benchmark.json"
+
+
+def read_runs(places: Sequence[str]) -> list[Document]:
+    """All results, the oldest first.
+
+    Args:
+        places: run folders, folders that hold some at any depth, or files that `report` has written of some.
+
+    Raises:
+        UserError: if there are none in one of them, or a file is none of results.
+    """
+    found: list[tuple[int, str, Document]] = []
+    for place in places:
+        found += _of_file(Path(place)) if Path(place).is_file() else _of_folder(Path(place))
+    return [document for _, _, document in sorted(found, key=lambda row: row[:2])]
+
+
+def _of_folder(folder: Path) -> list[tuple[int, str, Document]]:
+    files = list(folder.rglob(RESULTS))
+    if not files:
+        raise UserError(f"found no {RESULTS} below {folder}, expected a folder of finished runs")
+    return [(path.stat().st_mtime_ns, str(path), _with_record(path)) for path in files]
+
+
+def _of_file(path: Path) -> list[tuple[int, str, Document]]:
+    document, age = _json(path), path.stat().st_mtime_ns
+    if document.get("format") == FORMAT:
+        try:
+            return [(age, f"{path}:{place:06}", run) for place, run in enumerate(unpacked(document))]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({type(error).__name__}: {error}): write it again") from error
+    if "dataset" not in document or "updates" not in document:
+        raise UserError(f"{path} holds no results of runs, expected a {RESULTS}, or a file that `report` has written")
+    return [(age, str(path), _with_record(path))]
+
+
+def _with_record(path: Path) -> Document:
+    record = path.with_name(RECORD)
+    return _json(path) | ({"benchmark": _json(record)} if record.is_file() else {})
+
+
+def _json(path: Path) -> Document:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}), expected results of runs") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path} holds {type(document).__name__}, expected results of runs")
+    return document
+
+
+def value_of(row: Mapping[str, Any]) -> float:
+    """The normalized score, or the return where there is none; NaN without an evaluation."""
+    score = row.get("score")
+    return float(row.get("return", math.nan) if score is None else score)

@@ -1,0 +1,155 @@
+"""Which runs are seeds of one experiment, and how experiments are told apart."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from spar_lightning.report.documents import Document, value_of
+from spar_lightning.types import UserError
+
+Group = tuple[str, int, str, str]
+"""What runs that are seeds of one experiment share: data set, number of updates, module, and settings as JSON."""
+
+
+def grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
+    """Results by experiment, each group in their order."""
+    groups: dict[Group, list[Document]] = defaultdict(list)
+    for document in documents:
+        settings = json.dumps(document.get("settings"), sort_keys=True)
+        module = document.get("module", "")  # earlier versions had but one
+        groups[document["dataset"], document["updates"], module, settings].append(document)
+    return groups
+
+
+def newest_of_each_seed(group: Sequence[Document]) -> list[Document]:
+    """Sorted by seed, from documents sorted by age; runs without a seed are all different."""
+    seeded = {document["seed"]: document for document in group if document["seed"] is not None}
+    return [seeded[seed] for seed in sorted(seeded)] + [document for document in group if document["seed"] is None]
+
+
+def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
+    """The settings of a group that are not those of every group of its data set and module, as `name=value`."""
+    dataset, _, module, settings = key
+    own = json.loads(settings)
+    if own is None:
+        return ["not recorded"]  # by an earlier version
+    beside = [group for group in groups if group[0] == dataset and group[2] == module]
+    others = [flat(json.loads(other)) for *_, other in beside if other != "null"]
+    return [
+        f"{name}={json.dumps(value)}"
+        for name, value in flat(own).items()
+        if any(name not in other or other[name] != value for other in others)
+    ]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names.
+
+    >>> flat({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
+    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """Runs by task and method, in the order of their first appearance; runs of one cell are sorted by seed."""
+
+    runs: dict[tuple[str, str], list[Document]]
+    repeated: int  # older runs with the same seed and settings, left out
+    without_score: int
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names."""
+        return sorted({task for task, _ in self.runs})
+
+    @property
+    def methods(self) -> list[str]:
+        """Names, as a suite has them; others as their modules."""
+        return list(dict.fromkeys(method for _, method in self.runs))
+
+    def of(self, task: str, method: str) -> list[Document]:
+        """The runs of a cell, none if there are none."""
+        return self.runs.get((task, method), [])
+
+
+def collect_results(documents: Sequence[Document]) -> Results:
+    """Sort results into tasks and methods."""
+    scored = [document for document in documents if not math.isnan(value_of(document))]
+    groups = grouped(scored)
+    cells: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    kept = 0
+    for key, group in groups.items():
+        for label, of_label in _labelled(key, group, groups).items():
+            newest = newest_of_each_seed(of_label)
+            kept += len(newest)
+            cells[task_of(newest[0]), label] += newest
+    names = dict.fromkeys(name for document in scored if (name := suite_label(document)))
+    ranks = {name: rank for rank, name in enumerate(names)}
+    ordered = sorted(cells, key=lambda cell: (ranks.get(cell[1], len(ranks)), cell[1], cell[0]))
+    runs = {cell: sorted(cells[cell], key=lambda run: (run["seed"] is None, run["seed"])) for cell in ordered}
+    return Results(runs, len(scored) - kept, len(documents) - len(scored))
+
+
+def _labelled(key: Group, group: Sequence[Document], groups: Mapping[Group, object]) -> dict[str, list[Document]]:
+    """The runs of an experiment by what to call it: as its suite does, else by what tells it from others."""
+    labels: dict[str, list[Document]] = defaultdict(list)
+    for document in group:
+        labels[suite_label(document) or own_label(key, groups)].append(document)
+    return labels
+
+
+def suite_label(document: Document) -> str | None:
+    """Method and settings, as the suite that a run is of calls them."""
+    record = document.get("benchmark")
+    if not record:
+        return None
+    return f"{record['method']}, {record['settings']}" if record.get("settings") else str(record["method"])
+
+
+def with_settings(documents: Sequence[Document], name: str) -> list[Document]:
+    """The results of one of the settings of a suite; among them, its name tells nothing apart.
+
+    Raises:
+        UserError: if there are none.
+    """
+    found = [document for document in documents if (document.get("benchmark") or {}).get("settings") == name]
+    if not found:
+        known = sorted({str((document.get("benchmark") or {}).get("settings") or "-") for document in documents})
+        raise UserError(f"no run has the settings {name}, expected one of {', '.join(known)}")
+    return [document | {"benchmark": document["benchmark"] | {"settings": ""}} for document in found]
+
+
+def own_label(key: Group, groups: Mapping[Group, object]) -> str:
+    """A module's name, with the settings and the length that other runs of it on the same data do not share."""
+    dataset, updates, module, _ = key
+    beside = [group for group in groups if group[0] == dataset and group[2] == module]
+    length = [f"{updates:,} updates"] if len({group[1] for group in beside}) > 1 else []
+    return ", ".join([module.removesuffix("Module") or "SPAR", *differences(key, groups), *length])
+
+
+def task_of(document: Document) -> str:
+    """A short name of the data set: as the suite calls it, without a path."""
+    record = document.get("benchmark") or {}
+    name = str(record.get("data_set") or document["dataset"]).removeprefix("spar/")
+    return PurePath(name).stem if name.startswith(("/", "~", ".")) else name
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder.
+
+    >>> slug("spar/hopper/medium-v0"), slug("TD3+BC"), slug("10% BC")
+    ('hopper-medium-v0', 'TD3+BC', '10%-BC')
+    """
+    return re.sub(r"[^\w.+%=-]+", "-", name.removeprefix("spar/")).strip("-.")

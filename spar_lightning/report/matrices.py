@@ -1,0 +1,62 @@
+"""Scores as other programs read them: `rliable` and Unifloral's evaluation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spar_lightning.callbacks.whole_file import whole_file
+from spar_lightning.report.analysis import Analysis
+from spar_lightning.report.documents import Document
+from spar_lightning.report.grouping import slug
+
+RLIABLE, UNIFLORAL = "rliable.npz", "unifloral"
+
+
+def write_matrices(analysis: Analysis, folder: Path) -> list[Path]:
+    """Write what there are scores for.
+
+    `rliable.npz` holds a matrix (runs, tasks) for each method, and the names of the tasks as `tasks`: without that, the
+    dictionary that `rliable.library.get_interval_estimates` takes. `unifloral/` holds a file for each run, named and
+    filled as `load_results_dataframe` expects it: `final_returns` and `final_scores` of every episode.
+    """
+    written = []
+    if analysis.matrices:
+        arrays: dict[str, Any] = {method: scores.T for method, scores in analysis.matrices.items()}
+        written.append(_save(folder / RLIABLE, {**arrays, "tasks": np.array(analysis.common)}))
+    for (task, method), runs in analysis.results.runs.items():
+        for place, run in enumerate(runs):
+            if (episodes := _episodes(run)) is not None:
+                written.append(_save(folder / UNIFLORAL / _unifloral_name(task, method, place), episodes))
+    return written
+
+
+def _episodes(run: Document) -> dict[str, Any] | None:
+    """Returns and scores (episodes,) of the last policy, which earlier versions did not keep."""
+    returns = (run.get("episode_returns") or {}).get("policy")
+    if not returns:
+        return None
+    arrays = {"final_returns": np.array(returns)}
+    if run.get("reference_returns"):
+        low, high = run["reference_returns"]
+        arrays["final_scores"] = 100 * (arrays["final_returns"] - low) / (high - low)
+    return arrays
+
+
+def _unifloral_name(task: str, method: str, place: int) -> str:
+    """`<algorithm>_<data set>_<time>`; the time only tells the runs apart."""
+    algorithm = slug(method).replace("_", "-")
+    time = f"{place // 3600:02}-{place // 60 % 60:02}-{place % 60:02}"
+    return f"{algorithm}_{slug(task).replace('_', '-')}_2000-01-01_{time}.npz"
+
+
+def _save(path: Path, arrays: Mapping[str, Any]) -> Path:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())
+    return path

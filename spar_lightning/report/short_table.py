@@ -1,0 +1,122 @@
+"""Results of many runs in one table: mean over training seeds, with an interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from spar_lightning.report.documents import Document, read_runs, value_of
+from spar_lightning.report.grouping import Group, differences, grouped, newest_of_each_seed
+
+COLUMNS = (
+    "dataset",
+    "settings",
+    "seeds",
+    "updates",
+    "base",
+    "fitted",
+    "last",
+    "improvement [95%]",
+    "best seen",
+    "minutes (stage 2)",
+)
+
+
+def summarize(runs: list[str]) -> None:
+    """Print one line for each data set, number of updates, module and settings, over all runs found.
+
+    Scores are normalized ones of the last policy, or returns where no score is defined, which the line says.
+    `improvement` is over the base on the same episodes, averaged within a run, with a Student-t interval across
+    training seeds; a module of one stage has none. `settings` name the module where a data set has several, and what
+    differs between its lines there. `best seen` was chosen with the simulator.
+
+    Args:
+        runs: run folders, folders that hold some at any depth, or files that `report` has written.
+    """
+    print("\n".join(short_table(read_runs(runs))))
+
+
+def short_table(documents: Sequence[Document]) -> list[str]:
+    """The lines of the table, from results sorted by age, and below it what is left out."""
+    scored = [document for document in documents if not math.isnan(value_of(document))]
+    groups = grouped(scored)
+    kept = {key: newest_of_each_seed(group) for key, group in groups.items()}
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(_row(key, _told_apart(key, kept), kept[key]))} |" for key in sorted(kept)]
+    repeated = len(scored) - sum(len(group) for group in kept.values())
+    if repeated:
+        lines += ["", f"Left out: {repeated} older of several runs with the same seed and settings."]
+    if len(documents) > len(scored):
+        lines += ["", f"Left out: {len(documents) - len(scored)} without an evaluation."]
+    return lines
+
+
+def _told_apart(key: Group, groups: Mapping[Group, object]) -> str:
+    """The module, where the data set has several, and the settings that differ between its groups there."""
+    dataset, _, module, _ = key
+    several = any(name != module for other, _, name, _ in groups if other == dataset)
+    found = differences(key, groups)
+    return ", ".join([module, *found] if several and module and found != ["not recorded"] else found)
+
+
+def _row(key: Group, settings: str, group: Sequence[Document]) -> list[str]:
+    dataset, updates, *_ = key
+    references = {
+        name: [value_of(document[name]) for document in group if name in document] for name in ("base", "fitted")
+    }
+    improvements = [document["improvement"]["mean"] for document in group if "improvement" in document]
+    return [
+        dataset if group[0].get("score") is not None else f"{dataset} (returns)",
+        settings,
+        " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
+        f"{updates:,}",
+        _mean(references["base"]),
+        _mean(references["fitted"]),
+        _mean([value_of(document) for document in group]),
+        _interval(improvements) if improvements else "-",
+        _mean([value_of(document["best"]) for document in group if document["best"]]),
+        f"{np.mean([document['wall_time_s']['total'] for document in group]) / 60:.1f}",
+    ]
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Mean, and the values themselves: with a few seeds they say more than a deviation."""
+    if not values:
+        return "-"
+    return f"{np.mean(values):.1f} ({', '.join(f'{value:.0f}' for value in values)})"
+
+
+def _interval(values: Sequence[float]) -> str:
+    """Mean and bounds, which a single run does not have.
+
+    >>> _interval([1.0, 2.0, 3.0]), _interval([1.0])
+    ('+2.0 [-0.5, +4.5]', '+1.0 [-, -]')
+    """
+    mean, *bounds = mean_interval(values)
+    low, high = ("-" if math.isnan(bound) else f"{bound:+.1f}" for bound in bounds)
+    return f"{mean:+.1f} [{low}, {high}]"
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean and Student-t interval of a few numbers; the interval of a single one is NaN.
+
+    >>> [round(number, 2) for number in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.48, 4.48]
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.sem(values) * stats.t.ppf(0.5 + confidence / 2, len(values) - 1))
+    return mean, mean - half, mean + half
+
+
+def bounds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample deviation and Student-t interval over seeds; None where one run has none."""
+    mean, low, high = mean_interval(values)
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    spread = {"low": None, "high": None} if math.isnan(low) else {"low": low, "high": high}
+    return {"mean": mean, "std": deviation, "runs": len(values), **spread}

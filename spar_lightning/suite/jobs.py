@@ -1,0 +1,145 @@
+"""What is left to do of a run, and the processes that do it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.suite.runs import Run, fit_arguments
+from spar_lightning.types import UserError
+
+RECORD = "benchmark.json"
+"""Beside a run's results: what they are of."""
+
+OUTPUT = "output.log"
+"""What a run has printed."""
+
+
+class State(Enum):
+    """How far a run is."""
+
+    NEW = "to do"
+    INTERRUPTED = "to go on"
+    FINISHED = "done"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process: a run, or several seeds of one experiment."""
+
+    runs: tuple[Run, ...]
+    state: State
+
+    @property
+    def folder(self) -> Path:
+        """Where its output goes."""
+        first = self.runs[0].folder
+        return first if len(self.runs) == 1 else first.parent
+
+    @property
+    def name(self) -> str:
+        """In a line."""
+        first = self.runs[0]
+        return first.name if len(self.runs) == 1 else f"{first.name} to {self.runs[-1].seed}"
+
+    def arguments(self) -> list[str]:
+        """Of `python -m spar_lightning`."""
+        run = self.runs[0]
+        if self.state is State.INTERRUPTED:
+            last = run.folder / "checkpoints" / "last.ckpt"
+            return ["fit", "--config", str(run.folder / "config.yaml"), "--ckpt_path", str(last)]
+        several = ["--num_seeds", str(len(self.runs))] if len(self.runs) > 1 else []
+        quiet = ["--trainer.enable_progress_bar", "false"]
+        own = ["--seed_everything", str(run.seed), "--run_dir", str(self.folder)]
+        return ["fit", *fit_arguments(run.settings), *quiet, *several, *own]
+
+    def command(self) -> list[str]:
+        """The process."""
+        return [sys.executable, "-m", "spar_lightning", *self.arguments()]
+
+
+def state_of(run: Run) -> State:
+    """How far a run is, from its folder.
+
+    Raises:
+        UserError: if the folder holds another run.
+    """
+    if not run.folder.is_dir() or not any(run.folder.iterdir()):
+        return State.NEW
+    _check_record(run)
+    if (run.folder / "results.json").is_file():
+        return State.FINISHED
+    resumable = (run.folder / "checkpoints" / "last.ckpt", run.folder / "config.yaml")
+    return State.INTERRUPTED if all(path.is_file() for path in resumable) else State.NEW
+
+
+def _check_record(run: Run) -> None:
+    path = run.folder / RECORD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["arguments"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{run.folder} holds files, and no {RECORD} that says of which run: name another `out`, or remove them"
+        ) from None
+    expected = run.record()["arguments"]
+    if found != expected:
+        old, new = (" ".join(_options(one, other)) for one, other in ((found, expected), (expected, found)))
+        raise UserError(
+            f"{run.folder} was run with other settings ({old or 'without'}, now {new or 'without'}): name another"
+            " `out`, or remove it"
+        )
+
+
+def _options(arguments: Sequence[str], others: Sequence[str]) -> Iterator[str]:
+    pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
+    known = set(zip(others[::2], others[1::2], strict=True))
+    yield from (f"{name} {value}" for name, value in pairs if (name, value) not in known)
+
+
+def jobs_of(runs: Sequence[Run], states: Sequence[State], num_seeds: int = 1) -> list[Job]:
+    """The jobs of what is not finished: interrupted runs first, each by itself, then new ones.
+
+    Args:
+        runs: of a suite.
+        states: of each.
+        num_seeds: new runs that differ in nothing but consecutive seeds share a process, so many of them.
+    """
+    by_run = list(zip(runs, states, strict=True))
+    jobs = [Job((run,), State.INTERRUPTED) for run, state in by_run if state is State.INTERRUPTED]
+    new = [run for run, state in by_run if state is State.NEW]
+    if num_seeds == 1:
+        return jobs + [Job((run,), State.NEW) for run in new]
+    groups: dict[Path, list[Run]] = {}
+    for run in new:
+        groups.setdefault(run.folder.parent, []).append(run)
+    return jobs + [Job(chunk, State.NEW) for group in groups.values() for chunk in _chunks(group, num_seeds)]
+
+
+def _chunks(group: list[Run], size: int) -> Iterator[tuple[Run, ...]]:
+    """Runs of consecutive seeds, at most `size` of them together."""
+    chunk: list[Run] = []
+    for run in sorted(group, key=lambda run: run.seed):
+        if chunk and (len(chunk) == size or run.seed != chunk[-1].seed + 1):
+            yield tuple(chunk)
+            chunk = []
+        chunk.append(run)
+    yield tuple(chunk)
+
+
+def prepare(job: Job) -> None:
+    """Make a job's folders, with what they are of; of a run that starts anew, nothing else stays.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    for run in job.runs:
+        if job.state is State.NEW and run.folder.is_dir():
+            shutil.rmtree(run.folder)  # it was the same run, and ended before its first checkpoint
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_text(run.folder / RECORD, json.dumps(run.record(), indent=2) + "\n")

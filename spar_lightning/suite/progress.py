@@ -1,0 +1,77 @@
+"""How far the processes of a suite are, as their folders tell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from spar_lightning.suite.jobs import OUTPUT
+from spar_lightning.suite.runs import Run
+
+_TAIL = 20_000
+"""Bytes at the end of a file that are looked at."""
+
+MAX_STEPS = re.compile(r"^trainer:\n(?:  .*\n)*?  max_steps: (\d+)$", re.MULTILINE)
+
+
+def share_done(run: Run) -> float:
+    """Of the updates of the main stage, from 0 to 1; 0 while a base is trained."""
+    try:
+        config = (run.folder / "config.yaml").read_text(encoding="utf-8")
+        found = MAX_STEPS.search(config)
+        updates = _last_step(run.folder / "csv" / "metrics.csv") + 1
+    except (OSError, ValueError):
+        return 0.0
+    return min(1.0, updates / int(found[1])) if found else 0.0
+
+
+def _last_step(metrics: Path) -> int:
+    with metrics.open("rb") as file:
+        header = file.readline().decode()
+        file.seek(0, io.SEEK_END)
+        start = max(len(header), file.tell() - _TAIL)
+        file.seek(start)
+        rows = file.read().decode().split("\n")[1 if start > len(header) else 0 : -1]  # whole lines
+    column = header.strip().split(",").index("step")
+    steps = [row[column] for row in csv.reader(rows) if len(row) > column]
+    return max((int(step) for step in steps if step.isdigit()), default=-1)
+
+
+def outcome(run: Run) -> dict[str, Any] | None:
+    """The results of a finished run; None where there are none."""
+    try:
+        found = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def in_words(document: dict[str, Any] | None) -> str:
+    """The score of a run, or its return.
+
+    >>> in_words({"score": 81.24, "improvement": {"mean": 40.0}}), in_words({"score": None, "return": 300.0})
+    ('score 81.2, +40.0 on its base', 'return 300')
+    """
+    if document is None or document.get("return", document.get("score")) is None:
+        return "no score"
+    score, improvement = document.get("score"), document.get("improvement")
+    said = f"return {document['return']:.0f}" if score is None else f"score {score:.1f}"
+    return said if improvement is None else f"{said}, {improvement['mean']:+.1f} on its base"
+
+
+def last_words(folder: Path) -> str:
+    """What a process said last: its error, else its last line."""
+    try:
+        with (folder / OUTPUT).open("rb") as file:
+            file.seek(0, io.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "no output"
+    lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip() and not line.startswith("$ ")]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["no output"])[-1]

@@ -1,0 +1,129 @@
+"""The runs of a suite: each a command line of `fit`, and a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spar_lightning.report.grouping import slug
+from spar_lightning.suite.suite_file import ALL, Settings, Suite
+from spar_lightning.types import UserError
+
+FINAL_EPISODES = "callbacks.rollout.final_episodes"
+DEFAULTS: Settings = {FINAL_EPISODES: 100}
+"""Of every run, unless a suite says otherwise."""
+
+OWN = ("seed_everything", "run_dir", "num_seeds", "ckpt_path", "stage")
+"""Settings that are the benchmark's to give."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training with one seed."""
+
+    suite: str
+    data_set: str
+    method: str
+    variant: str  # name of its settings; empty where there is but one
+    seed: int
+    settings: Settings
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        """How the method is called where all its settings stand side by side."""
+        return f"{self.method}, {self.variant}" if self.variant else self.method
+
+    @property
+    def name(self) -> str:
+        """In a line."""
+        return f"{self.label}, {self.data_set}, seed {self.seed}"
+
+    def record(self) -> dict[str, Any]:
+        """What is kept beside its results."""
+        return {
+            "suite": self.suite,
+            "data_set": self.data_set,
+            "method": self.method,
+            "settings": self.variant,
+            "seed": self.seed,
+            "arguments": fit_arguments(self.settings),
+        }
+
+
+def plan(suite: Suite, out: Path, only: Mapping[str, Collection[str]] | None = None) -> list[Run]:
+    """All runs, seed by seed, so that a suite that is stopped early has something of everything.
+
+    Args:
+        suite: what is to be run.
+        out: folder of the runs' folders.
+        only: names to which `data_sets`, `methods` or `settings` are limited.
+
+    Raises:
+        UserError: if a setting is not a suite's to give, or a name is not the suite's.
+    """
+    only = only or {}
+    for part, names in only.items():
+        if unknown := sorted(set(names) - set(getattr(suite, part))):
+            raise UserError(
+                f"there is no {unknown[0]} among the `{part}` of {suite.name}: {', '.join(_of(suite, part))}"
+            )
+    runs = [
+        _run(suite, out, data_set, method, variant, seed)
+        for seed in suite.seeds
+        for data_set in _of(suite, "data_sets", only)
+        for variant in _of(suite, "settings", only)
+        for method in _of(suite, "methods", only)
+    ]
+    if not runs:
+        raise UserError(f"nothing is left of {suite.name}, expected at least one run")
+    folders = [run.folder for run in runs]
+    if len(set(folders)) < len(folders):
+        raise UserError(f"two runs of {suite.name} have one folder: its names differ only in signs, rename some")
+    return runs
+
+
+def _of(suite: Suite, part: str, only: Mapping[str, Collection[str]] | None = None) -> list[str]:
+    chosen = (only or {}).get(part)
+    return [name for name in getattr(suite, part) if chosen is None or name in chosen]
+
+
+def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed: int) -> Run:
+    of_variant = suite.settings[variant]
+    layers = (
+        DEFAULTS,
+        suite.common,
+        suite.data_sets[data_set],
+        suite.methods[method],
+        of_variant.get(ALL, {}),
+        of_variant.get(method, {}),
+    )
+    configs = [config for layer in layers for config in _several(layer.get("config"))]
+    settings = {name: value for layer in layers for name, value in layer.items() if name != "config"}
+    for name in OWN:
+        if name in settings:
+            raise UserError(f"`{name}` is set in {suite.name}, which the benchmark gives itself: leave it out")
+    if configs:
+        settings["config"] = configs
+    folder = out / slug(data_set) / slug(method) / slug(variant) / f"seed_{seed}"
+    return Run(suite.name, data_set, method, variant, seed, settings, folder)
+
+
+def _several(value: Any) -> list[str]:
+    return [] if value is None else [str(value)] if isinstance(value, str) else [str(item) for item in value]
+
+
+def fit_arguments(settings: Settings) -> list[str]:
+    """The options of `fit`: configurations first, since what follows them wins.
+
+    >>> fit_arguments({"model.kappa": 1.4, "config": ["walker"], "data.dataset": "spar/hopper/medium-v0"})
+    ['--config', 'walker', '--model.kappa', '1.4', '--data.dataset', 'spar/hopper/medium-v0']
+    """
+    arguments = [part for config in _several(settings.get("config")) for part in ("--config", config)]
+    for name, value in settings.items():
+        if name != "config":
+            arguments += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return arguments

@@ -1,0 +1,105 @@
+"""Counts and times of a suite under way."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from spar_lightning.suite.jobs import Job
+from spar_lightning.suite.progress import share_done
+
+
+@dataclass
+class Tally:
+    """What runs, what is done, what failed, and how long the rest will take.
+
+    Args:
+        waiting: jobs to come.
+        kept: runs that were finished before.
+        at_once: jobs that run together.
+    """
+
+    waiting: list[Job]
+    kept: int = 0
+    at_once: int = 1
+    started: dict[str, tuple[Job, float]] = field(default_factory=dict)
+    done: list[tuple[Job, float]] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Runs of the suite, those that were finished before included."""
+        running = [job for job, _ in self.started.values()]
+        over = [job for job, _ in self.done] + [job for job, _ in self.failed]
+        return self.kept + sum(len(job.runs) for job in (*self.waiting, *running, *over))
+
+    @property
+    def finished(self) -> int:
+        """Runs that are done, those of before included."""
+        return self.kept + sum(len(job.runs) for job, _ in self.done)
+
+    def begin(self, job: Job) -> None:
+        """A job was started."""
+        self.waiting.remove(job)
+        self.started[job.name] = (job, time.monotonic())
+
+    def seconds(self, job: Job) -> float:
+        """That a job has been under way."""
+        return time.monotonic() - self.started[job.name][1]
+
+    def end(self, job: Job, failure: str | None) -> float:
+        """A job is over; the seconds it took."""
+        _, began = self.started.pop(job.name)
+        seconds = time.monotonic() - began
+        if failure is None:
+            self.done.append((job, seconds))
+        else:
+            self.failed.append((job, failure))
+        return seconds
+
+    def left_s(self) -> float | None:
+        """Seconds until the end, None where nothing tells yet.
+
+        A job is expected to take what jobs of its method took, or any, or what its own progress says.
+        """
+        took: dict[str, list[float]] = defaultdict(list)
+        for job, seconds in self.done:
+            took[job.runs[0].label].append(seconds)
+            took[""].append(seconds)
+        running = 0.0
+        for job, began in self.started.values():
+            elapsed, share = time.monotonic() - began, share_done(job.runs[0])
+            known = took.get(job.runs[0].label)
+            if known:
+                running += max(0.0, _mean(known) - elapsed)
+            elif share > 0.05:
+                whole = elapsed / share
+                took[""].append(whole)
+                running += whole - elapsed
+            elif took[""]:
+                running += max(0.0, _mean(took[""]) - elapsed)
+        if not took[""]:
+            return None
+        waiting = sum(_mean(took.get(job.runs[0].label) or took[""]) for job in self.waiting)
+        return (running + waiting) / max(1, min(self.at_once, len(self.started) + len(self.waiting)))
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def duration(seconds: float) -> str:
+    """In words.
+
+    >>> duration(7.4), duration(75), duration(7500), duration(200_000)
+    ('7 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,163 @@
+"""Suites whose runs are real trainings, and every command of the rooms' own texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import HOPPER, fit, last, results, same, weights
+
+import spar_lightning
+from spar_lightning.cli import main
+
+ROOMS = Path(spar_lightning.__file__).parent
+COMMANDS = [
+    shlex.split(line)[3:]
+    for room in ("suite", "report")
+    for block in re.findall(r"^```bash\n(.*?)^```", (ROOMS / room / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+DRY = [command for command in COMMANDS if "--dry_run" in command]
+LONGER = """
+common:
+  algorithm: td3_bc
+  trainer.accelerator: cpu
+  trainer.max_steps: 2000
+  trainer.val_check_interval: 200
+  model.hidden_dims: [16]
+  callbacks.rollout.num_episodes: 1
+  callbacks.rollout.final_episodes: 2
+data_sets: [spar/hopper/medium-replay-v0]
+methods: {TD3+BC: {}}
+"""
+
+
+@pytest.mark.parametrize("command", DRY, ids=" ".join)
+def test_every_dry_run_of_the_texts_shows_commands(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(command)
+    assert "python -m spar_lightning fit " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_other_commands_of_the_texts_run(tmp_path: Path, finished_run: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "hopper").symlink_to(finished_run)
+    for command in [command for command in COMMANDS if command not in DRY]:
+        main(command)
+    for name in ("runs/debug/report/report.html", "report/report.html", "again/report.html"):
+        assert Path(name).is_file()
+    record = "runs/debug/hopper-medium-replay-v0/SPAR/seed_1"
+    document = results(Path(record))
+    assert (document["seed"], document["episodes"]) == (1, 3)
+    assert {name: len(returns) for name, returns in document["episode_returns"].items()} == {
+        "policy": 3,
+        "base": 3,
+        "fitted": 3,
+    }
+    assert document["wall_time_s"]["base"] > 0
+    assert len(document["wall_time_s"]["training_at_evaluations"]) == len(document["history"])
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "spar_lightning", "benchmark", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+def test_a_suite_that_is_stopped_goes_on_to_what_it_would_have_been(tmp_path: Path) -> None:
+    suite, out = tmp_path / "longer.yaml", tmp_path / "out"
+    suite.write_text(LONGER)
+    run = out / "hopper-medium-replay-v0" / "TD3+BC" / "seed_0"
+    process = start(str(suite), "--out", str(out))
+    deadline = time.monotonic() + 300
+    while not last(run).is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    assert "the same command goes on" in said
+    assert not (run / "results.json").exists()
+    again = start(str(suite), "--out", str(out))
+    said, _ = again.communicate(timeout=500)
+    assert again.returncode == 0, said
+    assert "to go on" in said
+    whole = tmp_path / "whole"
+    settings = re.findall(r"^  ([a-z_.]+): (.*)$", LONGER, re.MULTILINE)
+    main(["fit", "--run_dir", str(whole), "--data.dataset", HOPPER, *[f"--{name}={value}" for name, value in settings]])
+    assert same(weights(last(run)), weights(last(whole)))
+    assert results(run)["episode_returns"] == results(whole)["episode_returns"]
+
+
+@pytest.mark.slow
+def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOMS.parent), os.environ.get("PYTHONPATH", "")]))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        main(["benchmark", "debug", "--out", str(tmp_path / "out"), "--address", cluster.address, "--at_once", "4"])
+    finally:
+        cluster.shutdown()
+    logs = [path.read_text() for path in (tmp_path / "out").rglob("output.log")]
+    nodes = {found[1] for log in logs if (found := re.search(r"on node (\w+)", log))}
+    assert len(logs) == 4
+    assert len(nodes) == 2
+    assert len(list((tmp_path / "out").rglob("results.json"))) == 4
+
+
+@pytest.mark.slow
+def test_a_search_with_ray_tune(tmp_path: Path, tiny_datasets: Path) -> None:
+    pytest.importorskip("ray")
+    example = ROOMS.parent / "examples" / "search_with_ray_tune.py"
+    from commands import TINY
+
+    search = ["--num_samples", "2", "--metric", "score", "--out", str(tmp_path / "search")]
+    training = ["--config", "hopper", *TINY]
+    environment: dict[str, Any] = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        [sys.executable, str(example), *search, "--", *training],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "best of 2, 0 failed: score" in done.stdout
+
+
+def test_what_a_run_keeps_for_reports(finished_run: Path) -> None:
+    document = results(finished_run)
+    returns = document["episode_returns"]["policy"]
+    assert sum(returns) / len(returns) == pytest.approx(document["return"])
+    low, high = document["reference_returns"]
+    assert document["score"] == pytest.approx(100 * (document["return"] - low) / (high - low))
+    times = document["wall_time_s"]["training_at_evaluations"]
+    assert times == sorted(times)
+    assert 0 < times[-1] <= document["wall_time_s"]["training"]
+    assert document["wall_time_s"]["base"] > 0
+    json.dumps(document, allow_nan=False)
+
+
+def test_a_resumed_run_keeps_the_times_of_its_first_part(tmp_path: Path) -> None:
+    folder = fit(tmp_path / "run")
+    first = results(folder)
+    config, checkpoint = str(folder / "config.yaml"), str(last(folder))
+    main(["fit", "--config", config, "--ckpt_path", checkpoint, "--trainer.max_steps", "60"])
+    second = results(folder)["wall_time_s"]
+    assert second["base"] == first["wall_time_s"]["base"]
+    assert second["training_at_evaluations"][:2] == first["wall_time_s"]["training_at_evaluations"]
+    assert len(second["training_at_evaluations"]) == 3

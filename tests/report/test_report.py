@@ -1,0 +1,207 @@
+"""The whole command on made-up runs: its files, and what stands in them."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_runs import document, write, write_suite
+
+from spar_lightning.report import report
+from spar_lightning.report.analysis import Analysis, curve
+from spar_lightning.report.documents import read_runs
+from spar_lightning.report.grouping import collect_results
+from spar_lightning.types import UserError
+
+
+def analysis_of(*places: Path) -> Analysis:
+    return Analysis(collect_results(read_runs([str(place) for place in places])))
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+def test_a_report_is_complete(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    report([str(write_suite(tmp_path / "runs"))], str(out), title="Toy & co")
+    found = numbers(out)
+    assert found["common_tasks"] == ["toy/one-v0", "toy/two-v0"]
+    assert found["tasks"]["toy/one-v0"]["SPAR"]["last"]["values"] == [30.0, 34.0]
+    assert found["tasks"]["toy/one-v0"]["SPAR"]["best"]["mean"] == 37.0
+    assert found["tasks"]["toy/one-v0"]["TD3+BC"]["improvement"] is None
+    assert found["probability_of_improvement"]["SPAR"]["TD3+BC"]["value"] == 0.5  # better on one task, worse on one
+    assert found["expected_best_of_k"]["SPAR"] == [57.0, 58.0]
+    assert found["against_base"]["SPAR"]["below"] == 0.0
+    page = (out / "report.html").read_text()
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(pictures) == 7
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    assert "Toy &amp; co" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # nothing from elsewhere
+    text = (out / "report.md").read_text()
+    for picture in re.findall(r"!\[.*?\]\((.+?)\)", text):
+        assert (out / picture).is_file()
+    for title in ("Last scores", "Best scores", "Over all tasks", "Probability of improvement", "Learning curves"):
+        assert f"## {title}" in text
+    rows = list(csv.DictReader((out / "runs.csv").open()))
+    assert len(rows) == 8
+    assert {row["unit"] for row in rows} == {"score"}
+    assert len(list(csv.DictReader((out / "scores.csv").open()))) == 4
+
+
+def test_a_report_of_its_own_file_is_the_same(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    report([str(write_suite(tmp_path / "runs"))], str(first), figures=False)
+    report([str(first / "runs.json")], str(second), figures=False)
+    for name in ("report.json", "report.md", "runs.csv", "runs.json"):
+        assert (first / name).read_text() == (second / name).read_text(), name
+
+
+def test_the_file_of_runs_keeps_equal_parts_once_and_a_line_a_run(tmp_path: Path) -> None:
+    report([str(write_suite(tmp_path / "runs", seeds=3))], str(tmp_path / "out"), figures=False)
+    text = (tmp_path / "out" / "runs.json").read_text()
+    assert text.count('"kappa"') == 1
+    assert "last.ckpt" not in text
+    assert sum(line.startswith('  {"dataset"') for line in text.splitlines()) == 12
+
+
+def test_without_a_folder_the_short_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report([str(write_suite(tmp_path / "runs"))])
+    assert "| spar/toy/one-v0 |" in capsys.readouterr().out
+
+
+def test_matrices_are_as_other_programs_read_them(tmp_path: Path) -> None:
+    report([str(write_suite(tmp_path / "runs"))], str(tmp_path / "out"), figures=False)
+    matrices = tmp_path / "out" / "matrices"
+    with np.load(matrices / "rliable.npz") as arrays:
+        assert arrays["SPAR"].tolist() == [[30.0, 80.0], [34.0, 84.0]]  # runs x tasks
+        assert arrays["tasks"].tolist() == ["toy/one-v0", "toy/two-v0"]
+    files = sorted(path.name for path in (matrices / "unifloral").iterdir())
+    assert len(files) == 8
+    # the pattern of Unifloral's `parse_and_load_npz`
+    pattern = r"([^_]+(?:_[^_]+)?)_(.+)_(\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2})"
+    parsed = [match.groups() for name in files if (match := re.match(pattern, name))]
+    assert {algorithm for algorithm, _, _ in parsed} == {"SPAR", "TD3+BC"}
+    assert {data for _, data, _ in parsed} == {"toy-one-v0", "toy-two-v0"}
+    with np.load(matrices / "unifloral" / files[0]) as arrays:
+        assert arrays["final_returns"].tolist() == [56.0, 64.0]
+        assert arrays["final_scores"].tolist() == [28.0, 32.0]
+
+
+def test_settings_of_a_suite_stand_side_by_side_or_by_themselves(tmp_path: Path) -> None:
+    for name, score in (("30k", 30.0), ("46k", 46.0)):
+        write(tmp_path / name, document(score), method="SPAR", settings=name)
+    assert analysis_of(tmp_path).results.methods == ["SPAR, 30k", "SPAR, 46k"]
+    report([str(tmp_path)], str(tmp_path / "out"), settings="46k", figures=False)
+    assert numbers(tmp_path / "out")["tasks"]["toy/one-v0"]["SPAR"]["last"]["mean"] == 46.0
+    with pytest.raises(UserError, match="no run has the settings 50k, expected one of 30k, 46k"):
+        report([str(tmp_path / "30k"), str(tmp_path / "46k")], settings="50k")
+
+
+def test_runs_that_no_suite_made_are_named_after_what_tells_them_apart(tmp_path: Path) -> None:
+    write(tmp_path / "a", document())
+    write(tmp_path / "b", document(settings={"model": {"kappa": 3.0}, "data": {"batch_size": 256}}))
+    write(tmp_path / "c", document(module="IQLModule", dataset="/data/mine.npz"))
+    results = analysis_of(tmp_path).results
+    assert results.methods == ["IQL", "SPAR, model.kappa=1.4", "SPAR, model.kappa=3.0"]
+    assert results.tasks == ["mine", "toy/one-v0"]
+
+
+def test_methods_are_compared_over_the_tasks_that_they_share(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+    for task in ("three", "four", "five"):
+        for method in ("SPAR", "TD3+BC"):
+            made = document(dataset=f"spar/toy/{task}-v0")
+            write(tmp_path / task / method, made, method=method)
+    write(tmp_path / "odd", document(dataset="spar/toy/three-v0"), method="odd")
+    found = analysis_of(tmp_path)
+    assert found.compared == ["SPAR", "TD3+BC"]
+    assert found.left_out == ["odd"]
+    assert len(found.common) == 5
+    assert found.matrices["SPAR"].shape == (5, 1)  # as many runs as the task with the fewest
+
+
+def test_runs_with_one_seed_are_no_choice_of_the_best(tmp_path: Path) -> None:
+    write(tmp_path / "a", document(), method="SPAR")
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    assert "Expected best" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_runs_below_their_base_are_counted(tmp_path: Path) -> None:
+    for seed, score in enumerate((10.0, 19.5, 40.0)):
+        write(tmp_path / str(seed), document(score, seed=seed), method="SPAR")
+    found = analysis_of(tmp_path).against_base("SPAR")
+    assert found is not None
+    assert found["below"] == pytest.approx(2 / 3)
+    assert found["clearly_below"] == pytest.approx(1 / 3)  # -10 [-11, -9]; -0.5 [-1.5, 0.5] is not clear
+
+
+def test_curves_count_the_time_of_the_base() -> None:
+    made = document()
+    assert curve(made) == ([50, 100], [(30 + 40) / 60, (30 + 60) / 60], [35.0, 30.0])
+    del made["wall_time_s"]["training_at_evaluations"], made["wall_time_s"]["base"]
+    assert curve(made)[1] == [5 / 60, 10 / 60]  # in proportion to the updates, without a base
+
+
+def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path) -> None:
+    d4rl = "d4rl:hopper-medium-replay-v2"
+    write(tmp_path / "a", document(95.0, dataset=d4rl))
+    write(tmp_path / "b", document(60.0, None, dataset=d4rl, module="TD3BCModule"))
+    best_tenth = {"model": {}, "data": {"top_fraction": 0.1}}
+    write(tmp_path / "c", document(70.0, None, dataset=d4rl, module="BCModule", settings=best_tenth))
+    write(tmp_path / "d", document(95.0, dataset="spar/hopper/medium-replay-v0"))
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    text = (tmp_path / "out" / "report.md").read_text()
+    _, _, beside = text.partition("## Beside published scores")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in beside.splitlines() if "hopper" in line]
+    assert [(row[1], row[2], *row[5:]) for row in rows] == [
+        ("BC", "70.0", "70.4", "90.6", "CORL"),
+        ("SPAR", "95.0", "101.9", "-", "SPAR's paper"),
+        ("TD3BC", "60.0", "64.4", "98.1", "CORL"),
+    ]
+
+
+def test_returns_are_tabulated_and_not_compared(tmp_path: Path) -> None:
+    changes = {"score": None, "return": 7.0, "best": {"score": None, "return": 9.0}, "history": []}
+    write(tmp_path / "a", document() | changes)
+    report([str(tmp_path)], str(tmp_path / "out"))
+    assert "toy/one-v0 (returns)" in (tmp_path / "out" / "report.md").read_text()
+    assert numbers(tmp_path / "out")["aggregates"] == {}
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "holds list"),
+        ('{"a": 1}', "holds no results of runs"),
+        ('{"format": "spar_lightning runs 1", "runs": [{"settings": 3}], "shared": {"settings": []}}', "is damaged"),
+    ],
+)
+def test_a_file_that_is_none_of_results_is_refused(tmp_path: Path, contents: str, message: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(contents)
+    with pytest.raises(UserError, match=message):
+        report([str(path)], str(tmp_path / "out"))
+
+
+def test_runs_without_an_evaluation_are_nothing_to_report(tmp_path: Path) -> None:
+    made = document()
+    write(tmp_path / "a", {name: value for name, value in made.items() if name not in ("score", "return")})
+    with pytest.raises(UserError, match="none with an evaluation"):
+        report([str(tmp_path)], str(tmp_path / "out"))
+
+
+def test_without_matplotlib_a_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    write(tmp_path / "a", document())
+    with pytest.raises(UserError, match=r"pip install 'spar-lightning\[report\]'"):
+        report([str(tmp_path)], str(tmp_path / "out"))

@@ -1,0 +1,186 @@
+"""Running a suite: what is kept, what goes on, what fails, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from spar_lightning.callbacks.stopping import Stopped
+from spar_lightning.suite import benchmark
+from spar_lightning.suite.jobs import State, jobs_of
+from spar_lightning.suite.progress import last_words, share_done
+from spar_lightning.suite.runs import Run
+from spar_lightning.types import UserError
+
+FOLDERS = [f"{method}/seed_{seed}" for method in ("BC", "TD3+BC") for seed in (0, 1)]
+Training = Callable[..., None]
+
+
+def run_folder(out: Path, name: str) -> Path:
+    return out / "hopper-medium-v0" / name
+
+
+@pytest.fixture(autouse=True)
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data set is fetched: nothing is trained on it."""
+    monkeypatch.setattr("spar_lightning.suite.command.fetch", lambda name: None)
+
+
+def test_all_runs_are_run_and_told(
+    suite_file: Path, training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark(str(suite_file), str(tmp_path / "out"), at_once=2)
+    for name in FOLDERS:
+        folder = run_folder(tmp_path / "out", name)
+        record = json.loads((folder / "benchmark.json").read_text())
+        assert (record["method"], record["seed"]) == (name.split("/")[0], int(name[-1]))
+        assert (folder / "results.json").is_file()
+        assert "--trainer.enable_progress_bar false" in (folder / "output.log").read_text()
+    said = capsys.readouterr().out
+    assert said.count("score 30.0 in ") == 4
+    assert "4 of 4 runs are done" in said
+
+
+def test_finished_runs_are_kept_and_a_failure_stops_nothing(
+    suite_file: Path, training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training(fails=True)
+    with pytest.raises(SystemExit) as exit_:
+        benchmark(str(suite_file), str(tmp_path / "out"))
+    assert exit_.value.code == 1
+    told = capsys.readouterr()
+    assert "2 of 4 runs are done" in told.out
+    assert "BC, spar/hopper/medium-v0, seed 0: there is no simulator (exit status 2" in told.err
+    kept = run_folder(tmp_path / "out", "TD3+BC/seed_0") / "results.json"
+    age = kept.stat().st_mtime_ns
+    training()
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    assert kept.stat().st_mtime_ns == age
+    assert "4 of 4 runs are done" in capsys.readouterr().out
+
+
+def test_interrupted_runs_go_on_first_and_those_without_a_checkpoint_start_again(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    training(fails=True)
+    with pytest.raises(SystemExit):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+    interrupted, begun = (run_folder(tmp_path / "out", f"BC/seed_{seed}") for seed in (0, 1))
+    (interrupted / "checkpoints").mkdir()
+    (interrupted / "checkpoints" / "last.ckpt").touch()
+    (interrupted / "config.yaml").touch()
+    (begun / "checkpoints").mkdir()  # `fit` would refuse the folder
+    training()
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    assert f"--ckpt_path {interrupted / 'checkpoints' / 'last.ckpt'}" in (interrupted / "output.log").read_text()
+    assert not (begun / "checkpoints").exists()
+    assert (begun / "results.json").is_file()
+
+
+def test_seeds_share_a_process_if_asked_to(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    benchmark(str(suite_file), str(tmp_path / "out"), num_seeds=4)
+    for method in ("BC", "TD3+BC"):
+        log = (run_folder(tmp_path / "out", method) / "output.log").read_text()
+        assert "--num_seeds 2" in log
+        assert log.count("\ntrains fit") == 1
+    assert all((run_folder(tmp_path / "out", name) / "results.json").is_file() for name in FOLDERS)
+
+
+def test_processes_are_made_of_consecutive_seeds(tmp_path: Path) -> None:
+    runs = [Run("toy", "one", "BC", "", seed, {}, tmp_path / f"seed_{seed}") for seed in (0, 1, 2, 4, 5)]
+    states = [State.NEW, State.NEW, State.NEW, State.NEW, State.INTERRUPTED]
+    jobs = jobs_of(runs, states, num_seeds=2)
+    assert [[run.seed for run in job.runs] for job in jobs] == [[5], [0, 1], [2], [4]]
+
+
+def test_only_some_are_run(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    benchmark(str(suite_file), str(tmp_path / "out"), methods=["BC"])
+    assert not run_folder(tmp_path / "out", "TD3+BC").exists()
+    with pytest.raises(UserError, match="there is no CQL among the `methods` of toy: BC, TD3\\+BC"):
+        benchmark(str(suite_file), str(tmp_path / "out"), methods=["CQL"])
+
+
+def test_other_settings_in_a_folder_are_refused_and_named(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    suite_file.write_text(suite_file.read_text().replace("[16]", "[32]"))
+    with pytest.raises(UserError, match=r"settings \(--model.hidden_dims \[16\], now --model.hidden_dims \[32\]\)"):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+
+
+def test_a_folder_of_somebody_elses_is_refused(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "out", FOLDERS[0])
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"holds files, and no benchmark\.json"):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+    assert (folder / "thesis.tex").is_file()
+
+
+def test_two_benchmarks_do_not_share_a_folder(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(UserError, match="another benchmark runs in"):
+        benchmark(str(suite_file), str(out))
+
+
+def test_a_signal_stops_the_runs_and_says_how_to_go_on(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    training(waits=True)
+    started = run_folder(tmp_path / "out", FOLDERS[0]) / "started"
+
+    def signal_once_started() -> None:
+        while not started.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=signal_once_started, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises(Stopped, match="the same command goes on"):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+    assert time.monotonic() - began < 50  # the runs would have taken a minute each
+
+
+def test_a_dry_run_shows_commands_and_what_is_missing(
+    suite_file: Path, training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = suite_file.read_text().replace("[spar/hopper/medium-v0]", "[absent.npz, 'd4rl:pen-human-v1']")
+    suite_file.write_text(text)
+    benchmark(str(suite_file), str(tmp_path / "out"), dry_run=True)
+    said = capsys.readouterr().out
+    assert said.count("python -m spar_lightning fit ") == 8
+    assert "absent.npz: file: there is no absent.npz" in said
+    assert "d4rl:pen-human-v1 is not on this machine; it is downloaded" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_simulator_that_is_not_there_is_missing(
+    suite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "gymnasium_robotics", None)
+    monkeypatch.setattr("gymnasium.envs.registration.registry", {})
+    suite_file.write_text(suite_file.read_text().replace("[spar/hopper/medium-v0]", "['d4rl:pen-human-v1']"))
+    benchmark(str(suite_file), str(tmp_path / "out"), dry_run=True)
+    assert "pip install" in capsys.readouterr().out
+
+
+def test_progress_is_read_from_a_runs_files(tmp_path: Path) -> None:
+    run = Run("toy", "one", "BC", "", 0, {}, tmp_path)
+    assert share_done(run) == 0.0
+    (tmp_path / "config.yaml").write_text("data:\n  x: 1\ntrainer:\n  devices: auto\n  max_steps: 200\nbc:\n  y: 2\n")
+    (tmp_path / "csv").mkdir()
+    rows = "".join(f",{step},{'9' * 200}\n" for step in range(9, 150, 10))
+    (tmp_path / "csv" / "metrics.csv").write_text(f"a,step,b\n{rows},159,cut")
+    assert share_done(run) == 0.75  # the last line is not whole
+
+
+def test_the_last_words_of_a_run_are_its_error(tmp_path: Path) -> None:
+    assert last_words(tmp_path) == "no output"
+    (tmp_path / "output.log").write_text("$ fit\nwarning: x\n\nerror: no data\nbye\n")
+    assert last_words(tmp_path) == "no data"

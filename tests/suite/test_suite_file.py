@@ -1,0 +1,102 @@
+"""Suites as they are written, and the runs that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spar_lightning.suite.runs import Run, fit_arguments, plan
+from spar_lightning.suite.suite_file import FOLDER, find_suite, read_suite
+from spar_lightning.types import UserError
+
+PARTS: dict[str, Any] = {"data_sets": ["spar/hopper/medium-v0"], "methods": {"BC": {"algorithm": "bc"}}}
+
+
+def runs_of(tmp_path: Path, **parts: Any) -> list[Run]:
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump({**PARTS, **parts}, sort_keys=False))
+    return plan(read_suite(path), tmp_path / "runs")
+
+
+def test_every_combination_is_a_run_seed_by_seed(tmp_path: Path) -> None:
+    runs = runs_of(
+        tmp_path,
+        seeds=[3, 4],
+        data_sets=["spar/hopper/medium-v0", "mine.npz"],
+        methods={"BC": {"algorithm": "bc"}, "SPAR": None},
+        settings={"short": {"all": {"trainer.max_steps": 10}}, "long": {"SPAR": {"model.warmup_steps": 5}}},
+    )
+    assert len(runs) == 16
+    assert [run.seed for run in runs] == [3] * 8 + [4] * 8
+    assert runs[0].name == "BC, short, spar/hopper/medium-v0, seed 3"
+    assert len({run.folder for run in runs}) == 16
+    settings = {(run.method, run.variant): run.settings for run in runs}
+    assert settings["SPAR", "short"]["trainer.max_steps"] == 10
+    assert settings["SPAR", "long"]["model.warmup_steps"] == 5
+    assert "model.warmup_steps" not in settings["BC", "long"]
+
+
+def test_a_run_of_one_setting_has_a_short_folder(tmp_path: Path) -> None:
+    (run,) = runs_of(tmp_path)
+    assert run.folder == tmp_path / "runs" / "hopper-medium-v0" / "BC" / "seed_0"
+
+
+def test_later_layers_win_and_configurations_come_first(tmp_path: Path) -> None:
+    (run,) = runs_of(
+        tmp_path,
+        common={"model.kappa": 1.0, "config": "walker", "callbacks.rollout.final_episodes": 7},
+        data_sets=[{"mine.npz": {"model.kappa": 2.0, "config": "debug"}}],
+        methods={"SPAR": {"model.kappa": 3.0, "model.compile": True, "data.filter": {"min_return": 5}}},
+    )
+    arguments = fit_arguments(run.settings)
+    assert arguments[:4] == ["--config", "walker", "--config", "debug"]
+    pairs = dict(zip(arguments[4::2], arguments[5::2], strict=True))
+    assert pairs == {
+        "--callbacks.rollout.final_episodes": "7",
+        "--model.kappa": "3.0",
+        "--data.dataset": "mine.npz",
+        "--model.compile": "true",
+        "--data.filter": '{"min_return": 5}',
+    }
+
+
+def test_a_hundred_final_episodes_unless_a_suite_says_otherwise(tmp_path: Path) -> None:
+    (run,) = runs_of(tmp_path)
+    assert run.settings["callbacks.rollout.final_episodes"] == 100
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"data_sets": []}, "`data_sets` is \\[\\] in .*, expected a list of names"),
+        ({"methods": ["BC"]}, "`methods` is \\['BC'\\]"),
+        ({"methods": {"BC": {"model": {"kappa": 3}}}}, "write them with dots, as in `model.kappa: ...`"),
+        ({"seeds": "three"}, "`seeds` is 'three'"),
+        ({"seeds": [1, 1]}, "expected each once"),
+        ({"seeds": True}, "`seeds` is True"),
+        ({"method": {}}, "has method, expected only common"),
+        ({"settings": {"long": {"SPAR": {}}}}, "expected `all` or names of `methods`"),
+        ({"common": {"run_dir": "x"}}, "`run_dir` is set in toy, which the benchmark gives itself"),
+        ({"methods": {"a b": {}, "a/b": {}}}, "two runs of toy have one folder"),
+    ],
+)
+def test_what_is_no_suite_is_refused(tmp_path: Path, parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        runs_of(tmp_path, **parts)
+
+
+def test_a_suite_by_name_or_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_suite("locomotion") == find_suite("locomotion.yaml") == FOLDER / "locomotion.yaml"
+    Path("locomotion.yaml").write_text("mine")
+    assert find_suite("locomotion.yaml") == Path("locomotion.yaml")
+    with pytest.raises(UserError, match=r"there is no suite locomotive, expected .* ablations"):
+        find_suite("locomotive")
+
+
+def test_the_suites_of_the_package_are_as_large_as_they_say(tmp_path: Path) -> None:
+    sizes = {path.stem: len(plan(read_suite(path), tmp_path)) for path in FOLDER.glob("*.yaml")}
+    assert sizes == {"ablations": 117, "debug": 4, "locomotion": 324, "published": 24, "published_baselines": 240}
