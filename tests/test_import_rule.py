@@ -26,7 +26,8 @@ ALLOWED = {
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
     "training": {"types", "functional", "networks", "replay", "algorithms"},
-    "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
+    "offline_evaluation": {"types", "networks", "replay", "evaluation", "algorithms", "training"},
+    "callbacks": {"types", "functional", "networks", "replay", "evaluation", "offline_evaluation"},
     "benchmark": {
         "types",
         "functional",
@@ -44,6 +45,7 @@ ALLOWED = {
         "datasets",
         "replay",
         "evaluation",
+        "offline_evaluation",
         "training",
         "callbacks",
         "benchmark",
@@ -129,7 +131,8 @@ def _algorithms(path: Path) -> set[str]:
     [
         path
         for path in FILES
-        if _part(path) in ("simulators", "datasets", "replay", "inspection", "callbacks", "evaluation")
+        if _part(path)
+        in ("simulators", "datasets", "replay", "inspection", "callbacks", "evaluation", "offline_evaluation")
     ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )

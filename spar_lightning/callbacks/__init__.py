@@ -1,6 +1,7 @@
 """Lightning callbacks: evaluation, monitoring, checkpoints and reports, for any policy and any base."""
 
 from spar_lightning.callbacks.finite_loss_guard import FiniteLossGuard
+from spar_lightning.callbacks.offline_check import OfflineCheck
 from spar_lightning.callbacks.progress import StageProgressBar
 from spar_lightning.callbacks.residual_monitor import ResidualMonitor
 from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
@@ -9,6 +10,7 @@ from spar_lightning.callbacks.run_summary import RunSummary
 
 __all__ = [
     "FiniteLossGuard",
+    "OfflineCheck",
     "ResidualMonitor",
     "ResumableCheckpoint",
     "RolloutEvaluation",

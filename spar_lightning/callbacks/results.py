@@ -93,7 +93,7 @@ def results_document(
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,
-        "offline_check": offline_check(trainer),
+        "offline_check": offline_check(trainer, bool(final), clock.training_s),
         "best": best_of(history),
         "history": history,
         "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,

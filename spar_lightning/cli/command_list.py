@@ -22,6 +22,7 @@ COMMANDS = STAGED | {
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",
     "import": "Make a data set of a file of your own logs.",
+    "ope": "Tell what the data alone say of a checkpoint, without a simulator.",
     "summarize": "Tabulate finished runs over their training seeds.",
 }
 HELP = {"-h", "--help"}

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.command_list import program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.ope import ope
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
@@ -38,6 +39,9 @@ COMMANDS: dict[str, Any] = {
     "summarize": summarize,
 }
 """Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
+
+PARSING: dict[str, Callable[[Sequence[str], str], None]] = {"ope": ope}
+"""The like, which parse what follows the command themselves."""
 
 QUIET = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -68,8 +72,10 @@ def run(command: str, args: Sequence[str] | None) -> None:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     try:
-        if command in COMMANDS:
-            prog = f"{program()} {command}"
+        prog = f"{program()} {command}"
+        if command in PARSING:
+            PARSING[command](arguments[1:], prog)
+        elif command in COMMANDS:
             auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
             name = choose_algorithm(arguments)
