@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.offline_evaluation import Settings, evaluate_offline
 from spar_lightning.replay import OfflineDataModule
@@ -55,7 +55,11 @@ class OfflineCheck(pl.Callback):
         goes_on = _within(SHARE * training_s, updates) if self.fqe_updates is None else (lambda _: True)
         if updates:
             rank_zero_info(f"fitted Q evaluation: {updates:,} updates")
-        return evaluate_offline(module, datamodule, Settings(updates=updates), goes_on=goes_on)
+        try:
+            return evaluate_offline(module, datamodule, Settings(updates=updates), goes_on=goes_on)
+        except UserError as error:  # a run's results are not to be lost for this
+            rank_zero_warn(f"The offline check is left out: {error}")
+            return None
 
     def _updates(self, trainer: pl.Trainer, has_scores: bool) -> int:
         # Several processes would each do the same; data of one episode cannot be halved.

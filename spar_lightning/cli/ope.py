@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
@@ -13,16 +13,26 @@ from tqdm.auto import tqdm
 
 from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.inspection import json_ready
-from spar_lightning.offline_evaluation import Settings, evaluate_offline, evaluation_as_text
+from spar_lightning.offline_evaluation import (
+    Settings,
+    evaluate_offline,
+    evaluation_as_text,
+    ranking,
+    ranking_as_text,
+)
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import AlgorithmModule, find_module
 from spar_lightning.training.checkpoints import load_module, read_checkpoint
 from spar_lightning.training.module import check_dimensions
-from spar_lightning.types import CheckpointError
+from spar_lightning.types import CheckpointError, Policy, UserError
 
-NOT_ASKED = {"batch_size", "updates_per_batch", "seed", "max_episode_steps"}
+NOT_ASKED = {"batch_size", "updates_per_batch", "seed"}
 """Settings of the data that make no difference to an offline evaluation."""
+
+FIRST_SEED = 10_000
+"""Of the simulator's episodes, as in evaluations of a training."""
 
 
 def ope(arguments: Sequence[str], program: str) -> None:
@@ -41,7 +51,7 @@ def ope(arguments: Sequence[str], program: str) -> None:
         return
     print(f"\n  {document['dataset']}, {document['module']} after {document['updates']:,} updates\n")
     print(evaluation_as_text(document))
-    print()
+    print("" if document["truth"] is None else f"\n{ranking_as_text(document['truth'])}\n")
 
 
 def make_parser(program: str) -> FlagParser:
@@ -53,6 +63,12 @@ def make_parser(program: str) -> FlagParser:
     )
     parser.add_argument(
         "--algorithm", type=str | None, default=None, help="Class path of the method, if it is one of your own."
+    )
+    parser.add_argument(
+        "--rollouts",
+        type=int,
+        default=0,
+        help="Episodes of each policy in the simulator, to see how far to trust it all.",
     )
     parser.add_argument("--json", type=bool, default=False, help="Print one JSON document instead of text.")
     parser.add_class_arguments(Settings, as_group=True)
@@ -66,6 +82,11 @@ def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
         further[path] = _load(path, given.algorithm)
     checkpoint = read_checkpoint(given.checkpoint)
     settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
+    if given.rollouts < 0 or (given.rollouts and not settings.updates):
+        raise UserError(
+            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0 of both,"
+            " and updates where there are rollouts: returns are compared with values"
+        )
     datamodule = _data_of(checkpoint, parser, given)
     for path, one in {given.checkpoint: module, **further}.items():
         check_dimensions(one, datamodule, f"the policy in {path}")
@@ -73,8 +94,26 @@ def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
     datamodule.setup("fit")
     with _progress(settings.updates) as goes_on:
         found = evaluate_offline(module, datamodule, settings, further, goes_on)
+    truth = _truth(module, further, datamodule, found, given.rollouts) if given.rollouts else None
     head = {"checkpoint": given.checkpoint, "dataset": datamodule.name, "module": type(module).__name__}
-    return {**head, "updates": checkpoint.get("global_step", 0), **found}
+    return {**head, "updates": checkpoint.get("global_step", 0), **found, "truth": truth}
+
+
+def _truth(
+    module: AlgorithmModule,
+    further: Mapping[str, Policy],
+    datamodule: OfflineDataModule,
+    found: Mapping[str, Any],
+    episodes: int,
+) -> dict[str, Any]:
+    """What the policies earn in the simulator, and how well their offline values order them."""
+    evaluator = PolicyEvaluator(datamodule.make_environment, datamodule.reference_scores)
+    with contextlib.closing(evaluator):
+        references = {**module.reference_policies(), **further}
+        scores = evaluator.evaluate(module, references, range(FIRST_SEED, FIRST_SEED + episodes)).scores
+    told = {name: {"return": one.mean_return, "score": one.score, "episodes": episodes} for name, one in scores.items()}
+    values = {name: value["mean"] for name, value in found["fqe"]["values"].items()}
+    return {"scores": told, **ranking(values, {name: one.mean_return for name, one in scores.items()})}
 
 
 def _load(path: str, algorithm: str | None) -> AlgorithmModule:

@@ -14,13 +14,39 @@ from spar_lightning.offline_evaluation.intervals import told
 from spar_lightning.offline_evaluation.support import support
 from spar_lightning.offline_evaluation.verdict import judged
 from spar_lightning.replay import OfflineDataModule, Transitions
-from spar_lightning.types import HasExpectedGain, HasReferencePolicies, Policy
+from spar_lightning.types import Array, HasExpectedGain, HasReferencePolicies, Policy, UserError
 
 POLICY, BASE = "policy", "base"
 DISCOUNT = 0.99
 """Where a method has none of its own."""
 
 _CHUNK = 8192  # states a forward pass
+
+
+class FinitePolicy:
+    """A policy whose actions are looked at: a NaN would be taken for something that nobody was asked about.
+
+    Args:
+        name: of the policy.
+        policy: that acts.
+    """
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self._name, self._policy = name, policy
+
+    def act(self, observations: Array) -> Array:
+        """Its actions.
+
+        Raises:
+            UserError: if one is not finite.
+        """
+        actions = self._policy.act(observations)
+        if not bool(torch.isfinite(torch.as_tensor(actions)).all()):
+            raise UserError(
+                f"actions of the policy `{self._name}` are NaN or infinite, expected finite numbers: take an earlier"
+                " checkpoint"
+            )
+        return actions
 
 
 def evaluate_offline(
@@ -45,15 +71,17 @@ def evaluate_offline(
 
     Raises:
         DataError: if there is one episode.
+        UserError: if an action is not finite.
     """
     references = module.reference_policies() if isinstance(module, HasReferencePolicies) else {}
     compared_with = BASE if BASE in references else BEHAVIOUR
-    acting = {**references, **(further or {}), POLICY: module}
+    named = {**references, **(further or {}), POLICY: module}
+    acting = {name: FinitePolicy(name, policy) for name, policy in named.items()}
     held_out, transitions = datamodule.validation_transitions, datamodule.transitions
     near = None if held_out is None else support(acting, transitions, held_out, datamodule.statistics)
     check, fqe = check_critics(module, held_out), None
     if settings.updates:
-        policies = acting if BASE in references else {BEHAVIOUR: None, **acting}
+        policies: dict[str, Policy | None] = {**({} if BASE in references else {BEHAVIOUR: None}), **acting}
         with_discount = replace(settings, discount=discount_of(module, settings))
         parts = (transitions, held_out, datamodule.statistics)
         fqe = fitted_q_evaluation(policies, compared_with, *parts, with_discount, goes_on)

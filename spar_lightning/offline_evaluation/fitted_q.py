@@ -132,11 +132,11 @@ class _Judge:
         self._fqe, self._transitions, self._folds = fqe, transitions, folds
 
     def starts(self) -> Tensor:
-        """Values (S, P, E) of the first states of the episodes."""
+        """Values (F, P, E) of the first states of the episodes, NaN where a critic learned from one."""
         return self._unseen(self._folds.starts)
 
     def states(self, held_out: Transitions | None) -> Tensor:
-        """Values (M, P, E) of states, means over those of an episode; by all critics where none has seen them."""
+        """The like of all states, means over those of an episode."""
         source = self._transitions if held_out is None else held_out
         rows = _spread_rows(len(source))
         values = self._unseen(rows) if held_out is None else self._values(held_out, rows)
@@ -148,11 +148,10 @@ class _Judge:
         """Share (P,) of the variance of targets that critics explain, at transitions that they did not learn from."""
         fqe, rows = self._fqe, _spread_rows(len(self._transitions))
         batch = self._batch(self._transitions, rows.repeat(fqe.folds))  # the same ones for every fold
-        targets = self._folds.unseen(fqe.targets(batch), self._folds.episodes_of(rows)).cpu().double()
-        values = fqe.data_values(fqe.target_critic, batch)
-        values = self._folds.unseen(values, self._folds.episodes_of(rows)).cpu().double()
-        errors = (values - targets).square().mean(dim=(0, 2))
-        return 1.0 - errors / targets.var(dim=2).mean(dim=0).clamp(min=1e-12)
+        targets = fqe.targets(batch)
+        errors = (fqe.data_values(fqe.target_critic, batch) - targets).double().square()
+        errors = self._folds.unseen(errors, self._folds.episodes_of(rows)).nanmean(dim=(0, 2))
+        return (1.0 - errors / targets.double().var(dim=2).mean(dim=0).clamp(min=1e-12)).cpu()
 
     def _unseen(self, rows: Tensor) -> Tensor:
         return self._folds.unseen(self._values(self._transitions, rows), self._folds.episodes_of(rows))

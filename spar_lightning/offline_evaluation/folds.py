@@ -55,15 +55,14 @@ class Folds:
             yield from torch.cat(drawn, dim=1)
 
     def unseen(self, values: Tensor, episodes: Tensor) -> Tensor:
-        """Of every fold's values those of the fold that did not hold the episode: (2 S, P, B) -> (S, P, B).
+        """Values (2 S, P, B) by the critics of each fold, NaN where its critics learned from the episode.
 
         Args:
-            values: by the critics of each fold.
+            values: likewise.
             episodes: (B,) int64, the episode that each is about.
         """
-        first, second = values[0::2], values[1::2]
-        in_first = self.members[0::2, episodes].unsqueeze(1).to(values.device)
-        return torch.where(in_first, second, first)
+        seen = self.members[:, episodes].unsqueeze(1).to(values.device)
+        return torch.where(seen, torch.nan, values)
 
     def episodes_of(self, rows: Tensor) -> Tensor:
         """The episodes (B,) int64 of transitions (B,) int64."""

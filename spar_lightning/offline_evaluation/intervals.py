@@ -31,19 +31,20 @@ def bootstrap_interval(values: FloatArray, seed: int = 0) -> Estimate:
 
     Both are drawn anew, with replacement, in every replicate. Few of them know their own spread badly: deviations are
     widened as much as Student's t is wider than a normal distribution. A single critic's spread is not known, and left
-    out.
+    out. NaN are what a critic was not asked about; each episode was put to some, and each critic asked about some.
 
-    >>> estimate = bootstrap_interval(np.array([[0.0, 2.0, 4.0], [0.0, 2.0, 4.0]]))
+    >>> estimate = bootstrap_interval(np.array([[0.0, 2.0, np.nan], [0.0, 2.0, 4.0]]))
     >>> estimate.mean, estimate.low < 0 < 4 < estimate.high
     (2.0, True)
     """
-    mean = float(values.mean())
-    if values.shape[1] < 2:
+    by_episode, by_critic = np.nanmean(values, axis=0), np.nanmean(values, axis=1)
+    mean = float(by_episode.mean())
+    if len(by_episode) < 2:
         return Estimate(mean, math.nan, math.nan)
     random = np.random.default_rng(seed)
-    drawn = _drawn(values.mean(axis=0) - mean, random)
-    if len(values) > 1:
-        drawn = drawn + _drawn(values.mean(axis=1) - mean, random)
+    drawn = _drawn(by_episode - mean, random)
+    if len(by_critic) > 1:
+        drawn = drawn + _drawn(by_critic - by_critic.mean(), random)
     low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
     return Estimate(mean, mean + float(low), mean + float(high))
 

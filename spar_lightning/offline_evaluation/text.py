@@ -39,6 +39,21 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def ranking_as_text(truth: Mapping[str, Any]) -> str:
+    """What policies earned in the simulator, and how well the offline values had ordered them."""
+    rows = {
+        name: [f"{one['return']:.0f}", "-" if one["score"] is None else f"{one['score']:.1f}"]
+        for name, one in truth["scores"].items()
+    }
+    order = truth["rank_correlation"]
+    note = (
+        f"rank correlation of the offline values with these returns {'-' if order is None else f'{order:+.2f}'};"
+        f" highest value: {truth['chosen']}, highest return: {truth['best']}; choosing by value loses"
+        f" {truth['regret']:.0f}, {truth['regret_share']:.0%} of the range"
+    )
+    return "\n".join([*_table("in the simulator", ["return", "score"], rows, 16), *_wrapped(note)])
+
+
 def _values(fqe: Mapping[str, Any] | None) -> list[str]:
     if fqe is None:
         return []

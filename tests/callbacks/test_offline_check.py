@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from toy_training import train
 
 from spar_lightning.callbacks import OfflineCheck
@@ -70,6 +71,12 @@ def test_how_long_it_takes_is_told_by_the_first_updates(monkeypatch: pytest.Monk
 def test_without_held_out_episodes_there_is_no_cheap_figure(hopper: str, tmp_path: Path) -> None:
     trainer = trained(tmp_path, hopper, validation_fraction=0.0)
     assert offline_check(trainer, has_scores=True, training_s=HOUR) is None
+
+
+def test_results_are_not_lost_for_it(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.lightning_module, "act", lambda observations: observations.new_full((1, 3), torch.nan))
+    with pytest.warns(UserWarning, match="The offline check is left out: actions of the policy `policy` are NaN"):
+        assert offline_check(trainer, has_scores=True, training_s=HOUR) is None
 
 
 def test_a_negative_number_is_refused() -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
-from commands import HOPPER, TINY, WALKER, last, one_stage, read_checkpoint, refused, results
+from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
 
+import spar_lightning.offline_evaluation
 from spar_lightning.cli import main
 from spar_lightning.training import ALGORITHMS
 
 FEW = ["--updates", "4", "--splits", "2", "--batch_size", "8"]
 SHORT = one_stage(TINY)
+
+README = (Path(spar_lightning.offline_evaluation.__file__).parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
 
 OWN = """
 import torch
@@ -66,6 +76,14 @@ def test_json_alone_is_on_standard_output(finished_run: Path, capsys: pytest.Cap
     assert values["policy"] == values[str(last(finished_run))]
 
 
+def test_values_are_held_against_a_simulator(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ope", str(last(finished_run)), "--json", "--rollouts", "2", *FEW])
+    truth = json.loads(capsys.readouterr().out)["truth"]
+    assert truth["scores"].keys() == {"policy", "base", "fitted"}
+    assert -1 <= truth["rank_correlation"] <= 1
+    assert truth["regret"] == truth["scores"][truth["best"]]["return"] - truth["scores"][truth["chosen"]]["return"]
+
+
 @pytest.mark.parametrize("algorithm", [name for name, module in ALGORITHMS.items() if module.base_class is None])
 def test_a_method_without_a_base_is_compared_with_the_behaviour(
     algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -104,6 +122,7 @@ def test_a_run_without_a_simulator_is_told_of_all_the_same(tmp_path: Path, capsy
         (("none.ckpt",), "there is no checkpoint none.ckpt"),
         (("CHECKPOINT", "--updates", "-1"), "`updates` is -1"),
         (("CHECKPOINT", "--splits", "many"), "splits"),
+        (("CHECKPOINT", "--rollouts", "2", "--updates", "0"), "`rollouts` is 2 with 0 `updates`"),
         (("CHECKPOINT", "--data.dataset", "nowhere.npz"), "nowhere.npz"),
         (("CHECKPOINT", "--data.dataset", WALKER), "have 17 dimensions"),
         (("CHECKPOINT", "--beside", "[none.ckpt]"), "there is no checkpoint none.ckpt"),
@@ -133,3 +152,16 @@ def test_a_checkpoint_from_elsewhere_is_not_trusted(
     checkpoint["datamodule_hyper_parameters"][entry] = value
     torch.save(checkpoint, tmp_path / "other.ckpt")
     assert message in refused(capsys, "ope", str(tmp_path / "other.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_page(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    arguments = shlex.split(command)[3:]
+    fit(Path("runs/hopper-medium-replay-v0/version_0"), "--callbacks.rollout.num_episodes", "1")
+    if arguments[0] == "fit":
+        main([*arguments, *TINY, "--callbacks.offline_check.fqe_updates", "4"])
+    else:
+        main([*arguments, *FEW, *(["--rollouts", "1"] if "--rollouts" in arguments else [])])

@@ -17,6 +17,7 @@ from spar_lightning.offline_evaluation.evaluate import check_critics, discount_o
 from spar_lightning.offline_evaluation.text import summary_lines
 from spar_lightning.offline_evaluation.verdict import judged
 from spar_lightning.replay import PackedTransitions
+from spar_lightning.types import UserError
 
 UP, DOWN, AROUND = ({"low": low, "high": low + 2.0} for low in (1.0, -3.0, -1.0))
 NEAR, FAR = {"ratio": 1.0}, {"ratio": 3.0}
@@ -79,6 +80,11 @@ def test_a_policy_without_a_base_is_compared_with_the_behaviour() -> None:
     assert found["fqe"]["values"].keys() == {"behaviour", "other", "policy"}
     assert found["support"] is None
     assert "over the behaviour: clearly better" in evaluation_as_text(found)
+
+
+def test_a_policy_without_sense_is_refused() -> None:
+    with pytest.raises(UserError, match="actions of the policy `policy` are NaN"):
+        evaluate_offline(Module(float("nan")), data(), FEW)
 
 
 def test_what_costs_little_can_be_had_alone() -> None:

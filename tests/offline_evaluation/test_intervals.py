@@ -32,5 +32,12 @@ def test_critics_that_disagree_widen_it() -> None:
     assert width(apart) > 1.5 * stats.t.ppf(0.975, 3) * apart.mean(axis=1).std(ddof=1) / 2
 
 
+def test_critics_are_not_asked_about_everything() -> None:
+    values = np.array([[1.0, 3.0, np.nan, np.nan], [np.nan, np.nan, 5.0, 7.0]])
+    found = bootstrap_interval(values)
+    assert found.mean == 4.0
+    assert found.low < 0 < 8 < found.high  # two critics, whose means are 2 and 6
+
+
 def test_one_episode_has_none() -> None:
     assert told(torch.tensor([[2.0], [4.0]])) == {"mean": 3.0, "low": None, "high": None}
