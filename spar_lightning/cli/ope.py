@@ -56,7 +56,11 @@ def ope(arguments: Sequence[str], program: str) -> None:
 
 def make_parser(program: str) -> FlagParser:
     """The command's arguments."""
-    parser = FlagParser(prog=program, description="Tell what the data alone say of a checkpoint's policy.")
+    parser = FlagParser(
+        prog=program,
+        usage=f"{program} CHECKPOINT [--SETTING VALUE ...]",
+        description="Tell what the data alone say of a checkpoint's policy.",
+    )
     parser.add_argument("checkpoint", type=str, help="Checkpoint that `fit` has written.")
     parser.add_argument(
         "--beside", type=list[str], default=[], help="Further checkpoints to evaluate too, as in `[a.ckpt,b.ckpt]`."
@@ -73,20 +77,20 @@ def make_parser(program: str) -> FlagParser:
     parser.add_argument("--json", type=bool, default=False, help="Print one JSON document instead of text.")
     parser.add_class_arguments(Settings, as_group=True)
     parser.add_class_arguments(OfflineDataModule, "data", skip=NOT_ASKED)
+    parser.set_defaults({"data.dataset": None})  # the checkpoint's
     return parser
 
 
 def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
-    module, further = _load(given.checkpoint, given.algorithm), {}
-    for path in given.beside:
-        further[path] = _load(path, given.algorithm)
-    checkpoint = read_checkpoint(given.checkpoint)
     settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
     if given.rollouts < 0 or (given.rollouts and not settings.updates):
         raise UserError(
-            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0 of both,"
-            " and updates where there are rollouts: returns are compared with values"
+            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0, and updates where"
+            " there are rollouts: returns are compared with values"
         )
+    module = _load(given.checkpoint, given.algorithm)
+    further = {path: _load(path, given.algorithm) for path in given.beside}
+    checkpoint = read_checkpoint(given.checkpoint)
     datamodule = _data_of(checkpoint, parser, given)
     for path, one in {given.checkpoint: module, **further}.items():
         check_dimensions(one, datamodule, f"the policy in {path}")
@@ -132,7 +136,7 @@ def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -
     of_checkpoint = {
         name: recorded[name] for name in vars(settings) if name in recorded and settings[name] == defaults[name]
     }
-    if settings.dataset == defaults.dataset and "dataset" not in recorded:
+    if settings.dataset is None and "dataset" not in recorded:
         raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
     if ":" in str(of_checkpoint.get("environment") or ""):  # a checkpoint must not choose what is imported
         raise CheckpointError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from spar_lightning.offline_evaluation.fitted_q import BEHAVIOUR, Settings, episode_means, fitted_q_evaluation
 from spar_lightning.offline_evaluation.intervals import told
 from spar_lightning.offline_evaluation.support import support
-from spar_lightning.offline_evaluation.verdict import judged
+from spar_lightning.offline_evaluation.verdict import BETTER, judged
 from spar_lightning.replay import OfflineDataModule, Transitions
 from spar_lightning.types import Array, HasExpectedGain, HasReferencePolicies, Policy, UserError
 
@@ -133,6 +133,11 @@ def _verdict(
         found = judged(gains, own_support, fqe["explained"][POLICY])
     elif check is not None:
         found = judged({"the gain of one step": check}, own_support)
+        if found.words == BETTER:  # of all policies so far, also of those that the simulator found no better, or worse
+            return {
+                "verdict": None,
+                "reason": "critics of the run itself expect a gain of nearly every policy: ask `ope`",
+            }
     else:
         return {"verdict": None, "reason": "no critics were asked"}
     return {"verdict": found.words, "reason": found.reason}

@@ -26,10 +26,10 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [""]
     if gain is not None:
         interval = "" if gain["low"] is None else f"[{gain['low']:+.2f}, {gain['high']:+.2f}] at 95%, "
-        what = "one step, say critics that did not guide the policy"
-        what = what if fqe is None else "from the start, by fitted Q evaluation"
-        lines = [f"{gain['mean']:+.2f}", f"{interval}in discounted return over {base}: {document['verdict']}"]
-        lines.append(f"({what}; {document['reason']})")
+        what = "of one step" if fqe is None else "from the start, by fitted Q evaluation"
+        words = document["verdict"] or "no verdict"
+        lines = [f"{gain['mean']:+.2f}", f"{interval}in discounted return over {base}, {what}: {words}"]
+        lines.append(f"({document['reason']})")
     if near is not None:
         own, data = near["policies"][POLICY], near["data"]
         lines.append(

@@ -110,7 +110,7 @@ def test_a_run_without_a_simulator_is_told_of_all_the_same(tmp_path: Path, capsy
     folder = tmp_path / "run"
     run(folder, "td3_bc", "--callbacks.rollout.final_episodes", "0", "--callbacks.offline_check.fqe_updates", "4")
     printed = capsys.readouterr().out
-    assert "in discounted return over the behaviour: " in printed
+    assert "in discounted return over the behaviour, from the start, by fitted Q evaluation: " in printed
     assert "distance to the data" in printed
     assert results(folder)["offline_check"]["fqe"]["gains"].keys() == {"policy"}
 

@@ -97,6 +97,19 @@ def test_what_costs_little_can_be_had_alone() -> None:
     assert "no verdict" in evaluation_as_text(found)
 
 
+@pytest.mark.parametrize(("gain", "words"), [(1.0, None), (-1.0, "worse")])
+def test_critics_of_the_run_are_not_believed_about_a_gain(gain: float, words: str | None) -> None:
+    module: Any = Constant(0.4)
+    module.expected_gain = lambda observations: gain + 0.1 * observations[:, 0]
+    found = evaluate_offline(module, data(), Settings(updates=0))
+    assert found["check"]["mean"] == pytest.approx(gain, abs=0.1)
+    assert found["verdict"] == words
+    value, line, reason, _ = summary_lines(found)
+    assert value == f"{found['check']['mean']:+.2f}"
+    assert line.endswith(f"over the behaviour, of one step: {words or 'no verdict'}")
+    assert ("ask `ope`" in reason) == (words is None)
+
+
 def test_the_discount_is_the_runs() -> None:
     assert discount_of(Module(0.0), Settings()) == 0.5
     assert discount_of(Module(0.0), Settings(discount=0.9)) == 0.9
