@@ -25,8 +25,9 @@ ALLOWED = {
     "inspection": {"types", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "functional", "networks", "replay", "algorithms", "callbacks"},
-    "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
+    "training": {"types", "functional", "networks", "replay", "algorithms"},
+    "offline_evaluation": {"types", "networks", "replay", "evaluation", "algorithms", "training"},
+    "callbacks": {"types", "functional", "networks", "replay", "evaluation", "training", "offline_evaluation"},
     "export": {"types", "algorithms", "networks", "training", "callbacks"},
     "benchmark": {
         "types",
@@ -56,6 +57,7 @@ ALLOWED = {
         "datasets",
         "replay",
         "evaluation",
+        "offline_evaluation",
         "training",
         "callbacks",
         "benchmark",
@@ -145,7 +147,8 @@ def _algorithms(path: Path) -> set[str]:
     [
         path
         for path in FILES
-        if _part(path) in ("simulators", "datasets", "replay", "inspection", "callbacks", "evaluation")
+        if _part(path)
+        in ("simulators", "datasets", "replay", "inspection", "callbacks", "evaluation", "offline_evaluation")
     ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )

@@ -1,58 +1,96 @@
-"""What the data alone say of a policy: values of critics that did not guide it, on episodes that were held out."""
+"""What the data alone say of a policy at the end of its training."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from torch import Tensor
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from spar_lightning.evaluation import PairedImprovement
-from spar_lightning.types import HasExpectedGain
+from spar_lightning.offline_evaluation import Settings, evaluate_offline
+from spar_lightning.replay import OfflineDataModule
+from spar_lightning.types import Policy, UserError
 
-CHUNK = 8192  # states a forward pass
+SHARE = 0.1
+"""Of the time that a training took: what fitted Q evaluation may take that nobody asked for."""
+
+USUAL_UPDATES = Settings.updates
+"""Of it."""
+
+_TIMED = (5, 25)  # updates that tell how long all would take: the first ones are slower
 
 
-def offline_check(trainer: pl.Trainer) -> dict[str, Any] | None:
-    """The gain over the base that held-out data and critics expect, with an interval over episodes, and a verdict.
+class OfflineCheck(pl.Callback):
+    """Settings of the offline check, which results and the final table hold.
 
-    One step of the policy is compared, after which the behaviour in the data goes on: it says whether improvement is
-    supported by the data, not how far the policy gets. Critics learn from the same episodes as those that guide the
-    policy, so an error that all share is not seen.
+    At the end of a training the policy's distance to the data is measured at held-out states, and the module's check
+    critics are asked, where it has some. Fitted Q evaluation says more, and takes longer.
 
-    Returns:
-        `mean`, `low`, `high` (95%, None for one episode) of the discounted return, `episodes` and `verdict`; None where
-        nothing is held out, or the module has no such critics.
+    Args:
+        fqe_updates: of the critics of a fitted Q evaluation, 6000 is usual; 0 leaves it out. None makes 6000 where
+            there are no scores, if they take no more than a tenth of the training's time.
     """
-    module, datamodule = trainer.lightning_module, getattr(trainer, "datamodule", None)
-    held_out = getattr(datamodule, "validation_transitions", None)
-    if held_out is None or not isinstance(module, HasExpectedGain):
-        return None
-    gains = [module.expected_gain(chunk.observations) for chunk in held_out.chunks(CHUNK)]
-    found = [gain for gain in gains if gain is not None]
-    if not found:
-        return None
-    metric = PairedImprovement(sync_on_compute=False)  # every process holds all of these episodes
-    means = _episode_means(torch.cat(found).double().cpu(), held_out.episode_ends.cpu())
-    metric.update(means, torch.zeros_like(means))
-    values = {name: float(value) for name, value in metric.compute().items()}
-    mean, low, high = (values[name] for name in ("mean", "low", "high"))
-    return {"mean": mean, "low": low, "high": high, "episodes": len(means), "verdict": verdict(low, high)}
+
+    def __init__(self, fqe_updates: int | None = None) -> None:
+        if fqe_updates is not None and fqe_updates < 0:
+            raise UserError(f"fqe_updates is {fqe_updates}, expected at least 0")
+        self.fqe_updates = fqe_updates
+
+    def evaluate(self, trainer: pl.Trainer, has_scores: bool, training_s: float) -> dict[str, Any] | None:
+        """What `evaluate_offline` finds of a trainer's module; None without held-out data and fitted Q evaluation.
+
+        Args:
+            trainer: after training.
+            has_scores: whether the simulator has said how good the policy is.
+            training_s: what the training took, in seconds.
+        """
+        module, datamodule = trainer.lightning_module, getattr(trainer, "datamodule", None)
+        if not isinstance(datamodule, OfflineDataModule) or not isinstance(module, Policy):
+            return None
+        updates = self._updates(trainer, has_scores)
+        if datamodule.validation_transitions is None and not updates:
+            return None
+        goes_on = _within(SHARE * training_s, updates) if self.fqe_updates is None else (lambda _: True)
+        if updates:
+            rank_zero_info(f"fitted Q evaluation: {updates:,} updates")
+        try:
+            return evaluate_offline(module, datamodule, Settings(updates=updates), goes_on=goes_on)
+        except UserError as error:  # a run's results are not to be lost for this
+            rank_zero_warn(f"The offline check is left out: {error}")
+            return None
+
+    def _updates(self, trainer: pl.Trainer, has_scores: bool) -> int:
+        # Several processes would each do the same; data of one episode cannot be halved.
+        tried = getattr(trainer, "fast_dev_run", False) or trainer.world_size > 1
+        if tried or trainer.datamodule.transitions.num_episodes < 2:  # type: ignore[attr-defined]
+            return 0
+        if self.fqe_updates is not None:
+            return self.fqe_updates
+        return 0 if has_scores else USUAL_UPDATES
 
 
-def verdict(low: float, high: float) -> str:
-    """An interval of a difference in words; a NaN bound distinguishes nothing.
-
-    >>> verdict(0.1, 0.3), verdict(-0.1, 0.3), verdict(-0.3, -0.1)
-    ('clearly better', 'not distinguishable', 'worse')
-    """
-    return "clearly better" if low > 0 else "worse" if high < 0 else "not distinguishable"
+def offline_check(trainer: pl.Trainer, has_scores: bool, training_s: float) -> dict[str, Any] | None:
+    """What the trainer's `OfflineCheck` finds, or one with the usual settings."""
+    given = (one for one in trainer.callbacks if isinstance(one, OfflineCheck))  # type: ignore[attr-defined]
+    return next(given, OfflineCheck()).evaluate(trainer, has_scores, training_s)
 
 
-def _episode_means(values: Tensor, episode_ends: Tensor) -> Tensor:
-    """Means (E,) of values (N,) over each episode."""
-    ends = episode_ends.long()
-    episode = ends.cumsum(0) - ends
-    totals = torch.zeros(int(ends.sum()), dtype=values.dtype).index_add_(0, episode, values)
-    return totals / torch.bincount(episode, minlength=len(totals))
+def _within(budget_s: float, updates: int) -> Callable[[int], bool]:
+    """Goes on if so many updates take no longer than that, as far as the first ones tell."""
+    first, last = _TIMED
+    began = time.perf_counter()
+
+    def goes_on(made: int) -> bool:
+        nonlocal began
+        if made == first:
+            began = time.perf_counter()
+        if made != last:
+            return True
+        needed = (time.perf_counter() - began) / (last - first) * updates
+        if needed > budget_s:
+            rank_zero_info(f"it would take {needed:.0f} s, too long for this training: `ope` makes it on its own")
+        return needed <= budget_s
+
+    return goes_on

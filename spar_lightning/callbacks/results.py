@@ -16,6 +16,7 @@ from spar_lightning.callbacks.offline_check import offline_check
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
 from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.evaluation import Comparison, Scores
+from spar_lightning.training.progress import WARMUP
 
 BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
 
@@ -26,10 +27,6 @@ def run_folder(trainer: pl.Trainer) -> Path:
     checkpoint = trainer.checkpoint_callback
     folder = getattr(checkpoint, "dirpath", None)
     return Path(log_dir) if folder is None else Path(folder).parent
-
-
-WARMUP = "warmup/"
-"""Under which a policy is evaluated that is still being prepared, beside its references under their usual names."""
 
 
 def rollout_metrics(comparison: Comparison, warmup: bool = False) -> dict[str, float]:
@@ -114,7 +111,7 @@ def results_document(
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,
-        "offline_check": offline_check(trainer),
+        "offline_check": offline_check(trainer, bool(final), clock.training_s),
         "best": best_of(history),
         "history": history,
         "updates_per_second": trainer.global_step / clock.training_s if clock.training_s > 0 else None,

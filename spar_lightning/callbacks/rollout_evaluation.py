@@ -248,7 +248,8 @@ class RolloutEvaluation(pl.Callback):
         if not self._is_over:
             self.on_train_start(trainer, pl_module)
             self.on_train_end(trainer, pl_module)
-        self.document = results_document(trainer, self.final, self.history, self.clock, self.base_s)
+        with _eval_mode(pl_module):
+            self.document = results_document(trainer, self.final, self.history, self.clock, self.base_s)
         folder = run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             write_json(folder / "results.json", self.document)

@@ -11,9 +11,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
-from spar_lightning.callbacks.offline_check import verdict
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
+from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
 class RunSummary(pl.Callback):
@@ -116,12 +116,13 @@ def _offline_check(document: dict[str, Any]) -> list[str]:
     found = document.get("offline_check")
     if found is None:
         return []
-    interval = "" if found["low"] is None else f" [{found['low']:+.2f}, {found['high']:+.2f}] at 95%,"
-    value, episodes = f"{found['mean']:+.2f}", _count(found["episodes"], "held-out episode")
-    return [
-        f"  {'offline check':<14}{value:>18} {interval} in discounted return over the base: {found['verdict']}",
-        f"  {'':<14}{'':>18}  say critics that did not guide the policy, on {episodes}",
-    ]
+    value, *lines = summary_lines(found)
+    first = f"  {'offline check':<14}{value:>18}  "
+    return [line for text in lines for line in _wrapped(text, first if text is lines[0] else " " * len(first))]
+
+
+def _wrapped(text: str, first: str) -> list[str]:
+    return textwrap.wrap(text, 120, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _improvement(document: dict[str, Any], key: str) -> list[str]:

@@ -26,6 +26,7 @@ COMMANDS = STAGED | {
     "evaluate": "Score a checkpoint's policy and its base on the same start states, without the data.",
     "export": "Write a checkpoint's policy as one file that needs none of this package (ONNX, pt2, npz).",
     "import": "Make a data set of a file of your own logs.",
+    "ope": "Tell what the data alone say of a checkpoint, without a simulator.",
     "report": "Tables, figures and one page of finished runs, with the field's statistics.",
     "summarize": "Tabulate finished runs over their training seeds: a report in short.",
 }

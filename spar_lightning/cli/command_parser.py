@@ -18,7 +18,16 @@ _EVALUATION = (
     *("data.dataset", "data.observation_keys", "data.environment", "data.max_episode_steps"),
 )
 SHOWN = {
-    "fit": (*GENERAL, "data.", "model.", "bc.model.", "callbacks.rollout.", *TRAINER, *MACHINE),
+    "fit": (
+        *GENERAL,
+        "data.",
+        "model.",
+        "bc.model.",
+        "callbacks.rollout.",
+        "callbacks.offline_check.",
+        *TRAINER,
+        *MACHINE,
+    ),
     "validate": _EVALUATION,
     "test": _EVALUATION,
 }

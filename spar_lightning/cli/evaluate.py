@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from spar_lightning.callbacks.offline_check import verdict
 from spar_lightning.callbacks.provenance import library_versions
 from spar_lightning.callbacks.results import comparison_results
 from spar_lightning.callbacks.whole_file import whole_file
@@ -21,6 +20,7 @@ from spar_lightning.evaluation.comparison import BASE, POLICY, Episodes
 from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.evaluation.video import check_video, write_video
 from spar_lightning.inspection import json_ready
+from spar_lightning.offline_evaluation import verdict
 from spar_lightning.simulators.reference_scores import ScoreScale
 from spar_lightning.simulators.simulator import Simulator
 from spar_lightning.training import load_trained

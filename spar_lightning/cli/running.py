@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.evaluate import evaluate
 from spar_lightning.cli.export import export
 from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.ope import ope
 from spar_lightning.cli.resuming import resumed_line
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
@@ -49,6 +50,9 @@ COMMANDS: dict[str, Any] = {
 }
 """Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
 
+PARSING: dict[str, Callable[[Sequence[str], str], None]] = {"ope": ope}
+"""The like, which parse what follows the command themselves."""
+
 
 def run(command: str, args: Sequence[str] | None) -> None:
     """Run a command, as `main` tells.
@@ -61,8 +65,10 @@ def run(command: str, args: Sequence[str] | None) -> None:
     hide_what_is_no_news()
     try:
         trust_modules(allowed_modules(arguments))
-        if command in COMMANDS:
-            prog = f"{program()} {command}"
+        prog = f"{program()} {command}"
+        if command in PARSING:
+            PARSING[command](arguments[1:], prog)
+        elif command in COMMANDS:
             auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         else:
             arguments = resumed_line(arguments)

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.callbacks import (
     FiniteLossGuard,
+    OfflineCheck,
     ResidualMonitor,
     ResumableCheckpoint,
     RolloutEvaluation,
@@ -157,6 +158,7 @@ class StagedCLI(LightningCLI):
         parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")  # looks before the others use it
         parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
         parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
+        parser.add_lightning_class_args(OfflineCheck, "callbacks.offline_check")
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
         if self.base_class is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelSummary, RichModelSummary, RichProgressBar, TQDMProgressBar
 
+from spar_lightning.training.progress import StageProgressBar
+
 DEFAULT_BARS = (TQDMProgressBar, RichProgressBar)
 DEFAULT_SUMMARIES = (ModelSummary, RichModelSummary)
 """Which Lightning takes depends on whether `rich` is installed."""
@@ -45,8 +47,6 @@ def use_own_console(trainer: pl.Trainer, label: str) -> None:
     The default bar counts batches of an epoch that has no end. Callbacks of other classes, which someone has chosen,
     stay.
     """
-    from spar_lightning.callbacks.progress import StageProgressBar
-
     kept = [callback for callback in trainer.callbacks if type(callback) not in DEFAULT_SUMMARIES]  # type: ignore[attr-defined]
     trainer.callbacks = [  # type: ignore[attr-defined]
         StageProgressBar(label) if type(callback) in DEFAULT_BARS else callback for callback in kept

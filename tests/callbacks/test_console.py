@@ -11,8 +11,8 @@ from spar_lightning.callbacks import (
     RunSummary,
     StageProgressBar,
 )
-from spar_lightning.callbacks.progress import _compact
 from spar_lightning.callbacks.run_summary import score_table
+from spar_lightning.training.progress import _compact
 
 
 def test_one_bar_counts_updates_of_the_whole_stage(tmp_path, capsys):

@@ -14,8 +14,10 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from typing_extensions import override
 
-from spar_lightning.callbacks.results import WARMUP
 from spar_lightning.types import HasPhases
+
+WARMUP = "warmup/"
+"""Before the names of scores of a policy that does not improve yet."""
 
 FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"
 """tqdm's, without the time that is left of this bar alone."""

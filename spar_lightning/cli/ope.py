@@ -1,0 +1,166 @@
+"""The command `ope`: what the data alone say of a checkpoint's policy, where there is no simulator to ask."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, Namespace
+from tqdm.auto import tqdm
+
+from spar_lightning.cli.algorithm import choose_algorithm
+from spar_lightning.cli.flags import FlagParser
+from spar_lightning.evaluation import PolicyEvaluator
+from spar_lightning.inspection import json_ready
+from spar_lightning.offline_evaluation import (
+    Settings,
+    evaluate_offline,
+    evaluation_as_text,
+    ranking,
+    ranking_as_text,
+)
+from spar_lightning.replay import OfflineDataModule
+from spar_lightning.training import AlgorithmModule, find_module
+from spar_lightning.training.checkpoints import load_module, read_checkpoint
+from spar_lightning.training.module import check_dimensions
+from spar_lightning.types import CheckpointError, Policy, UserError
+
+NOT_ASKED = {"batch_size", "updates_per_batch", "seed"}
+"""Settings of the data that make no difference to an offline evaluation."""
+
+FIRST_SEED = 10_000
+"""Of the simulator's episodes, as in evaluations of a training."""
+
+
+def ope(arguments: Sequence[str], program: str) -> None:
+    """Run the command.
+
+    Args:
+        arguments: what follows the command.
+        program: how it was called, the command included.
+    """
+    parser = make_parser(program)
+    given = parser.parse_args(list(arguments))
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print on the way
+        document = _evaluated(parser, given)
+    if given.json:
+        print(json.dumps(json_ready(document), indent=2, allow_nan=False))
+        return
+    print(f"\n  {document['dataset']}, {document['module']} after {document['updates']:,} updates\n")
+    print(evaluation_as_text(document))
+    print("" if document["truth"] is None else f"\n{ranking_as_text(document['truth'])}\n")
+
+
+def make_parser(program: str) -> FlagParser:
+    """The command's arguments."""
+    parser = FlagParser(
+        prog=program,
+        usage=f"{program} CHECKPOINT [--SETTING VALUE ...]",
+        description="Tell what the data alone say of a checkpoint's policy.",
+    )
+    parser.add_argument("checkpoint", type=str, help="Checkpoint that `fit` has written.")
+    parser.add_argument(
+        "--beside", type=list[str], default=[], help="Further checkpoints to evaluate too, as in `[a.ckpt,b.ckpt]`."
+    )
+    parser.add_argument(
+        "--algorithm", type=str | None, default=None, help="Class path of the method, if it is one of your own."
+    )
+    parser.add_argument(
+        "--rollouts",
+        type=int,
+        default=0,
+        help="Episodes of each policy in the simulator, to see how far to trust it all.",
+    )
+    parser.add_argument("--json", type=bool, default=False, help="Print one JSON document instead of text.")
+    parser.add_class_arguments(Settings, as_group=True)
+    parser.add_class_arguments(OfflineDataModule, "data", skip=NOT_ASKED)
+    parser.set_defaults({"data.dataset": None})  # the checkpoint's
+    return parser
+
+
+def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
+    settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
+    if given.rollouts < 0 or (given.rollouts and not settings.updates):
+        raise UserError(
+            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0, and updates where"
+            " there are rollouts: returns are compared with values"
+        )
+    module = _load(given.checkpoint, given.algorithm)
+    further = {path: _load(path, given.algorithm) for path in given.beside}
+    checkpoint = read_checkpoint(given.checkpoint)
+    datamodule = _data_of(checkpoint, parser, given)
+    for path, one in {given.checkpoint: module, **further}.items():
+        check_dimensions(one, datamodule, f"the policy in {path}")
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    with _progress(settings.updates) as goes_on:
+        found = evaluate_offline(module, datamodule, settings, further, goes_on)
+    truth = _truth(module, further, datamodule, found, given.rollouts) if given.rollouts else None
+    head = {"checkpoint": given.checkpoint, "dataset": datamodule.name, "module": type(module).__name__}
+    return {**head, "updates": checkpoint.get("global_step", 0), **found, "truth": truth}
+
+
+def _truth(
+    module: AlgorithmModule,
+    further: Mapping[str, Policy],
+    datamodule: OfflineDataModule,
+    found: Mapping[str, Any],
+    episodes: int,
+) -> dict[str, Any]:
+    """What the policies earn in the simulator, and how well their offline values order them."""
+    evaluator = PolicyEvaluator(datamodule.make_environment, datamodule.reference_scores)
+    with contextlib.closing(evaluator):
+        references = {**module.reference_policies(), **further}
+        scores = evaluator.evaluate(module, references, range(FIRST_SEED, FIRST_SEED + episodes)).scores
+    told = {name: {"return": one.mean_return, "score": one.score, "episodes": episodes} for name, one in scores.items()}
+    values = {name: value["mean"] for name, value in found["fqe"]["values"].items()}
+    return {"scores": told, **ranking(values, {name: one.mean_return for name, one in scores.items()})}
+
+
+def _load(path: str, algorithm: str | None) -> AlgorithmModule:
+    chosen = [] if algorithm is None else ["--algorithm", algorithm]
+    return load_module(find_module(choose_algorithm(["test", "--ckpt_path", path, *chosen])), path)
+
+
+def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -> OfflineDataModule:
+    """The data that a checkpoint was trained on, but for what was set otherwise.
+
+    Raises:
+        CheckpointError: if it does not say which these are, or says nonsense.
+    """
+    recorded, settings = checkpoint.get("datamodule_hyper_parameters", {}), given.data
+    defaults = parser.get_defaults().data
+    of_checkpoint = {
+        name: recorded[name] for name in vars(settings) if name in recorded and settings[name] == defaults[name]
+    }
+    if settings.dataset is None and "dataset" not in recorded:
+        raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
+    if ":" in str(of_checkpoint.get("environment") or ""):  # a checkpoint must not choose what is imported
+        raise CheckpointError(
+            f"{given.checkpoint} was evaluated in {of_checkpoint['environment']}: name it again with --data.environment"
+        )
+    for name, value in of_checkpoint.items():
+        settings[name] = value
+    try:
+        parser.validate(given)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{given.checkpoint} holds settings of the data that make no sense ({' '.join(str(error).split())[:200]}):"
+            " take another checkpoint of this run"
+        ) from error
+    return OfflineDataModule(**settings.as_dict())
+
+
+@contextlib.contextmanager
+def _progress(updates: int) -> Generator[Callable[[int], bool]]:
+    """A bar of the critics' updates, where someone watches."""
+    with tqdm(total=updates, desc="fitted Q evaluation", unit="update", disable=not sys.stderr.isatty()) as bar:
+
+        def goes_on(made: int) -> bool:
+            bar.update(made - bar.n)
+            return True
+
+        yield goes_on

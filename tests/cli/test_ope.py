@@ -1,0 +1,167 @@
+"""The command `ope`, on checkpoints of every method."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
+
+import spar_lightning.offline_evaluation
+from spar_lightning.cli import main
+from spar_lightning.training import ALGORITHMS
+
+FEW = ["--updates", "4", "--splits", "2", "--batch_size", "8"]
+SHORT = one_stage(TINY)
+
+README = (Path(spar_lightning.offline_evaluation.__file__).parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+OWN = """
+import torch
+from torch import nn
+from spar_lightning.algorithms import Algorithm, Optimized
+
+
+class Cloning(Algorithm):
+    def __init__(self, observation_dim: int, action_dim: int) -> None:
+        super().__init__(observation_dim, action_dim)
+        self.actor = nn.Linear(observation_dim, action_dim)
+
+    def forward(self, observations):
+        return torch.tanh(self.actor(observations))
+
+    def loss(self, batch):
+        loss = (self(batch.observations) - batch.actions).abs().mean()
+        return loss, {"actor/loss": loss.detach()}
+
+    def update(self, batch, phase, learner):
+        return learner.descend("actor", self.loss, batch)
+
+    def optimizers(self, max_updates):
+        return {"actor": Optimized([self.actor], 1e-3)}
+"""
+
+
+def run(folder: Path, algorithm: str, *extra: str) -> Path:
+    """The last checkpoint of a tiny run in one stage."""
+    main(["fit", "--algorithm", algorithm, "--run_dir", str(folder), "--data.dataset", HOPPER, *SHORT, *extra])
+    return last(folder)
+
+
+def test_a_checkpoint_is_compared_with_its_base(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ope", str(last(finished_run)), "--data.dataset", HOPPER, *FEW])
+    printed = capsys.readouterr().out
+    assert f"{HOPPER}, SPARModule after 40 updates" in printed
+    for name in ("base", "fitted", "policy"):
+        assert f"\n  {name} " in printed
+    assert "the policy over the base: " in printed
+
+
+def test_json_alone_is_on_standard_output(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ope", str(last(finished_run)), "--json", "--beside", f"[{last(finished_run)}]", *FEW])
+    document = json.loads(capsys.readouterr().out)
+    assert document["dataset"] == HOPPER  # the checkpoint's
+    assert document["fqe"]["updates"] == 4
+    values = document["fqe"]["values"]
+    assert values.keys() == {"base", "fitted", str(last(finished_run)), "policy"}
+    assert values["policy"] == values[str(last(finished_run))]
+
+
+def test_values_are_held_against_a_simulator(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ope", str(last(finished_run)), "--json", "--rollouts", "2", *FEW])
+    truth = json.loads(capsys.readouterr().out)["truth"]
+    assert truth["scores"].keys() == {"policy", "base", "fitted"}
+    assert -1 <= truth["rank_correlation"] <= 1
+    assert truth["regret"] == truth["scores"][truth["best"]]["return"] - truth["scores"][truth["chosen"]]["return"]
+
+
+@pytest.mark.parametrize("algorithm", [name for name, module in ALGORITHMS.items() if module.base_class is None])
+def test_a_method_without_a_base_is_compared_with_the_behaviour(
+    algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["ope", str(run(tmp_path / "run", algorithm)), *FEW])
+    printed = capsys.readouterr().out
+    assert "\n  behaviour " in printed
+    assert "the policy over the behaviour: " in printed
+
+
+def test_a_method_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ope_methods.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    checkpoint = str(run(tmp_path / "run", "ope_methods.Cloning"))
+    # What is imported is the user's to say.
+    assert "add --algorithm ope_methods.Cloning" in refused(capsys, "ope", checkpoint, *FEW)
+    main(["ope", checkpoint, "--algorithm", "ope_methods.Cloning", *FEW])
+    assert "the policy over the behaviour: " in capsys.readouterr().out
+
+
+def test_a_run_without_a_simulator_is_told_of_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    run(folder, "td3_bc", "--callbacks.rollout.final_episodes", "0", "--callbacks.offline_check.fqe_updates", "4")
+    printed = capsys.readouterr().out
+    assert "in discounted return over the behaviour, from the start, by fitted Q evaluation: " in printed
+    assert "distance to the data" in printed
+    assert results(folder)["offline_check"]["fqe"]["gains"].keys() == {"policy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "checkpoint"),
+        (("none.ckpt",), "there is no checkpoint none.ckpt"),
+        (("CHECKPOINT", "--updates", "-1"), "`updates` is -1"),
+        (("CHECKPOINT", "--splits", "many"), "splits"),
+        (("CHECKPOINT", "--rollouts", "2", "--updates", "0"), "`rollouts` is 2 with 0 `updates`"),
+        (("CHECKPOINT", "--data.dataset", "nowhere.npz"), "nowhere.npz"),
+        (("CHECKPOINT", "--data.dataset", WALKER), "have 17 dimensions"),
+        (("CHECKPOINT", "--beside", "[none.ckpt]"), "there is no checkpoint none.ckpt"),
+        (("CHECKPOINT", "--algorithm", "iql"), "was trained with the algorithm spar"),
+        (("CHECKPOINT", "--data.datset", HOPPER), "did you mean --data.dataset"),
+    ],
+)
+def test_what_is_refused(
+    finished_run: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    chosen = [str(last(finished_run)) if argument == "CHECKPOINT" else argument for argument in arguments]
+    assert message in refused(capsys, "ope", *chosen)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("reward_scale", [1, 2], "settings of the data that make no sense"),
+        ("environment", "os:Plant-v0", "name it again with --data.environment"),
+        ("dataset", None, "`datamodule_hyper_parameters.dataset`"),
+    ],
+)
+def test_a_checkpoint_from_elsewhere_is_not_trusted(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, value: object, message: str
+) -> None:
+    checkpoint = read_checkpoint(last(finished_run))
+    checkpoint["datamodule_hyper_parameters"][entry] = value
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    assert message in refused(capsys, "ope", str(tmp_path / "other.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_page(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    arguments = shlex.split(command)[3:]
+    fit(Path("runs/hopper-medium-replay-v0/version_0"), "--callbacks.rollout.num_episodes", "1")
+    if arguments[0] == "fit":
+        main([*arguments, *TINY, "--callbacks.offline_check.fqe_updates", "4"])
+    else:
+        main([*arguments, *FEW, *(["--rollouts", "1"] if "--rollouts" in arguments else [])])
