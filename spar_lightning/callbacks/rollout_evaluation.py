@@ -23,7 +23,6 @@ from spar_lightning.callbacks.background_rollouts import (
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.random_state import unchanged_random_state
 from spar_lightning.callbacks.results import (
-    WARMUP,
     comparison_results,
     history_row,
     noisy_results,
@@ -36,6 +35,7 @@ from spar_lightning.callbacks.resumable_checkpoint import is_last_update
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
+from spar_lightning.training.progress import WARMUP
 from spar_lightning.types import (
     EnvironmentUnavailableError,
     HasPolicyVersion,

@@ -65,7 +65,8 @@ def _encode_onnx(program: ExportedProgram, metadata: Metadata) -> bytes:
         )
     assert converted is not None
     converted.model.metadata_props[METADATA_KEY] = json.dumps(metadata)
-    return converted.model_proto.SerializeToString()
+    data: bytes = converted.model_proto.SerializeToString()
+    return data
 
 
 def _run_onnx(path: Path) -> Act:
