@@ -32,6 +32,12 @@ WARMUP = "warmup/"
 """Under which a policy is evaluated that is still being prepared, beside its references under their usual names."""
 
 
+def run_seed(trainer: pl.Trainer) -> int | None:
+    """The seed of a run; the data module's, if it knows: several may share the process, and its environment."""
+    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed else None
+
+
 def rollout_metrics(comparison: Comparison, warmup: bool = False) -> dict[str, float]:
     """What is logged of a comparison, by name.
 
@@ -94,13 +100,11 @@ def results_document(
         clock: stopped.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    # The data module's, if it knows: several seeds may share the process, and its environment.
-    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
     document = {
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),
         "score_note": getattr(datamodule, "score_note", None),
-        "seed": None if seed is None else int(seed),
+        "seed": run_seed(trainer),
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,
