@@ -10,6 +10,7 @@ COLORS = {
     "fitted": "#56b4e9",
     "data": "#d9a441",
     "ablation": "#cc3311",
+    "gradient": "#333333",
     "loss": "#b22222",
 }
 STYLE: Any = {

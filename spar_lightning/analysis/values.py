@@ -46,6 +46,19 @@ def _gain(critic: EnsembleCritic, sample: Sample) -> Tensor:
     return torch.cat([(critic(s, a) - critic(s, base)).mean(dim=0) for s, a, base in parts])
 
 
+def action_gradients(module: SPARModule, sample: Sample) -> Tensor:
+    """Gradients (N, A) of the guiding critics' mean by the fitted policy's action: where others would go."""
+    found = []
+    for states, fitted in zip(
+        torch.split(sample.normalized, CHUNK), torch.split(sample.fitted_actions, CHUNK), strict=True
+    ):
+        actions = fitted.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            total = module.algorithm.critics.average_critic(states, actions).mean(dim=0).sum()
+        found.append(torch.autograd.grad(total, actions)[0])
+    return torch.cat(found)
+
+
 @torch.no_grad()
 def critic_values(module: SPARModule, observations: Array, actions: Array) -> Array:
     """Discounted returns (T,) that the guiding critics expect, means over them.

@@ -29,6 +29,12 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(log_dir) if folder is None else Path(folder).parent
 
 
+def run_seed(trainer: pl.Trainer) -> int | None:
+    """The seed of a run; the data module's, if it knows: several may share the process, and its environment."""
+    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed else None
+
+
 def rollout_metrics(comparison: Comparison, warmup: bool = False) -> dict[str, float]:
     """What is logged of a comparison, by name.
 
@@ -100,14 +106,12 @@ def results_document(
         base_s: seconds that the base stage took, None where it is not this run's.
     """
     datamodule = getattr(trainer, "datamodule", None)
-    # The data module's, if it knows: several seeds may share the process, and its environment.
-    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
     document = {
         "dataset": getattr(datamodule, "name", None),
         "environment_id": getattr(datamodule, "environment_id", None),
         "score_note": getattr(datamodule, "score_note", None),
         "reference_returns": list(getattr(datamodule, "reference_scores", None) or []) or None,
-        "seed": None if seed is None else int(seed),
+        "seed": run_seed(trainer),
         "module": type(trainer.lightning_module).__name__,
         "updates": trainer.global_step,
         **final,

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
 from spar_lightning.callbacks.provenance import training_settings
-from spar_lightning.callbacks.results import run_folder
+from spar_lightning.callbacks.results import run_folder, run_seed
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 from spar_lightning.callbacks.run_summary import score_table
 from spar_lightning.training.progress import WARMUP
@@ -59,13 +59,13 @@ def layout(unit: str) -> dict[str, dict[str, list[Any]]]:
     """
     return {
         "Overview": {
-            f"{unit.replace('_', ' ')}: policy, base, fitted policy; warm-up apart": _lines(
+            f"{unit.replace('_', ' ')}: policy, base, fitted, warm-up": _lines(
                 f"rollout/{unit}$", f"rollout/base_{unit}$", f"rollout/fitted_{unit}$", f"{WARMUP}{unit}$"
             ),
             "improvement over the base": _lines("rollout/improvement$", f"{WARMUP}improvement$"),
             "size of the residual": _lines("residual/abs_mean$"),
             "size of each action's residual": _lines("residual_by_action/"),
-            "critic: value of the data's and of the policy's actions": _lines("critic/(q_data|q_policy|target_q)$"),
+            "critic: value of data's and policy's actions": _lines("critic/(q_data|q_policy|target_q)$"),
             "losses": _lines("[a-z]+/[a-z_]*loss$"),
         }
     }
@@ -107,7 +107,7 @@ def _write_settings(logger: TensorBoardLogger, trainer: pl.Trainer, module: pl.L
             tags.append("final/improvement")
     if isinstance(module, HasResidual):
         tags.append("residual/abs_mean")
-    settings = flat_settings(training_settings(trainer))
+    settings = flat_settings({"seed": run_seed(trainer), **training_settings(trainer)})
     experiment, run, _ = _summaries(settings, dict.fromkeys(tags, 0.0))
     writer = logger.experiment._get_file_writer()
     writer.add_summary(experiment)

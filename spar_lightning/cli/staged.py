@@ -56,7 +56,8 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
 MAIN_COST = 3.0
-"""What an update of the main stage takes, evaluations included, in updates of the base: for the time that is left."""
+"""What an update of the main stage takes in updates of the base, for the time that is left: 9.0 ms against 2.8 with
+`walker.yaml`, on one thread."""
 
 NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
 """Settings that have a default, and a meaning without a value."""

@@ -2,7 +2,7 @@
 
 from spar_lightning.evaluation.background import BackgroundEvaluator, Snapshot, evaluate_snapshot
 from spar_lightning.evaluation.comparison import Comparison, Improvement, PolicyEvaluator, Scores
-from spar_lightning.evaluation.drift import normal_drift, split_change
+from spar_lightning.evaluation.drift import normal_drift, split_change, tangent_directions
 from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement, ResidualStatistics
 from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, rollout
 from spar_lightning.evaluation.scores import normalized_score
@@ -24,4 +24,5 @@ __all__ = [
     "normalized_score",
     "rollout",
     "split_change",
+    "tangent_directions",
 ]

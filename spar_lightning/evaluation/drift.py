@@ -32,6 +32,16 @@ def split_change(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.
     return tangential, change - tangential
 
 
+def tangent_directions(jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
+    """How many directions of action space are tangent at each state, (B,); see `split_change`.
+
+    >>> tangent_directions(torch.tensor([[[1.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [0.0, 0.05]]])).tolist()
+    [2, 1]
+    """
+    strengths = torch.linalg.svdvals(jacobians.float())  # (B, R)
+    return ((strengths >= tolerance * strengths[:, :1]) & (strengths > 0)).sum(dim=1)
+
+
 def normal_drift(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
     r"""Share of a squared action change that lies in directions normal to the action manifold; see `split_change`.
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 from scipy import stats
-from torch import Tensor
 
 from spar_lightning.analysis.distance import nearest_distances
 from spar_lightning.analysis.figures.parts import legend_above, new_figure
-from spar_lightning.analysis.sample import Sample
 from spar_lightning.analysis.study import Study
 from spar_lightning.analysis.style import COLORS
-from spar_lightning.evaluation import split_change
+from spar_lightning.analysis.values import action_gradients
+from spar_lightning.evaluation import split_change, tangent_directions
+
+LABELS = {"policy": "self-imitation", "ablation": "value gradient", "gradient": "critics' gradient by the action"}
+LEAST = 1e-5
+"""Share below which a normal part is rounding."""
 
 NEIGHBOURS_OF = 1000
 """States whose distances to all of the data are computed."""
@@ -25,33 +28,46 @@ def update_parts(study: Study) -> Figure:
 
     The update is the change from the fitted policy to the improved one, at each state of the data. Its tangential part
     moves along the manifold of actions that the decoder can reach, its normal part leaves it. Left, the two sizes state
-    by state; right, the share of the squared change that is normal: near 0 for an improvement that stays on the
-    manifold. The ablation climbs the same critics by their gradient.
+    by state. Right, the share of the squared change that is normal: small for an improvement that stays on the
+    manifold. Compare it with the critics' gradient by the action, which is where a method without a manifold goes.
+    Where every direction is tangent, as the title on the left may say, nothing can leave the manifold to first order.
     """
-    figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1.2, 1])
-    samples = {"policy": study.sample} | ({} if study.ablation_sample is None else {"ablation": study.ablation_sample})
+    figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1, 1.1])
+    sample = study.sample
+    changes = {"policy": sample.probe.actions - sample.fitted_actions}
+    if study.ablation_sample is not None:
+        changes["ablation"] = study.ablation_sample.probe.actions - study.ablation_sample.fitted_actions
+    jacobians = sample.probe.jacobians
     largest = 0.0
-    for name, sample in samples.items():
-        tangential, normal = (part.norm(dim=1) for part in _parts(sample))
-        label = "self-imitation" if name == "policy" else "value gradient"
-        left.scatter(tangential, normal, s=3, lw=0, alpha=0.4, color=COLORS[name], label=label, rasterized=True)
+    for name, change in changes.items():
+        tangential, normal = (part.norm(dim=1) for part in split_change(change, jacobians))
+        left.scatter(tangential, normal, s=4, lw=0, alpha=0.5, color=COLORS[name], label=LABELS[name], rasterized=True)
         largest = max(largest, float(torch.quantile(tangential, 0.998)), float(torch.quantile(normal, 0.998)))
-        shares = (normal.square() / (normal.square() + tangential.square()).clamp(min=1e-12)).numpy()
-        overall = float(normal.square().sum() / (normal.square() + tangential.square()).sum().clamp(min=1e-12))
-        ordered = np.sort(shares)
-        right.plot(ordered, np.linspace(0, 1, len(ordered)), color=COLORS[name], lw=2, label=f"{label}: {overall:.1%}")
     left.plot([0, largest], [0, largest], color="black", lw=0.6, ls=":")
-    left.set(
-        xlabel="along the manifold, |change|", ylabel="normal to it, |change|", title="Change of each state's action"
-    )
-    left.set(xlim=(0, largest * 1.05 + 1e-9), ylim=(0, largest * 1.05 + 1e-9))
-    left.legend(loc="upper left", markerscale=4)
+    reached = tangent_directions(jacobians).float().mean()
+    left.set_title(f"{reached:.1f} of {jacobians.shape[1]} directions are tangent, on average")
+    left.set(xlabel="change along the manifold", ylabel="change normal to it")
+    left.set(xlim=(0, largest * 1.05 + 1e-9), ylim=(-0.02 * largest - 1e-9, largest * 1.05 + 1e-9))
+    left.legend(loc="upper left", markerscale=3)
+    for name, change in (changes | {"gradient": action_gradients(study.module, sample)}).items():
+        tangential, normal = (part.square().sum(dim=1) for part in split_change(change, jacobians))
+        total = (tangential + normal).clamp(min=1e-20)
+        ordered = np.sort((normal / total).clamp(min=LEAST).numpy())
+        overall = float(normal.sum() / total.sum())
+        right.plot(
+            ordered,
+            np.linspace(0, 1, len(ordered)),
+            color=COLORS[name],
+            lw=2,
+            label=f"{LABELS[name]}: {overall:.2%} of all",
+        )
     right.set(xlabel="normal share of a state's squared change", ylabel="share of states below", ylim=(0, 1.02))
-    right.set_title("Normal share (in the legend: of the sum)")
-    for axis in (right.xaxis, right.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=None))
-    right.set_xlim(0, 1)
-    right.legend(loc="lower right")
+    right.set_xscale("log")
+    right.set_xlim(LEAST, 1)
+    right.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}"))
+    right.yaxis.set_major_formatter(PercentFormatter(1))
+    right.set_title("Normal share")
+    right.legend(loc="upper left")
     return figure
 
 
@@ -79,7 +95,8 @@ def data_distance(study: Study) -> Figure:
     for name, values in zip(policies, distances, strict=True):
         ordered = np.sort(values)
         shares = np.linspace(0, 1, len(ordered))
-        left.plot(ordered, shares, color=COLORS[name], lw=2, label=labels.get(name, name))
+        width = 4 if name == "fitted" else 2  # which the policy may cover
+        left.plot(ordered, shares, color=COLORS[name], lw=width, label=labels.get(name, name))
     left.set(xlabel="distance to the nearest pair of the data", ylabel="share of states below", ylim=(0, 1.02))
     left.set_xlim(0, np.quantile(distances, 0.99))
     left.yaxis.set_major_formatter(PercentFormatter(1))
@@ -125,8 +142,3 @@ def support(study: Study) -> Figure:
     middle.set_xlabel("latent dimension")
     right.set_xlabel("action")
     return figure
-
-
-def _parts(sample: Sample) -> tuple[Tensor, Tensor]:
-    """Tangential and normal part (N, A) of the change from the fitted policy to the sample's."""
-    return split_change(sample.probe.actions - sample.fitted_actions, sample.probe.jacobians)

@@ -31,7 +31,7 @@ def learning_curves(study: Study) -> Figure:
             left.plot(updates, values, color=color, label=name, marker="o", markersize=3, **style)
     left.set(ylabel=_unit(run))
     if left.lines:
-        left.set_title("Score in the simulator" if run.has_scores else "Return")
+        left.set_title("Score" if run.has_scores else "Return")
         legend_above(left, len(left.lines))
     else:
         left.text(0.5, 0.5, "not evaluated: no simulator", transform=left.transAxes, ha="center")

@@ -22,9 +22,9 @@ def q_gain(study: Study) -> Figure:
     improvement; where it falls as residuals grow, the policy has found errors of its own critics.
     """
     sizes, gains = study.sample.sizes, study.gains
-    parts = [("critics that guided the policy", gains.guiding)]
+    parts = [("Critics that guided the policy", gains.guiding)]
     if gains.checking is not None:
-        parts.append(("critics that did not", gains.checking))
+        parts.append(("Critics that did not", gains.checking))
     figure, panels = new_figure(3.6, ncols=len(parts), squeeze=False, sharex=True, sharey=True)
     for axes, (title, gain) in zip(panels[0], parts, strict=True):
         axes.scatter(sizes, gain, s=2, color="0.75", lw=0, rasterized=True)
