@@ -69,7 +69,7 @@ def write_video(
         # A GIF tells how long a frame is shown, in milliseconds.
         timing = {"duration": 1000 / rate, "loop": 0} if kind == ".gif" else {"fps": rate, "macro_block_size": _BLOCK}
         returns: dict[str, float] = dict.fromkeys(policies, 0.0)
-        writer: Any = imageio.get_writer(stream, format=kind, mode="I", **timing)  # type: ignore[arg-type]
+        writer: Any = imageio.get_writer(stream, format=kind, mode="I", **timing)
         with writer:
             for frame in _episode(environments, policies, seed, returns):
                 writer.append_data(frame)
@@ -102,7 +102,8 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
     try:
         environment = make_environment("rgb_array")
         environment.reset(seed=0)
-        if np.ndim(environment.render()) != 3:
+        picture: Any = environment.render()
+        if np.ndim(picture) != 3:
             raise TypeError("it gives no pictures")
     except UserError:  # it cannot be had at all, or is another one
         raise
