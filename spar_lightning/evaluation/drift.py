@@ -38,7 +38,7 @@ def tangent_directions(jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
     >>> tangent_directions(torch.tensor([[[1.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [0.0, 0.05]]])).tolist()
     [2, 1]
     """
-    strengths = torch.linalg.svdvals(jacobians.float())  # (B, R)
+    strengths: Tensor = torch.linalg.svdvals(jacobians.float())  # (B, R)
     return ((strengths >= tolerance * strengths[:, :1]) & (strengths > 0)).sum(dim=1)
 
 

@@ -65,8 +65,8 @@ def _encode_onnx(program: ExportedProgram, metadata: Metadata) -> bytes:
         )
     assert converted is not None
     converted.model.metadata_props[METADATA_KEY] = json.dumps(metadata)
-    data: bytes = converted.model_proto.SerializeToString()
-    return data
+    encoded: bytes = converted.model_proto.SerializeToString()
+    return encoded
 
 
 def _run_onnx(path: Path) -> Act:
@@ -130,7 +130,7 @@ def _encode_npz(program: ExportedProgram, metadata: Metadata) -> bytes:
     steps = []
     (output,) = signature.user_outputs
     for node in program.graph.nodes:
-        if node.op == "call_function":
+        if node.op == "call_function" and "_assert" not in str(node.target):
             values[node.name] = "actions" if node.name == output else f"step {node.name}"
             steps.append([values[node.name], _operation(node), _arguments([*node.args, *_options(node)], values)])
     arrays = {name: tensors[name].detach().numpy() for name in values.values() if name in tensors}
@@ -159,6 +159,8 @@ def _options(node: Node) -> list[Any]:
 def _arguments(arguments: Any, values: dict[str, str]) -> Any:
     if isinstance(arguments, list | tuple):
         return [_arguments(argument, values) for argument in arguments]
+    if isinstance(arguments, torch.dtype):
+        return str(arguments)
     return {"value": values[arguments.name]} if isinstance(arguments, Node) else arguments
 
 

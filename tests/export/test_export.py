@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +32,15 @@ SMALL = {"hidden_dims": [16, 16], "critic_hidden_dims": [8]}
 KINDS = list(FORMATS)
 
 
-def _modules() -> Iterator[tuple[str, AlgorithmModule]]:
-    yield "bc", BCModule(**SIZES)
-    yield "constant deviation", BCModule(**SIZES, deviation="constant")
-    yield "td3_bc", TD3BCModule(**SIZES)
-    yield "iql", IQLModule(**SIZES)
-    yield "rebrac", ReBRACModule(**SIZES)
-    yield "spar", SPARModule(base=BCModule(**SIZES), **SMALL)
-    yield "no base", SPARModule(base=BCModule(**SIZES), **SMALL, manifold="gaussian", residual=False)
+MODULES: dict[str, Callable[[], AlgorithmModule]] = {
+    "bc": lambda: BCModule(**SIZES),
+    "constant deviation": lambda: BCModule(**SIZES, deviation="constant"),
+    "td3_bc": lambda: TD3BCModule(**SIZES),
+    "iql": lambda: IQLModule(**SIZES),
+    "rebrac": lambda: ReBRACModule(**SIZES),
+    "spar": lambda: SPARModule(base=BCModule(**SIZES), **SMALL),
+    "no base": lambda: SPARModule(base=BCModule(**SIZES), **SMALL, manifold="gaussian", residual=False),
+}
 
 
 def _trained(module: AlgorithmModule) -> AlgorithmModule:
@@ -83,9 +84,10 @@ def _inputs(module: AlgorithmModule, count: int, far: float = 1.0) -> np.ndarray
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("name", "module"), _modules(), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_file_does_what_the_policy_does(tmp_path: Path, name: str, module: AlgorithmModule, kind: str) -> None:
-    path = _save(_trained(module), tmp_path / "last.ckpt")
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_does_what_the_policy_does(tmp_path: Path, name: str, kind: str) -> None:
+    module = _trained(MODULES[name]())
+    path = _save(module, tmp_path / "last.ckpt")
     file = export_policy(path, kind, tmp_path / "out").files[0]
     act = FORMATS[kind].run(file)
     for count in (1, 2, 300):  # any number at once
@@ -208,11 +210,9 @@ def test_a_missing_package_is_named(checkpoint: Path, monkeypatch: pytest.Monkey
         export_policy(checkpoint, "onnx")
 
 
-@pytest.mark.parametrize(("name", "module"), _modules(), ids=lambda value: value if isinstance(value, str) else "")
-def test_forward_works_with_pytorchs_and_lightnings_own_exports(
-    tmp_path: Path, name: str, module: AlgorithmModule
-) -> None:
-    module = _trained(module)
+@pytest.mark.parametrize("name", MODULES)
+def test_forward_works_with_pytorchs_and_lightnings_own_exports(name: str) -> None:
+    module = _trained(MODULES[name]())
     observations = torch.from_numpy(_inputs(module, 4))
     expected = module.act(observations)
     batch = {0: torch.export.Dim("batch")}
