@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
@@ -23,6 +24,10 @@ _RESTORED = {
     "restore_precision_plugin_state": "the precision's state",
 }
 """Functions of Lightning's `checkpoint_connector.py`, and the entry that each takes up."""
+
+
+_PROBLEM = re.compile(r"Problem with given class_path '(?P<path>[^']+)':\s*(?P<reason>[^\n]+)")
+"""What the parser says of a class in a list: it tries each kind of value, and keeps only the words of what failed."""
 
 
 def callbacks_of(setting: Any) -> list[Callback]:
@@ -96,10 +101,16 @@ def named_classes(config: Mapping[str, Any]) -> Iterator[None]:
                 name = type(frame.f_locals.get("self")).__name__
                 key = _key_of(name, config) if frame.f_code.co_name == "__init__" else None
                 if key is not None:
-                    raise UserError(
-                        f"`{key}` names {name}, which cannot be made so: {' '.join(str(reason).split())}"
-                    ) from error
+                    raise _unmakeable(key, name, str(reason)) from error
+            told = _PROBLEM.search(str(reason))
+            name = "" if told is None else told["path"].rpartition(".")[2]
+            if told is not None and (key := _key_of(name, config)) is not None:
+                raise _unmakeable(key, name, told["reason"]) from error
         raise
+
+
+def _unmakeable(key: str, name: str, reason: str) -> UserError:
+    return UserError(f"`{key}` names {name}, which cannot be made so: {' '.join(reason.split())}")
 
 
 def _reasons(error: BaseException) -> list[BaseException]:

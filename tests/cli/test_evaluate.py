@@ -218,8 +218,13 @@ def _blocks(language: str) -> list[str]:
     return [line for block in found for line in block.splitlines()]
 
 
-def test_a_logger_that_is_not_installed_costs_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("trainer: {logger: WandbLogger}")
+@pytest.mark.parametrize("logger", ["WandbLogger", "[WandbLogger]", "[CSVLogger, {class_path: WandbLogger}]"])
+def test_a_logger_that_is_not_installed_costs_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logger: str
+) -> None:
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", False)
+    settings = logger.replace("CSVLogger", "{class_path: CSVLogger, init_args: {save_dir: .}}")
+    (tmp_path / "own.yaml").write_text(f"trainer: {{logger: {settings}}}")
     message = refused(capsys, "fit", "--config", "own.yaml", "--data.dataset", HOPPER, *TINY)
     assert "`trainer.logger` names WandbLogger" in message
     assert len(message.strip().splitlines()) == 1
@@ -231,7 +236,7 @@ def test_a_config_means_the_same_data_in_another_folder(
 ) -> None:
     random = np.random.default_rng(0)
     arrays = {"observations": random.normal(size=(60, 11)), "actions": random.uniform(-1, 1, size=(60, 3))}
-    ends = {"rewards": random.normal(size=60), "terminals": np.arange(60) % 20 == 19}
+    ends = {"rewards": random.normal(size=60), "terminals": np.arange(60) % 20 == 19, "timeouts": np.zeros(60)}
     np.savez(tmp_path / "logs.npz", **arrays, **ends)
     here = options(data__environment="Hopper-v5", data__batch_size=8)
     fit(tmp_path / "run", *here, dataset="logs.npz")
