@@ -230,7 +230,7 @@ def _draw_curves(panel: Any, curves: Sequence[Curve], axis: int, method: str, st
         panel.fill_between(x, scores.min(axis=0), scores.max(axis=0), color=style["color"], alpha=0.15)
 
 
-def _held(steps: Sequence[int]) -> tuple[list[float], list[int]]:
+def _held(steps: Sequence[float]) -> tuple[list[float], list[int]]:
     """Where to draw which evaluation: a policy that is not evaluated for long stands still, and its line with it.
 
     >>> _held([10, 20, 50])
