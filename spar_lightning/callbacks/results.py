@@ -82,7 +82,8 @@ def comparison_results(comparison: Comparison) -> dict[str, Any]:
 
 def noisy_results(comparison: Comparison) -> dict[str, Any]:
     """The same of an evaluation with noise on the actions, a row for each policy: `noisy_policy`, `noisy_base` .."""
-    results = {f"noisy_{name}": _score_results(scores) for name, scores in comparison.scores.items()}
+    results: dict[str, Any] = {f"noisy_{name}": _score_results(scores) for name, scores in comparison.scores.items()}
+    results["noisy_episode_returns"] = {name: list(scores.returns) for name, scores in comparison.scores.items()}
     if comparison.improvement is not None:
         unit = "return" if comparison.policy.score is None else "score"
         results["noisy_improvement"] = comparison.improvement._asdict() | {"unit": unit}

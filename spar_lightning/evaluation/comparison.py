@@ -144,6 +144,7 @@ class PolicyEvaluator:
         metric = EpisodeScores(self.reference_scores).to(self._device)
         metric.update(torch.from_numpy(returns), torch.from_numpy(lengths))
         computed = metric.compute()
+        # torchmetrics gives the value of a single episode without its dimension
         all_returns = self._in_order_of_seeds(computed.pop("returns").reshape(-1).tolist())
         values = {name: float(value) for name, value in computed.items()}
         return Scores(

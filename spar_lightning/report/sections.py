@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spar_lightning.report.analysis import Analysis
-from spar_lightning.report.published import UPDATES
+from spar_lightning.report.published import CORL_LAST, METHODS, SPAR_PAPER, UPDATES
 from spar_lightning.report.statistics import Estimate
 
 LAST = "Of the policy at the end of training, over its final episodes: mean and deviation over training seeds."
@@ -207,4 +207,13 @@ def _published(analysis: Analysis) -> list[Section]:
         " only runs of that length: shorter ones are another protocol."
     )
     header = ["data set", "method", "last", "best", "updates", "published last", "published best", "source"]
-    return [Section("Beside published scores", text, header, rows)]
+    return [Section("Beside published scores", text, header, rows), _published_methods([row[0] for row in rows])]
+
+
+def _published_methods(data_sets: Sequence[str]) -> Section:
+    rows = []
+    for name in dict.fromkeys(data_sets):
+        paper = SPAR_PAPER.get(name)
+        rows.append([name, *(f"{score:.1f}" for score in CORL_LAST[name]), "-" if paper is None else f"{paper:.1f}"])
+    text = "Last scores: the baselines are CORL's, SPAR's its paper's."
+    return Section("All published scores on these data sets", text, ["data set", *METHODS, "SPAR"], rows)

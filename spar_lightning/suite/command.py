@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from spar_lightning.suite.board import Board
 from spar_lightning.suite.engine import Engine, LocalProcesses
-from spar_lightning.suite.jobs import Job, State, jobs_of, state_of
+from spar_lightning.suite.jobs import Job, State, jobs_of, state_of, still_running
 from spar_lightning.suite.missing import fetch, missing
 from spar_lightning.suite.running import run_jobs
 from spar_lightning.suite.runs import Run, plan
@@ -81,6 +81,7 @@ def benchmark(
         with FileLock(folder / ".lock", timeout=0):
             tally = Tally(list(jobs), kept=len(runs) - sum(len(job.runs) for job in jobs), at_once=at_once)
             if jobs:
+                _check_alone(jobs)
                 _fetch(jobs)
                 run_jobs(tally, chosen := _engine(engine, address, at_once, threads, gpus), Board(tally, chosen))
     except Timeout:
@@ -105,6 +106,14 @@ def _engine(name: str, address: str | None, at_once: int, threads: int | None, g
         return RayTasks(address, at_once, threads or 1, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return LocalProcesses(at_once, threads or max(1, cores // at_once))
+
+
+def _check_alone(jobs: Sequence[Job]) -> None:
+    if processes := still_running(jobs):
+        raise UserError(
+            f"runs of an earlier benchmark, which was killed, still go on (process {', '.join(map(str, processes))}):"
+            " wait for them, or end them"
+        )
 
 
 def _fetch(jobs: Sequence[Job]) -> None:

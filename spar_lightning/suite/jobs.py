@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import psutil
+
 from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.suite.runs import Run, fit_arguments
 from spar_lightning.types import UserError
@@ -130,6 +132,17 @@ def _chunks(group: list[Run], size: int) -> Iterator[tuple[Run, ...]]:
             chunk = []
         chunk.append(run)
     yield tuple(chunk)
+
+
+def still_running(jobs: Sequence[Job]) -> list[int]:
+    """Processes of this machine that train in the folders of these jobs, as their command lines say.
+
+    A benchmark that is killed leaves them behind.
+    """
+    folders = {place for job in jobs for run in job.runs for place in (run.folder, run.folder.parent)}
+    named = {str(place) for place in folders} | {str(place / "config.yaml") for place in folders}
+    processes = psutil.process_iter(["cmdline"])
+    return [process.pid for process in processes if named.intersection(process.info["cmdline"] or ())]
 
 
 def prepare(job: Job) -> None:

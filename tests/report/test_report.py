@@ -160,7 +160,8 @@ def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path
     write(tmp_path / "d", document(95.0, dataset="spar/hopper/medium-replay-v0"))
     report([str(tmp_path)], str(tmp_path / "out"), figures=False)
     text = (tmp_path / "out" / "report.md").read_text()
-    _, _, beside = text.partition("## Beside published scores")
+    beside, _, published = text.partition("## Beside published scores")[2].partition("## All published scores")
+    assert "| hopper-medium-replay-v2 | 29.8 | 70.4 | 64.4 | 97.4 | 95.0 | 101.9 |" in published
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in beside.splitlines() if "hopper" in line]
     assert [(row[1], row[2], *row[5:]) for row in rows] == [
         ("BC", "70.0", "70.4", "90.6", "CORL"),

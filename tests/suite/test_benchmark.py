@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -129,6 +131,19 @@ def test_two_benchmarks_do_not_share_a_folder(suite_file: Path, training: Traini
     out.mkdir()
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another benchmark runs in"):
         benchmark(str(suite_file), str(out))
+
+
+def test_runs_that_a_killed_benchmark_left_behind_are_not_disturbed(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    folder = run_folder(tmp_path / "out", FOLDERS[0])
+    left = subprocess.Popen([sys.executable, "-c", "input()", "--run_dir", str(folder)], stdin=subprocess.PIPE)
+    try:
+        with pytest.raises(UserError, match=rf"still go on \(process {left.pid}\)"):
+            benchmark(str(suite_file), str(tmp_path / "out"))
+    finally:
+        left.communicate(b"\n")
+    assert not folder.exists()
 
 
 def test_a_signal_stops_the_runs_and_says_how_to_go_on(suite_file: Path, training: Training, tmp_path: Path) -> None:
