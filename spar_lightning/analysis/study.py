@@ -110,13 +110,9 @@ class Study:
 
     # --------------------------------------------------------------------------------------------- of the simulator
 
-    @property
-    def simulator(self) -> str | None:
-        """None where it is here; else why it is not."""
-        return self._simulator_missing
-
     @cached_property
-    def _simulator_missing(self) -> str | None:
+    def no_simulator(self) -> str | None:
+        """Why there is no simulator here; None where there is one."""
         try:
             self.data.make_environment().close()
         except (DataError, EnvironmentUnavailableError) as error:
@@ -126,7 +122,7 @@ class Study:
     @cached_property
     def step_s(self) -> float | None:
         """Seconds of a step, where the simulator says."""
-        if self.simulator is not None:
+        if self.no_simulator is not None:
             return None
         environment = self.data.make_environment()
         step = getattr(environment.unwrapped, "dt", None)
@@ -178,8 +174,8 @@ class Study:
         return "return of an episode" if self.data.reference_scores is None else "normalized score"
 
     def _roll_out(self, policy: Policy) -> Rollouts:
-        if self.simulator is not None:
-            raise LeftOutError(f"there is no simulator here: {self.simulator}")
+        if self.no_simulator is not None:
+            raise LeftOutError(f"there is no simulator here: {self.no_simulator}")
         with EpisodeRunner(self.data.make_environment) as runner:
             return runner.run(policy, self.seeds, record=True)
 
@@ -195,8 +191,8 @@ class Study:
     def missing(self) -> list[str]:
         """What was not given, or cannot be had, with what to do about it."""
         found = []
-        if self.simulator is not None:
-            found.append(f"all rollouts, since there is no simulator here ({self.simulator})")
+        if self.no_simulator is not None:
+            found.append(f"all rollouts, since there is no simulator here ({self.no_simulator})")
         if self.ablation is None:
             last = self.run.folder / "checkpoints" / "last.ckpt"
             found.append(

@@ -90,8 +90,8 @@ class ResidualMonitor(pl.Callback):
         statistics = ResidualStatistics(probe.actions.shape[1]).to(probe.actions.device)
         statistics.update(probe)
         values = statistics.compute()
-        metrics = {name: float(value) for name, value in values.items() if value.ndim == 0}
-        by_action = values["residual/abs_mean_per_dimension"].tolist()
+        by_action = values.pop("residual/abs_mean_per_dimension").reshape(-1).tolist()  # one action is squeezed
+        metrics = {name: float(value) for name, value in values.items()}
         names = _named(self._names, len(by_action))
         metrics |= {f"residual_by_action/{name}": value for name, value in zip(names, by_action, strict=True)}
         previous = self._previous_actions

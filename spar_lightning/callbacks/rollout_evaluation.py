@@ -362,8 +362,11 @@ def _require_validations(trainer: pl.Trainer, module: pl.LightningModule) -> Non
 def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
     """Log the scores of the run's end."""
     metrics = {name.replace("rollout/", "final/"): value for name, value in rollout_metrics(comparison).items()}
+    score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
     for logger in trainer.loggers:
-        logger.log_metrics(metrics, step=trainer.global_step - 1)
+        # A logger of Lightning's defaults sets this one metric beside hyper-parameters, and has put -1 there.
+        extra = {"hp_metric": score} if getattr(logger, "_default_hp_metric", False) else {}
+        logger.log_metrics(metrics | extra, step=trainer.global_step - 1)
 
 
 @contextmanager

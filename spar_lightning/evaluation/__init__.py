@@ -2,7 +2,7 @@
 
 from spar_lightning.evaluation.background import BackgroundEvaluator, Snapshot, evaluate_snapshot
 from spar_lightning.evaluation.comparison import Comparison, Improvement, PolicyEvaluator, Scores
-from spar_lightning.evaluation.drift import normal_drift, split_change, tangent_directions
+from spar_lightning.evaluation.drift import change_by_reach, normal_drift, split_change
 from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement, ResidualStatistics
 from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, rollout
 from spar_lightning.evaluation.scores import normalized_score
@@ -19,10 +19,10 @@ __all__ = [
     "Rollouts",
     "Scores",
     "Snapshot",
+    "change_by_reach",
     "evaluate_snapshot",
     "normal_drift",
     "normalized_score",
     "rollout",
     "split_change",
-    "tangent_directions",
 ]

@@ -32,14 +32,22 @@ def split_change(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.
     return tangential, change - tangential
 
 
-def tangent_directions(jacobians: Tensor, tolerance: float = 0.1) -> Tensor:
-    """How many directions of action space are tangent at each state, (B,); see `split_change`.
+def change_by_reach(action_change: Tensor, jacobians: Tensor) -> tuple[Tensor, Tensor]:
+    """A squared change by how easily the manifold reaches its directions; see `split_change`.
 
-    >>> tangent_directions(torch.tensor([[[1.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [0.0, 0.05]]])).tolist()
-    [2, 1]
+    Returns:
+        Reach (B, A), in [0, 1]: the singular value of each direction as a fraction of the state's largest, 0 where
+        none leads; and the squared change along each, (B, A). A normal part is what has a reach below a tolerance.
+
+    >>> reach, squares = change_by_reach(torch.tensor([[3.0, 4.0]]), torch.tensor([[[2.0, 0.0], [0.0, 1.0]]]))
+    >>> reach.tolist(), squares.round().tolist()
+    ([[1.0, 0.5]], [[9.0, 16.0]])
     """
-    strengths: Tensor = torch.linalg.svdvals(jacobians.float())  # (B, R)
-    return ((strengths >= tolerance * strengths[:, :1]) & (strengths > 0)).sum(dim=1)
+    change = action_change.float()
+    directions, strengths, _ = torch.linalg.svd(jacobians.float(), full_matrices=True)  # (B, A, A), (B, R)
+    missing = directions.shape[-1] - strengths.shape[-1]
+    reach = torch.nn.functional.pad(strengths / strengths[:, :1].clamp(min=1e-12), (0, missing))
+    return reach, torch.einsum("bar,ba->br", directions, change).square()
 
 
 def normal_drift(action_change: Tensor, jacobians: Tensor, tolerance: float = 0.1) -> Tensor:

@@ -49,6 +49,21 @@ def test_joints_have_their_names(tmp_path, logger):
         assert len(events(tmp_path).Histograms(f"residual/{name}")) == 3
 
 
+class OneAction(ToyResidualModule):
+    def probe_residual(self, observations):
+        probe = super().probe_residual(observations)
+        ones = {name: getattr(probe, name)[:, :1] for name in ("base_actions", "actions", "unclipped_actions")}
+        return probe._replace(**ones, jacobians=probe.jacobians[:, :1])
+
+
+def test_a_single_action_is_one_dimension(tmp_path, logger):
+    train(tmp_path, OneAction(), [ResidualMonitor(6)], logger=logger)
+    tags = [tag for tag in events(tmp_path).Tags()["scalars"] if tag.startswith("residual")]
+    assert "residual_by_action/dimension_0" in tags
+    assert "residual/abs_mean_per_dimension" not in tags
+    assert scalars(tmp_path, "residual_by_action/dimension_0") == scalars(tmp_path, "residual/abs_mean")
+
+
 def test_the_states_are_evenly_spaced_and_always_the_same(tmp_path):
     module = ToyResidualModule()
     train(tmp_path, module, [ResidualMonitor(6, num_states=3)])

@@ -138,7 +138,7 @@ def _correlation(residuals: npt.NDArray[np.floating]) -> npt.NDArray[np.floating
 
 
 def _episode(study: Study) -> tuple[npt.NDArray[np.floating], str]:
-    if study.simulator is None:
+    if study.no_simulator is None:
         rollouts, base = study.policy_rollouts, study.base_rollouts
         chosen = int(np.argsort(rollouts.returns)[len(rollouts.returns) // 2])
         assert rollouts.trajectories is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from spar_lightning.analysis.distance import nearest_distances
@@ -13,11 +13,9 @@ from spar_lightning.analysis.figures.parts import legend_above, new_figure
 from spar_lightning.analysis.study import Study
 from spar_lightning.analysis.style import COLORS
 from spar_lightning.analysis.values import action_gradients
-from spar_lightning.evaluation import split_change, tangent_directions
+from spar_lightning.evaluation import change_by_reach, split_change
 
 LABELS = {"policy": "self-imitation", "ablation": "value gradient", "gradient": "critics' gradient by the action"}
-LEAST = 1e-5
-"""Share below which a normal part is rounding."""
 
 NEIGHBOURS_OF = 1000
 """States whose distances to all of the data are computed."""
@@ -28,9 +26,10 @@ def update_parts(study: Study) -> Figure:
 
     The update is the change from the fitted policy to the improved one, at each state of the data. Its tangential part
     moves along the manifold of actions that the decoder can reach, its normal part leaves it. Left, the two sizes state
-    by state. Right, the share of the squared change that is normal: small for an improvement that stays on the
-    manifold. Compare it with the critics' gradient by the action, which is where a method without a manifold goes.
-    Where every direction is tangent, as the title on the left may say, nothing can leave the manifold to first order.
+    by state, where a direction is normal that latents reach with less than a tenth of their largest effect (as in
+    `support/normal_drift`). Right, the normal share of the whole update by where that line is drawn: of two curves, the
+    lower one keeps to what the manifold reaches easily. The critics' gradient by the action is where a method without a
+    manifold would go.
     """
     figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1, 1.1])
     sample = study.sample
@@ -44,29 +43,19 @@ def update_parts(study: Study) -> Figure:
         left.scatter(tangential, normal, s=4, lw=0, alpha=0.5, color=COLORS[name], label=LABELS[name], rasterized=True)
         largest = max(largest, float(torch.quantile(tangential, 0.998)), float(torch.quantile(normal, 0.998)))
     left.plot([0, largest], [0, largest], color="black", lw=0.6, ls=":")
-    reached = tangent_directions(jacobians).float().mean()
-    left.set_title(f"{reached:.1f} of {jacobians.shape[1]} directions are tangent, on average")
+    left.set_title("Change of each state's action")
     left.set(xlabel="change along the manifold", ylabel="change normal to it")
     left.set(xlim=(0, largest * 1.05 + 1e-9), ylim=(-0.02 * largest - 1e-9, largest * 1.05 + 1e-9))
     left.legend(loc="upper left", markerscale=3)
+    limits = torch.linspace(0, 1, 41)
     for name, change in (changes | {"gradient": action_gradients(study.module, sample)}).items():
-        tangential, normal = (part.square().sum(dim=1) for part in split_change(change, jacobians))
-        total = (tangential + normal).clamp(min=1e-20)
-        ordered = np.sort((normal / total).clamp(min=LEAST).numpy())
-        overall = float(normal.sum() / total.sum())
-        right.plot(
-            ordered,
-            np.linspace(0, 1, len(ordered)),
-            color=COLORS[name],
-            lw=2,
-            label=f"{LABELS[name]}: {overall:.2%} of all",
-        )
-    right.set(xlabel="normal share of a state's squared change", ylabel="share of states below", ylim=(0, 1.02))
-    right.set_xscale("log")
-    right.set_xlim(LEAST, 1)
-    right.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.4g}"))
+        reach, squares = change_by_reach(change, jacobians)
+        shares = [float(squares[reach < limit].sum() / squares.sum().clamp(min=1e-20)) for limit in limits]
+        right.plot(limits, shares, color=COLORS[name], lw=2, label=LABELS[name])
+    right.axvline(0.1, color="black", ls="--", lw=0.8)
+    right.set(xlabel="reach below which a direction is normal", ylabel="normal share", xlim=(0, 1), ylim=(0, 1.02))
     right.yaxis.set_major_formatter(PercentFormatter(1))
-    right.set_title("Normal share")
+    right.set_title("Normal share of the squared update")
     right.legend(loc="upper left")
     return figure
 
@@ -107,7 +96,7 @@ def data_distance(study: Study) -> Figure:
     right.bar(range(len(names)), [excess[name].mean() for name in names], color=[COLORS[name] for name in names])
     right.axhline(0, color="black", lw=0.8)
     right.set_xticks(range(len(names)), [labels.get(name, name).replace(" (", "\n(") for name in names], fontsize=9)
-    right.set(title="Beyond the data's own distance", ylabel="mean over states")
+    right.set(title="Difference to the data's own", ylabel="mean over states")
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spar_lightning.analysis.figures.parts import legend_above, new_figure, updates_axis
 from spar_lightning.analysis.run import Curve, FinishedRun
@@ -68,7 +69,7 @@ def several_seeds(study: Study) -> Figure:
             axes.axhline(0, color="black", lw=0.8)
         axes.set(title=title, ylabel=label)
         updates_axis(axes, study.run)
-        axes.xaxis.set_major_locator(_few_ticks())
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     figure.suptitle(f"{len(runs)} seeds: {', '.join(str(run.results.get('seed')) for run in runs)}", fontsize=11)
     return figure
 
@@ -116,9 +117,3 @@ def _mean_curve(curves: list[Curve]) -> Curve:
     common = np.array(sorted(set.intersection(*({*updates.tolist()} for updates, _ in curves))))
     values = [curve[np.searchsorted(updates, common)] for updates, curve in curves]
     return common, np.mean(values, axis=0) if len(common) else common
-
-
-def _few_ticks() -> object:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4)
