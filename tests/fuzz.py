@@ -64,7 +64,7 @@ def _damage_bytes(content: bytearray, choice: random.Random) -> None:
 
 
 def _damage_settings(path: Path, choice: random.Random) -> None:
-    document = yaml.safe_load(path.read_text())
+    document = yaml.safe_load(path.read_text()) or {"a": 1}  # such as a namespace's, which may be empty
     _put(document, choice)
     path.write_text(yaml.safe_dump(document))
 
@@ -165,7 +165,8 @@ def run(cases: int, seed: int, keep: Path, kinds: Sequence[str]) -> int:
                 kept = keep / f"{kind}-{number}{path.suffix}"
                 shutil.copytree(path, kept) if path.is_dir() else shutil.copy(path, kept)
                 print(f"{kept}: {wrong}", flush=True)
-    print(f"{cases} cases, {failed} failed")
+        if (number + 1 - seed) % 10 == 0 or number + 1 == seed + cases:
+            print(f"{number + 1 - seed} cases, {failed} failed", flush=True)
     return failed
 
 

@@ -215,7 +215,22 @@ class ResumableCheckpoint(ModelCheckpoint):
         """Take over the state; what was best by another metric is forgotten."""
         self._random_states = state_dict["random_states"]
         if state_dict["monitor"] == self.monitor:
-            super().load_state_dict(state_dict)
+            super().load_state_dict(self._here(state_dict))
+
+    def _here(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state with the paths of today, where the run's folder was moved or copied with its checkpoints."""
+        if self.dirpath is None or state["dirpath"] == self.dirpath:
+            return state
+
+        def moved(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        names = ("best_model_path", "last_model_path", "kth_best_model_path")
+        paths = {name: moved(state[name]) for name in names}
+        best = {moved(path): score for path, score in state["best_k_models"].items()}
+        if not all(Path(path).is_file() for path in (*best, *filter(None, paths.values()))):
+            return state
+        return state | paths | {"dirpath": self.dirpath, "best_k_models": best}
 
     def _may_save(self, trainer: pl.Trainer) -> bool:
         return (

@@ -57,6 +57,17 @@ def test_best_and_last_are_what_their_names_say(tmp_path):
     assert (best["global_step"], last["global_step"]) == (10, 22)
 
 
+def test_a_run_that_was_moved_knows_what_was_best(tmp_path):
+    module = ToyModule()
+    module.act = lambda observations: np.full((len(observations), 1), 0.3 if module.global_step == 10 else 0.1)
+    train(tmp_path / "before", module, [ResumableCheckpoint(), RolloutEvaluation(1, 1)], max_steps=15)
+    moved = (tmp_path / "before").rename(tmp_path / "after")
+    last = moved / "checkpoints/last.ckpt"
+    train(moved, module, [ResumableCheckpoint(), RolloutEvaluation(1, 1)], max_steps=22, ckpt_path=last)
+    assert torch.load(last, weights_only=True)["global_step"] == 22
+    assert torch.load(moved / "checkpoints/best.ckpt", weights_only=True)["global_step"] == 10
+
+
 @pytest.mark.parametrize(("reference", "monitor"), [((0.0, 1.0), "rollout/normalized_score"), (None, "rollout/return")])
 def test_the_monitor_is_the_score_where_there_is_one(tmp_path, reference, monitor):
     checkpoint = ResumableCheckpoint()

@@ -40,4 +40,4 @@ def test_numbers_that_make_no_sense(capsys: pytest.CaptureFixture[str], value: s
 
 def test_a_checkpoint_is_one_seeds(capsys: pytest.CaptureFixture[str], finished_run: Path) -> None:
     message = refused(capsys, "fit", "--num_seeds", "2", "--ckpt_path", str(last(finished_run)))
-    assert "go on with each seed by itself" in message
+    assert "go on with all of them by --resume and their common folder, or with each by itself" in message
