@@ -66,7 +66,7 @@ def _values(fqe: Mapping[str, Any] | None) -> list[str]:
         f"fitted Q evaluation, discount {fqe['discount']:g}: {2 * fqe['splits']} critics a policy, each of half of"
         f" {fqe['episodes']:,} episodes, asked about the other half; over all states of"
         f" {fqe['held_out_episodes']:,} episodes; {fqe['updates']:,} updates, {fqe['seconds']:.0f} s; they explain"
-        f" {min(fqe['explained'].values()):.0%} or more of what they did not learn from"
+        f" at least {min(fqe['explained'].values()):.1%} of what they did not learn from"
     )
     return [*_table("discounted return", heads, rows, 26), *_wrapped(note), ""]
 
