@@ -25,6 +25,7 @@ from spar_lightning.benchmark.gate import WindowGate
 from spar_lightning.benchmark.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
 from spar_lightning.evaluation.background import end_with_parent
+from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.types import UserError
 
 _PATIENCE = 20.0  # seconds for a child to clear up
@@ -107,6 +108,7 @@ class Child:
 def run_contender(connection: Connection, setting: Setting, warmup: int, window: int) -> None:
     """Count a contender's operations, then train it under the parent's command."""
     imports = _memory_mb()
+    use_tensor_cores(_device(setting.accelerator))
     flops = count_flops(setting)
     train(setting, WindowGate(connection, warmup, window))
     on_device = torch.cuda.max_memory_allocated() / 1e6 if setting.accelerator == "gpu" else None
@@ -115,7 +117,12 @@ def run_contender(connection: Connection, setting: Setting, warmup: int, window:
 
 def run_peak(connection: Connection, shapes: Sequence[Shape], accelerator: str) -> None:
     """Measure the machine's peak under the parent's command."""
-    measure_peaks(connection, shapes, torch.device("cuda" if accelerator == "gpu" else "cpu"))
+    use_tensor_cores(device := _device(accelerator))
+    measure_peaks(connection, shapes, device)
+
+
+def _device(accelerator: str) -> torch.device:
+    return torch.device("cuda" if accelerator == "gpu" else "cpu")
 
 
 def _run(connection: Connection, target: Callable[..., None], threads: int, *arguments: Any) -> None:

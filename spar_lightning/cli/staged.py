@@ -30,6 +30,7 @@ from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_e
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.training import ALGORITHMS
+from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
@@ -214,6 +215,7 @@ class StagedCLI(LightningCLI):
             self.save_config_callback = None
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
+        use_tensor_cores(self.trainer.strategy.root_device)
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
             if is_first_process():  # after all that can be refused has been

@@ -1,10 +1,13 @@
 """What is touched of Lightning's own parts, each with the reason.
 
 Lightning counts batches and the steps of optimizers; a training here counts updates, of which a training step makes
-several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards all of it.
+several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards what counts, and
+`tests/benchmark/test_bench_command.py` what a stopwatch is attached to.
 """
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 import lightning.pytorch as pl
 
@@ -32,3 +35,18 @@ def align_batches(trainer: pl.Trainer, batches: int) -> None:
     for tracker in (progress.total, progress.current):
         for name in ("ready", "started", "processed", "completed"):
             setattr(tracker, name, getattr(tracker, name) + shift)
+
+
+def prefetched(trainer: pl.Trainer) -> tuple[list[Any], int]:
+    """Where Lightning keeps the iterator that it takes batches from, as a list and a place in it.
+
+    What is fetched ahead of a training step is no part of any public method.
+    """
+    combined = trainer.fit_loop._combined_loader
+    assert combined is not None
+    return cast(Any, combined._iterator).iterators, 0
+
+
+def step_metrics(trainer: pl.Trainer) -> tuple[object, str]:
+    """What writes metrics after a training step, as an object and the name of its method: nothing public does."""
+    return trainer._logger_connector, "update_train_step_metrics"

@@ -17,14 +17,14 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, OfflineDataModule, offline_data
-from spar_lightning.training.batched import Seed
-from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
 from spar_lightning.training.checkpoints import MODULE_KEY
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
+from spar_lightning.training.obstacles import check_joint, obstacle
 from spar_lightning.training.optimizers import FlatAdam
-from spar_lightning.training.seeds import SeedPlace, current_place
+from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
+from spar_lightning.training.stack import Seed
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.types import Array, CheckpointError, Policy, TransitionBatch, UserError
 
@@ -76,7 +76,7 @@ class AlgorithmModule(pl.LightningModule):
         self._noise_seed = int(torch.randint(2**62, ()))
         self._noise_state: Tensor | None = None  # of a checkpoint
         self._noise: torch.Generator | None = None
-        self.execution: Execution | SeedPlace | None = None
+        self.execution: Execution | ByItself | SeedPlace | None = None
         self._shares_memory = False  # with other seeds
         self._updates = 0
         self._latest: Metrics = {}
@@ -188,19 +188,34 @@ class AlgorithmModule(pl.LightningModule):
             ) from error
         return noise
 
-    def _make_execution(self, noise: torch.Generator) -> Execution | SeedPlace:
+    def _make_execution(self, noise: torch.Generator) -> Execution | ByItself | SeedPlace:
         if (place := current_place()) is not None:
-            check_joint(self.trainer, self._compiles)
-            place.bring(Seed(self.algorithm, self.stream, self._adams, noise, self.settings, self._clip_norm))
-            return place
-        parts = (self, self.algorithm, self.stream, self._adams, noise)
+            check_joint(self.trainer)
+        captures = self._can_be_captured()
+        if place is None and not captures:
+            return Execution(self, self.algorithm, self.stream, self._adams, noise, compiles=self._compiles)
+        seed = Seed(
+            self.algorithm,
+            self.stream,
+            self._adams,
+            noise,
+            self.settings,
+            clip_norm=self._clip_norm,
+            compiles=self._compiles,
+            captures=captures,
+        )
+        if place is None:
+            return ByItself(seed)
+        place.bring(seed)
+        return place
+
+    def _can_be_captured(self) -> bool:
         if self._captures is False:
-            return Execution(*parts, compiles=self._compiles)
-        if (reason := obstacle(self.trainer, offline_data(self.trainer).transitions)) is None:
-            return CapturedExecution(*parts, compiles=self._compiles, clip_norm=self._clip_norm)
-        if self._captures is True or self.device.type == "cuda":
+            return False
+        reason = obstacle(self.trainer, offline_data(self.trainer).transitions)
+        if reason is not None and (self._captures is True or self.device.type == "cuda"):
             rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
-        return Execution(*parts, compiles=self._compiles)
+        return reason is None
 
     def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
         """One update of each minibatch; returns the losses of the last."""
@@ -285,6 +300,9 @@ class AlgorithmModule(pl.LightningModule):
             checkpoint[NOISE_KEY] = self._noise.get_state()
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of
             checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
+            for optimizer in checkpoint.get("optimizer_states", ()):
+                states = optimizer["state"].items()  # of the optimizer itself: not to be changed
+                optimizer["state"] = {k: {name: value.clone() for name, value in one.items()} for k, one in states}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the noise where it was."""
