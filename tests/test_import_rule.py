@@ -17,18 +17,21 @@ ROOT = Path(spar_lightning.__file__).parent
 # another, and no layer knows one above it.
 ALLOWED = {
     "types": set(),
+    "documents": set(),
+    "lightning_internals": set(),
     "functional": {"types"},
     "networks": {"types"},
     "simulators": {"types"},
     "datasets": {"types", "simulators"},
     "replay": {"types", "functional", "simulators", "datasets"},
-    "inspection": {"types", "simulators", "datasets", "replay"},
+    "inspection": {"types", "documents", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "functional", "networks", "replay", "algorithms"},
-    "callbacks": {"types", "functional", "networks", "replay", "evaluation"},
+    "training": {"types", "lightning_internals", "functional", "networks", "replay", "algorithms"},
+    "callbacks": {"types", "documents", "lightning_internals", "functional", "networks", "replay", "evaluation"},
     "benchmark": {
         "types",
+        "lightning_internals",
         "functional",
         "networks",
         "datasets",
@@ -40,6 +43,8 @@ ALLOWED = {
     },
     "cli": {
         "types",
+        "documents",
+        "lightning_internals",
         "simulators",
         "datasets",
         "replay",

@@ -3,7 +3,6 @@
 from spar_lightning.inspection.checking.check import check_dataset, check_opened
 from spar_lightning.inspection.checking.report import CheckReport
 from spar_lightning.inspection.description import Description, describe, describe_as_text
-from spar_lightning.inspection.json_document import json_ready
 from spar_lightning.inspection.listing.listing import Listing, list_datasets
 from spar_lightning.inspection.listing.text import listing_as_text
 
@@ -15,7 +14,6 @@ __all__ = [
     "check_opened",
     "describe",
     "describe_as_text",
-    "json_ready",
     "list_datasets",
     "listing_as_text",
 ]

@@ -74,10 +74,12 @@ class BatchedExecution:
 
     def _update(self, batch: Batch, phase: Hashable) -> Metrics:
         if self._whole is not None and phase in self._shapes:
-            noise = [self.normal(*shape) for shape in self._shapes[phase]]
+            noise = [self._draw(shape) for shape in self._shapes[phase]]
             return self._whole.make(batch, phase, noise, self._rates)
-        self._shapes[phase] = self._asked = []  # the first of its kind, as it is written, says what noise it asks for
-        return self._stack.first.update(batch, phase, self)
+        self._asked = []
+        metrics = self._stack.first.update(batch, phase, self)
+        self._shapes[phase] = self._asked  # what the first of a kind asks for, all of it do
+        return metrics
 
     # ------------------------------------------------------------------------------------------- what updates ask for
 
@@ -96,5 +98,8 @@ class BatchedExecution:
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, each seed's own, as losses see them."""
         self._asked.append(shape)
+        return self._draw(shape)
+
+    def _draw(self, shape: tuple[int, ...]) -> Tensor:
         generators = [seed.generator for seed in self._stack.seeds]
         return self._stack.joined([torch.randn(*shape, generator=one, device=one.device) for one in generators])

@@ -34,6 +34,9 @@ class Stream:
 
         actions = [draw(self._action_dim) for _ in range(3)]
         columns = {"base_actions": actions[1], "next_base_actions": actions[2], "returns": draw()}
+        columns |= {"next_actions": actions[1], "has_next_action": (draw() > 0).float()}
+        for name in ("base_deviations", "next_base_deviations"):
+            columns[name] = draw(self._action_dim).abs() + 0.1
         return Batch(draw(5), actions[0], draw(), draw(5), (draw() > 0.5).float(), columns)
 
 
