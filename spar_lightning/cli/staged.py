@@ -32,8 +32,9 @@ from spar_lightning.cli.several_processes import adapt_strategy, is_first_proces
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
+from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.compiled import require_compiler
-from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
+from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import UserError
 
