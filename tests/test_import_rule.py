@@ -18,7 +18,6 @@ ROOT = Path(spar_lightning.__file__).parent
 ALLOWED = {
     "types": set(),
     "documents": set(),
-    "lightning_internals": set(),
     "functional": {"types"},
     "networks": {"types"},
     "simulators": {"types"},
@@ -27,11 +26,10 @@ ALLOWED = {
     "inspection": {"types", "documents", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "lightning_internals", "functional", "networks", "replay", "algorithms"},
-    "callbacks": {"types", "documents", "lightning_internals", "functional", "networks", "replay", "evaluation"},
+    "training": {"types", "functional", "networks", "replay", "algorithms"},
+    "callbacks": {"types", "documents", "functional", "networks", "replay", "evaluation", "training"},
     "benchmark": {
         "types",
-        "lightning_internals",
         "functional",
         "networks",
         "datasets",
@@ -44,7 +42,6 @@ ALLOWED = {
     "cli": {
         "types",
         "documents",
-        "lightning_internals",
         "simulators",
         "datasets",
         "replay",

@@ -105,8 +105,8 @@ class Learner(Protocol):
         """Step the optimizer `name` down the gradient of `loss(*arguments)`; gives the metrics of the loss."""
         ...
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
-        """Move a network's slow copy: `average += tau * (source - average)`."""
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
+        """Move a network's slow copy: `average += tau * (source - average)`; tau may depend on the update's number."""
         ...
 
     def normal(self, *shape: int) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ class FlatLearner:
         adam.step()
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """One vector."""
-        update_average([flat_parameters(average)], [flat_parameters(source)], tau)
+        update_average([flat_parameters(average)], [flat_parameters(source)], tau(0) if callable(tau) else tau)
 
     def normal(self, *shape: int) -> Tensor:
         """Torch's own numbers."""
@@ -68,9 +69,9 @@ class ListLearner(FlatLearner):
         self._lists[name].step()
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """All parameters in one call."""
-        update_average([*average.parameters()], [*source.parameters()], tau)
+        update_average([*average.parameters()], [*source.parameters()], tau(0) if callable(tau) else tau)
 
 
 def random_batch() -> Batch:

@@ -24,9 +24,9 @@ from spar_lightning.callbacks import (
     RolloutEvaluation,
     StageProgressBar,
 )
-from spar_lightning.lightning_internals import prefetched, step_metrics
 from spar_lightning.training import AlgorithmModule, BCModule, SPARModule, TD3BCModule
 from spar_lightning.training.execution import Execution
+from spar_lightning.training.internals import prefetched, step_metrics
 from spar_lightning.training.seeds import train_together
 from spar_lightning.training.stream import NetworkUnits
 

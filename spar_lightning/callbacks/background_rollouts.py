@@ -13,7 +13,7 @@ from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
 from spar_lightning.evaluation.background import maker_of
 from spar_lightning.evaluation.rollout import Environment
-from spar_lightning.lightning_internals import log_axis
+from spar_lightning.training.internals import log_axis
 from spar_lightning.types import UserError
 
 

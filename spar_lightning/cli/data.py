@@ -15,11 +15,11 @@ from spar_lightning.benchmark.storage import bench_storage
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.selection import EpisodeFilter, Selection, select_episodes
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
-from spar_lightning.documents import json_ready
 from spar_lightning.inspection import (
     check_dataset,
     describe,
     describe_as_text,
+    json_ready,
     list_datasets,
     listing_as_text,
 )

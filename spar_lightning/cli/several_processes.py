@@ -11,7 +11,7 @@ import torch.distributed
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from spar_lightning.lightning_internals import ddp_settings
+from spar_lightning.training.internals import ddp_settings
 from spar_lightning.types import UserError
 
 RUN_FOLDER = "SPAR_LIGHTNING_RUN_FOLDER"

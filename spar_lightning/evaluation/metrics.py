@@ -9,12 +9,18 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from spar_lightning.evaluation.intervals import mean_interval, sample_std
+from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.evaluation.scores import normalized_score
 from spar_lightning.types import ResidualProbe
 
+CONFIDENCE = 0.95
 SATURATED = 0.99
 """Share of the latent bound from which a latent counts as saturated."""
+
+
+def _sample_std(values: Tensor) -> Tensor:
+    # torch.std warns for a single value; that one episode has no spread is no news.
+    return values.std() if len(values) > 1 else values.new_tensor(float("nan"))
 
 
 class EpisodeScores(Metric):
@@ -54,12 +60,12 @@ class EpisodeScores(Metric):
         values = {
             "episodes": returns.new_tensor(len(returns)),
             "return": returns.mean(),
-            "return_std": sample_std(returns),
+            "return_std": _sample_std(returns),
             "length": lengths.mean(),
         }
         if self.reference_scores is not None:
             scores = normalized_score(returns, self.reference_scores)
-            values |= {"normalized_score": scores.mean(), "normalized_score_std": sample_std(scores)}
+            values |= {"normalized_score": scores.mean(), "normalized_score_std": _sample_std(scores)}
         return values
 
 
@@ -89,8 +95,9 @@ class PairedImprovement(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Scalars by name; see the class."""
         differences = dim_zero_cat(self.differences)
-        mean, low, high = (differences.new_tensor(number) for number in mean_interval(differences))
-        return {"mean": mean, "low": low, "high": high, "episodes": mean.new_tensor(len(differences))}
+        numbers = [*mean_interval(differences.cpu().numpy(), CONFIDENCE), len(differences)]
+        names = ("mean", "low", "high", "episodes")
+        return {name: differences.new_tensor(number) for name, number in zip(names, numbers, strict=True)}
 
 
 class ResidualStatistics(Metric):

@@ -6,7 +6,7 @@ and captured.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ Told = list[tuple[Metrics, Batch]]
 """What the updates of a training step tell: of each seed, metrics and the last batch."""
 
 Rates = Mapping[str, float | Tensor]
-"""Learning rates of one update, by optimizer."""
+"""What changes from update to update: learning rates by optimizer, rates of averages by their first parameter."""
 
 
 class BatchedExecution:
@@ -36,6 +36,8 @@ class BatchedExecution:
     def __init__(self, seeds: Sequence[Seed]) -> None:
         self._stack = Stack(seeds)
         self._rates: Rates = {}  # of the update that is being made
+        self._number = 0  # of that update
+        self._taus: dict[str, Callable[[int], float]] = {}  # of averages that do not follow at one rate
         self._shapes: dict[Hashable, list[tuple[int, ...]]] = {}  # phase -> of the noise that its updates ask for
         self._asked: list[tuple[int, ...]] = []
         self._whole = WholeUpdates(self._stack) if seeds[0].compiles else None
@@ -43,6 +45,7 @@ class BatchedExecution:
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         """Make an update of each seed's minibatches; gives for each seed what `Execution.run` gives."""
         rates = self.rates(update, len(minibatches[0]))
+        self._number = update
         told = self.make(minibatches, self.phases(update, len(minibatches[0])), rates)
         self.tell(rates[-1])
         return told
@@ -53,8 +56,8 @@ class BatchedExecution:
 
     def rates(self, update: int, count: int) -> list[Rates]:
         """Likewise."""
-        optimizers = self._stack.seeds[0].optimizers.items()
-        return [{name: one.rate(update + number) for name, one in optimizers} for number in range(count)]
+        found = {name: one.rate for name, one in self._stack.seeds[0].optimizers.items()} | self._taus
+        return [{name: rate(number) for name, rate in found.items()} for number in range(update, update + count)]
 
     def tell(self, rates: Rates) -> None:
         """Show the last rates in each seed's optimizers, for whoever looks there."""
@@ -68,6 +71,7 @@ class BatchedExecution:
         metrics: Metrics = {}
         for batches, phase, self._rates in zip(zip(*drawn, strict=True), phases, rates, strict=True):
             metrics |= self._update(self._stack.together(batches), phase)
+            self._number += 1
         if self._stack.is_alone:
             return [(metrics, batches[0])]
         return [({name: value[k] for name, value in metrics.items()}, batch) for k, batch in enumerate(batches)]
@@ -91,9 +95,15 @@ class BatchedExecution:
         self._stack.step(name, self._rates[name])
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move every seed's slow copy."""
-        follow(self._stack, self._stack.tensors, average, source, tau)
+        if callable(tau):
+            name = self._stack.name(average)
+            self._taus[name] = tau  # known by the time that such updates are compiled or captured
+            rate = self._rates[name] if name in self._rates else tau(self._number)
+        else:
+            rate = tau
+        follow(self._stack, self._stack.tensors, average, source, rate)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, each seed's own, as losses see them."""

@@ -22,7 +22,8 @@ class Captured(NamedTuple):
 
     graph: torch.cuda.CUDAGraph
     indices: list[Tensor]  # of each seed (K, B) int64, of the transitions that they are about: written before a replay
-    rates: Tensor  # (K, optimizers), likewise
+    rates: Tensor  # (K, rates), likewise
+    names: list[str]  # of the rates
     told: Told  # written by each replay
     memory: tuple[int, ...]  # where parameters and data were: elsewhere it would read what is no more
 
@@ -55,11 +56,11 @@ class CapturedExecution(BatchedExecution):
             found = self.captured[phases] = self._capture(minibatches, phases, memory)
         for indices, one in zip(found.indices, minibatches, strict=True):
             indices.copy_(one.indices)
-        rates = [list(one.values()) for one in self.rates(update, count)]
+        rates = [[one[name] for name in found.names] for one in self.rates(update, count)]
         # From pinned memory: any other copy would wait for the replay before.
         found.rates.copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
         found.graph.replay()
-        self.tell(dict(zip(self._stack.adams, found.rates[-1], strict=True)))
+        self.tell(dict(zip(found.names, found.rates[-1], strict=True)))
         return found.told
 
     def _memory(self, minibatches: Sequence[Minibatches]) -> tuple[int, ...]:
@@ -83,13 +84,13 @@ class CapturedExecution(BatchedExecution):
         graph, copies = torch.cuda.CUDAGraph(), [one.indices.clone() for one in minibatches]
         for seed in self._stack.seeds:
             graph.register_generator_state(seed.generator)
-        names = list(self._stack.adams)
+        names = [*self._stack.adams, *self._taus]
         rates = torch.zeros(len(phases), len(names), device=self._stack.device)
         with torch.cuda.graph(graph):
             given = [Minibatches(one.transitions, copy) for one, copy in zip(minibatches, copies, strict=True)]
             told = self.make(given, phases, [dict(zip(names, row, strict=True)) for row in rates])
         torch.clear_autocast_cache()
-        return Captured(graph, copies, rates, told, memory)
+        return Captured(graph, copies, rates, names, told, memory)
 
 
 def joint_execution(seeds: Sequence[Seed]) -> BatchedExecution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -79,12 +79,12 @@ class Execution:
         torch.clear_autocast_cache()  # it holds the weights as they were
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move a network's slow copy."""
         if average not in self._averages:
             self._averages[average] = flat_parameters(average), flat_parameters(source)
         vector, followed = self._averages[average]
-        update_average([vector], [followed], tau)
+        update_average([vector], [followed], tau(self._update) if callable(tau) else tau)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""

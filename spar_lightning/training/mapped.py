@@ -44,7 +44,9 @@ def mapped_gradients(
     return [gradients[key] for key in trained], dict(metrics)
 
 
-def follow(stack: Stack, tensors: Mapping[str, Tensor], average: nn.Module, source: nn.Module, tau: float) -> None:
+def follow(
+    stack: Stack, tensors: Mapping[str, Tensor], average: nn.Module, source: nn.Module, tau: float | Tensor
+) -> None:
     """Move the slow copies of a network of the first seed's algorithm, of all seeds."""
     slow, fast = ([tensors[stack.names[id(p)]] for p in network.parameters()] for network in (average, source))
     update_average(slow, fast, tau)

@@ -16,12 +16,12 @@ from torch.optim import Optimizer
 
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
-from spar_lightning.lightning_internals import align_batches, count_updates, set_log_axis
 from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.checkpoints import MODULE_KEY
 from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
+from spar_lightning.training.internals import align_batches, count_updates, set_log_axis
 from spar_lightning.training.obstacles import check_joint, obstacle
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.seeds import ByItself, SeedPlace, current_place

@@ -69,6 +69,10 @@ class Stack:
         columns = {name: torch.stack([one.columns[name] for one in batches]) for name in batches[0].columns}
         return Batch(fields[0], fields[1], fields[2], fields[3], fields[4], columns)
 
+    def name(self, network: nn.Module) -> str:
+        """By which a network of the first algorithm is told from others: that of its first parameter."""
+        return self.names[id(next(network.parameters()))]
+
     def parts(self, name: str, vectors: Sequence[Tensor]) -> dict[str, Tensor]:
         """The parameters of an optimizer, as losses see them, in vectors (S, P) of its networks."""
         found = [

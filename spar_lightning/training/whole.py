@@ -21,6 +21,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 class _Program(NamedTuple):
     stepped: list[str]  # optimizers whose vectors and moments it is given
+    rates: list[str]  # that it is given
     run: Callable[[list[Tensor]], Metrics]
 
 
@@ -43,15 +44,17 @@ class WholeUpdates:
     ) -> Metrics:
         """Make an update, with this noise in the order in which it asks for some."""
         given = [*_fields(batch), *batch.columns.values(), *noise]
-        given += [torch.as_tensor(rate, dtype=torch.float32, device=self._stack.device) for rate in rates.values()]
         if phase not in self._programs:
             stepped = [name for name, adam in self._stack.adams.items() if adam.state]
-            tensors = [*self._memory(stepped), *given]
+            tensors = [*self._memory(stepped), *given, *self._tensors(rates, list(rates))]
             run = self._compiled(tensors, stepped, phase, list(batch.columns), len(noise), list(rates))
-            self._programs[phase] = _Program(stepped, run)
+            self._programs[phase] = _Program(stepped, list(rates), run)
         program = self._programs[phase]
         with torch.no_grad(), torch.autocast(self._stack.device.type, enabled=False):  # types were chosen as written
-            return program.run([*self._memory(program.stepped), *given])
+            return program.run([*self._memory(program.stepped), *given, *self._tensors(rates, program.rates)])
+
+    def _tensors(self, rates: Mapping[str, float | Tensor], names: Sequence[str]) -> list[Tensor]:
+        return [torch.as_tensor(rates[name], dtype=torch.float32, device=self._stack.device) for name in names]
 
     def _memory(self, stepped: Sequence[str]) -> list[Tensor]:
         """What updates read and change: vectors and moments of optimizers, and all other tensors."""
@@ -117,9 +120,10 @@ class _Traced:
             adam_step(vector, gradient, moments, self.rates[name], group)
         return metrics
 
-    def follow(self, average: nn.Module, source: nn.Module, tau: float) -> None:
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move every seed's slow copy."""
-        follow(self._stack, self._tensors, average, source, tau)
+        rate = self.rates[self._stack.name(average)] if callable(tau) else tau
+        follow(self._stack, self._tensors, average, source, rate)
 
     def normal(self, *_: int) -> Tensor:
         """The noise that it was given."""

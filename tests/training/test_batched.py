@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
+from spar_lightning.algorithms.algorithm import Learner, Metrics
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.batched import BatchedExecution
 from spar_lightning.training.optimizers import FlatAdam, adam_step
@@ -46,7 +47,7 @@ def make(kind: str, seed: int, settings: dict[str, Any]) -> Algorithm:
         networks: dict[str, Any] = {"hidden_dims": (8,), "critic_hidden_dims": (8,), "num_critics": 2}
         course = {"warmup_steps": 3, "manifold_steps": 2, "lsi_batch": 4, "num_candidates": 3}
         return SPAR(BC(5, 2, (8,)), **(networks | course | settings))
-    classes: dict[str, Any] = {"bc": BC, "td3_bc": TD3BC, "iql": IQL, "rebrac": ReBRAC}
+    classes: dict[str, Any] = {"bc": BC, "td3_bc": TD3BC, "averaged": Averaged, "iql": IQL, "rebrac": ReBRAC}
     algorithm: Algorithm = classes[kind](5, 2, hidden_dims=(8,), **settings)
     return algorithm
 
@@ -82,10 +83,20 @@ def assert_near(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
         assert torch.allclose(value.float(), other[name].float(), atol=1e-5), name
 
 
+class Averaged(TD3BC):
+    """Its targets follow at rates that change, as an average over a share of all updates does."""
+
+    def update(self, batch: Batch, phase: bool, learner: Learner) -> Metrics:
+        metrics = learner.descend("critic", self.critic_loss, batch, learner.normal(batch.size, self.action_dim))
+        learner.follow(self.target_critic, self.critic, lambda update: 1 / (1 + update))
+        return metrics
+
+
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("bc", {}),
     ("td3_bc", {"clip_norm": 0.1}),
     ("iql", {}),
+    ("averaged", {}),
     ("rebrac", {}),
     ("spar", {}),
     ("spar", {"critic_target": "policy"}),
