@@ -272,9 +272,9 @@ def value_and_cloning_loss(q_values: Tensor, policy_actions: Tensor, actions: Te
 
 
 @torch.no_grad()
-def update_average(averages: Sequence[Tensor], sources: Sequence[Tensor], tau: float | Tensor) -> None:
+def update_average(averages: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move averages towards sources in place, `average += tau * (source - average)`: target networks, slow policies."""
-    torch._foreach_lerp_(list(averages), list(sources), [tau] * len(averages) if isinstance(tau, Tensor) else tau)
+    torch._foreach_lerp_(list(averages), list(sources), tau)
 
 
 def moments(chunks: Callable[[], Iterable[Tensor]], count: int) -> tuple[Tensor, Tensor]:

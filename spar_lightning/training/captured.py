@@ -1,4 +1,8 @@
-"""Updates on a GPU that do not wait for Python: those of a training step as one CUDA graph, of one seed or several."""
+"""Updates on a GPU that do not wait for Python: those of a training step as one CUDA graph, of one seed or several.
+
+Not run on a GPU yet as it stands here, nor with compiled updates: `tests/training/test_captured.py`, behind the marker
+`cuda`, says what must hold. What is recorded runs on a CPU in `tests/training/test_batched.py`.
+"""
 
 from __future__ import annotations
 

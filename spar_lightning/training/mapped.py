@@ -49,7 +49,11 @@ def follow(
 ) -> None:
     """Move the slow copies of a network of the first seed's algorithm, of all seeds."""
     slow, fast = ([tensors[stack.names[id(p)]] for p in network.parameters()] for network in (average, source))
-    update_average(slow, fast, tau)
+    if not isinstance(tau, Tensor):
+        update_average(slow, fast, tau)
+        return
+    for one, other in zip(slow, fast, strict=True):  # a compiler knows these, and joins them
+        one.lerp_(other, tau)
 
 
 def clip(gradients: list[Tensor], norm: float | None) -> None:
@@ -58,7 +62,8 @@ def clip(gradients: list[Tensor], norm: float | None) -> None:
         return
     squares = torch.stack([gradient.square().sum(dim=1) for gradient in gradients]).sum(dim=0)
     factors = (norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)  # as torch's own clipping has it
-    torch._foreach_mul_(gradients, [factors.unsqueeze(1)] * len(gradients))
+    for gradient in gradients:
+        gradient.mul_(factors.unsqueeze(1))
 
 
 class _Caller(nn.Module):

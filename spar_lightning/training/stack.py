@@ -111,7 +111,8 @@ class Stack:
             self.trained[name] += [self.names[id(parameter)] for parameter in flats[0].parameters]
             self.vectors[name].append(vector)
             self.gradients[name].append(gradients)
-            states.append([one.state[flat.vector] for one, flat in zip(optimizers, flats, strict=True)])
+            # Not by index, which would leave an empty state behind, and in checkpoints.
+            states.append([one.state.get(flat.vector, {}) for one, flat in zip(optimizers, flats, strict=True)])
         self.tensors |= self.parts(name, [vector.detach() for vector in self.vectors[name]])
         self.gradient_parts[name] = [*self.parts(name, self.gradients[name]).values()]
         settings = {key: group[key] for key in ("lr", "fused", "capturable")}

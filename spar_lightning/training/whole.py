@@ -32,7 +32,8 @@ class WholeUpdates:
     code is left in it, so it need not be code that a compiler understands.
 
     Args:
-        stack: of the seeds, whose optimizers have each stepped before a program does.
+        stack: of the seeds. The first update of each kind is made before, as it is written: so optimizers have states,
+            and it is known which averages follow at rates that change.
     """
 
     def __init__(self, stack: Stack) -> None:
