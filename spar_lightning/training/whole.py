@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
@@ -78,6 +77,8 @@ class WholeUpdates:
         noises: int,
         rates: list[str],
     ) -> Callable[[list[Tensor]], Metrics]:
+        from torch.fx.experimental.proxy_tensor import make_fx  # takes a while, and few need it
+
         def update(tensors: list[Tensor]) -> Metrics:
             following = iter(tensors)
             learner = _Traced(self._stack, stepped, self._others(stepped), following)
