@@ -145,6 +145,8 @@ def test_a_seed_goes_on_by_itself(dataset: str, tmp_path: Path) -> None:
         return copy_state(module)
 
     train_together([partial(begin, seed, tmp_path / "together", 8) for seed in SEEDS])
+    checkpoint = torch.load(tmp_path / "together" / "4" / "last.ckpt", weights_only=True)
+    assert all(state for one in checkpoint["optimizer_states"] for state in one["state"].values())
     resumed = begin(4, tmp_path / "together", 40, str(tmp_path / "together" / "4" / "last.ckpt"))
     alone = begin(4, tmp_path / "alone", 40)
     for name, value in alone.items():
