@@ -17,17 +17,27 @@ ROOT = Path(spar_lightning.__file__).parent
 # another, and no layer knows one above it.
 ALLOWED = {
     "types": set(),
+    "documents": set(),
     "functional": {"types"},
     "networks": {"types"},
     "simulators": {"types"},
     "datasets": {"types", "simulators"},
     "replay": {"types", "functional", "simulators", "datasets"},
-    "inspection": {"types", "simulators", "datasets", "replay"},
+    "inspection": {"types", "documents", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
     "training": {"types", "functional", "networks", "replay", "algorithms"},
     "offline_evaluation": {"types", "networks", "replay", "evaluation", "algorithms", "training"},
-    "callbacks": {"types", "functional", "networks", "replay", "evaluation", "training", "offline_evaluation"},
+    "callbacks": {
+        "types",
+        "documents",
+        "functional",
+        "networks",
+        "replay",
+        "evaluation",
+        "training",
+        "offline_evaluation",
+    },
     "export": {"types", "algorithms", "networks", "training", "callbacks"},
     "benchmark": {
         "types",
@@ -53,6 +63,7 @@ ALLOWED = {
     "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",
+        "documents",
         "simulators",
         "datasets",
         "replay",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -24,7 +22,8 @@ from spar_lightning.benchmark.contenders import count_flops, train
 from spar_lightning.benchmark.gate import WindowGate
 from spar_lightning.benchmark.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
-from spar_lightning.evaluation.background import end_with_parent
+from spar_lightning.evaluation.worker import Worker
+from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.types import UserError
 
 _PATIENCE = 20.0  # seconds for a child to clear up
@@ -62,14 +61,9 @@ class Child:
     """
 
     def __init__(self, target: Callable[..., None], threads: int, *arguments: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(
-            target=_run, args=(theirs, target, threads, *arguments), daemon=True
-        )
         with _thread_variables(threads), _interrupts_ignored():
-            self._process.start()
-        theirs.close()
+            self._worker = Worker(_run, target, threads, *arguments)
+        self._connection = self._worker.connection
 
     def answer(self) -> Any:
         """Wait for its next message.
@@ -80,8 +74,7 @@ class Child:
         try:
             answer = self._connection.recv()
         except (EOFError, ConnectionResetError):
-            self._process.join(_PATIENCE)
-            raise ChildError(f"the process ended with exit code {self._process.exitcode}") from None
+            raise ChildError(f"the process {self._worker.ended(_PATIENCE)}") from None
         if isinstance(answer, Failed):
             raise ChildError(answer.error)
         return answer
@@ -98,15 +91,13 @@ class Child:
 
     def end(self) -> None:
         """See that it is gone."""
-        self._connection.close()
-        if self._process.is_alive():
-            self._process.kill()
-        self._process.join()
+        self._worker.close()
 
 
 def run_contender(connection: Connection, setting: Setting, warmup: int, window: int) -> None:
     """Count a contender's operations, then train it under the parent's command."""
     imports = _memory_mb()
+    use_tensor_cores(_device(setting.accelerator))
     flops = count_flops(setting)
     train(setting, WindowGate(connection, warmup, window))
     on_device = torch.cuda.max_memory_allocated() / 1e6 if setting.accelerator == "gpu" else None
@@ -115,11 +106,15 @@ def run_contender(connection: Connection, setting: Setting, warmup: int, window:
 
 def run_peak(connection: Connection, shapes: Sequence[Shape], accelerator: str) -> None:
     """Measure the machine's peak under the parent's command."""
-    measure_peaks(connection, shapes, torch.device("cuda" if accelerator == "gpu" else "cpu"))
+    use_tensor_cores(device := _device(accelerator))
+    measure_peaks(connection, shapes, device)
+
+
+def _device(accelerator: str) -> torch.device:
+    return torch.device("cuda" if accelerator == "gpu" else "cpu")
 
 
 def _run(connection: Connection, target: Callable[..., None], threads: int, *arguments: Any) -> None:
-    threading.Thread(target=end_with_parent, daemon=True).start()
     _be_silent()
     torch.set_num_threads(threads)
     try:

@@ -30,6 +30,8 @@ def bench(
     num_critics: Sequence[int] | int = (8,),
     updates_per_batch: Sequence[int] | int = (1,),
     compile: Sequence[bool] | bool = (False,),
+    capture: Sequence[bool] | bool = (True,),
+    num_seeds: Sequence[int] | int = (1,),
     loader: Sequence[str] | str = ("packed",),
     transitions: int = 200_000,
     repeats: int = 7,
@@ -48,14 +50,16 @@ def bench(
     setting means nothing to is measured once.
 
     Args:
-        modules: some of spar, spar_in_sample, spar_warmup, td3_bc, bc, plain, d3rlpy_td3_bc, d3rlpy_iql.
+        modules: some of spar, spar_in_sample, spar_warmup, td3_bc, bc, plain, d3rlpy_td3_bc, d3rlpy_iql, jax_td3_bc.
         threads: that a process computes with.
         precisions: 32-true, bf16-mixed.
         batch_sizes: transitions an update.
         hidden_dims: widths; each stands for two hidden layers of it.
         num_critics: Q-networks that guide SPAR, of half the width; the others have two.
         updates_per_batch: updates made from one gather.
-        compile: whether losses are compiled.
+        compile: whether losses are compiled; on a GPU, where updates are captured, whole updates.
+        capture: whether updates are captured in a CUDA graph on a GPU.
+        num_seeds: trained at once; updates/s are summed over them.
         loader: packed (the project's own), dataloader (a DataLoader around it), columns (a gather for each column).
         transitions: synthetic ones to sample from, with Walker2d's shapes.
         repeats: rounds of windows.
@@ -86,6 +90,8 @@ def bench(
         num_critics=_several("num_critics", num_critics),
         updates_per_batch=_several("updates_per_batch", updates_per_batch),
         compile=_several("compile", compile),
+        capture=_several("capture", capture),
+        num_seeds=_several("num_seeds", num_seeds),
         loader=_several("loader", loader),
         transitions=[transitions],
         accelerator=[device],

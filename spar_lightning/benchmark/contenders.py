@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from spar_lightning.benchmark.gate import FlopGate, Gate, Loop
+from spar_lightning.benchmark.jax_td3_bc import JaxTD3BC, limit_threads
 from spar_lightning.benchmark.plain_td3_bc import PlainTD3BC, ReplayBuffer
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
 from spar_lightning.benchmark.stopwatch import Watched
@@ -33,7 +34,10 @@ def count_flops(setting: Setting) -> float:
 
     Element-wise operations, normalizations and optimizers are not counted.
     """
-    counted = {**vars(setting), "compile": False, "transitions": _COUNTED_TRANSITIONS, "precision": "32-true"}
+    if setting.contender == "jax_td3_bc":  # whose operations torch does not see
+        setting = setting.references["plain"]
+    as_written = {"compile": False, "capture": False, "num_seeds": 1, "precision": "32-true"}
+    counted = {**vars(setting), **as_written, "transitions": _COUNTED_TRANSITIONS}
     gate = FlopGate()
     train(Setting(**counted), gate)
     return gate.per_update
@@ -72,6 +76,15 @@ def _train_plain(setting: Setting, gate: Gate, _: Path) -> None:
     while going:
         agent.update(buffer.sample(setting.batch_size))
         going = gate.passed(agent.updates)
+
+
+def _train_jax(setting: Setting, gate: Gate, _: Path) -> None:
+    limit_threads(setting.threads, setting.accelerator)
+    columns = _arrays(setting.transitions)
+    training = JaxTD3BC(columns, ACTION_DIM, setting.hidden_dim, setting.batch_size, setting.num_seeds)
+    gate.meet(Loop())  # it waits for its device itself
+    while gate.passed(training.updates):
+        training.train()
 
 
 class _EnoughError(Exception):
@@ -135,4 +148,5 @@ _TRAINERS: dict[str, Callable[[Setting, Gate, Path], None]] = {
     "plain": _train_plain,
     "d3rlpy_td3_bc": _train_d3rlpy,
     "d3rlpy_iql": _train_d3rlpy,
+    "jax_td3_bc": _train_jax,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -141,6 +142,39 @@ class WindowGate(Gate):
         self.loop.sweep()
         synchronize(self.loop.device)
         return time.perf_counter() - began
+
+
+class SharedGate(Gate):
+    """The gate of trainings that go in step, each in a thread; it is passed when all of them have met.
+
+    Args:
+        gate: that is asked; nothing is watched in it, since several threads work at once.
+        count: number of trainings; each one's updates count.
+    """
+
+    def __init__(self, gate: Gate, count: int) -> None:
+        super().__init__()
+        self._gate, self._count = gate, count
+        self._lock = threading.Lock()
+        self._is_met, self._goes_on = False, True
+        self._updates = 0
+
+    def meet(self, loop: Loop) -> None:
+        """Get to know the loop of whoever comes first."""
+        with self._lock:
+            if not self._is_met:
+                self._gate.meet(Loop(loop.device, sweep=loop.sweep, sweep_every=loop.sweep_every))
+            self._is_met = True
+
+    def passed(self, updates: int) -> bool:
+        """What was decided for all, at their last meeting."""
+        self._updates = updates
+        return self._goes_on
+
+    def decide(self) -> None:
+        """Ask, while all trainings wait: then they end at the same update."""
+        if self._is_met and self._goes_on:
+            self._goes_on = self._gate.passed(self._updates * self._count)
 
 
 def synchronize(device: torch.device) -> None:

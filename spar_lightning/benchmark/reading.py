@@ -18,6 +18,7 @@ import torch
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.source_files import WRITERS, write_source
 from spar_lightning.benchmark.storage import process_memory
+from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.minari_folder import minari_root
@@ -113,7 +114,4 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in (_COLUMNS, *lines)) for column in range(len(_COLUMNS))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (_COLUMNS, *lines)
-    ]
+    return right_aligned([_COLUMNS, *lines])

@@ -27,7 +27,10 @@ def result(measurement: Measurement, settings: Sequence[Setting]) -> Result:
     """
     windows = measurement.windows
     rates = [1.0 / window.seconds_per_update for window in windows]
-    reference = [1.0 / window.seconds_per_update for window in measurement.reference]
+    ratios = {
+        name: spread([rate * other.seconds_per_update for rate, other in zip(rates, theirs, strict=False)])
+        for name, theirs in measurement.references.items()
+    }
     found: Result = {
         "name": measurement.setting.name(settings),
         "setting": asdict(measurement.setting),
@@ -35,7 +38,8 @@ def result(measurement: Measurement, settings: Sequence[Setting]) -> Result:
         "peak_error": measurement.peak_error,
         "rounds": [_raw(window) for window in windows],
         "updates_per_second": spread(rates),
-        "ratio_to_plain": spread([rate / plain for rate, plain in zip(rates, reference, strict=False)]),
+        "ratio_to_plain": ratios.get("plain"),
+        "ratio_to_jax": ratios.get("jax_td3_bc"),
         "time_split": _split(measurement),
     }
     return found | _roofline(measurement, rates) | _memory(measurement)

@@ -10,7 +10,7 @@ from typing import Any
 from spar_lightning.benchmark.child import Child, ChildError, Finished, run_contender, run_peak
 from spar_lightning.benchmark.gate import Window
 from spar_lightning.benchmark.peak import Rates, Shape
-from spar_lightning.benchmark.settings import REFERENCE, Setting
+from spar_lightning.benchmark.settings import REFERENCES, Setting
 
 _SPLITS = 3
 """Windows with a stopwatch, of which the fastest is shown."""
@@ -25,7 +25,7 @@ class Measurement:
     setting: Setting
     windows: list[Window] = field(default_factory=list)
     peaks: list[Rates] = field(default_factory=list)  # of the same rounds, up to the one in which the peak failed
-    reference: list[Window] = field(default_factory=list)  # of the same rounds, empty if there is none
+    references: dict[str, list[Window]] = field(default_factory=dict)  # of the same rounds, by contender
     split: Window | None = None
     finished: Finished | None = None
     error: str | None = None
@@ -57,14 +57,15 @@ def measure(
 
 def groups(settings: Sequence[Setting], at_once: int) -> Iterator[list[Setting]]:
     """Cut the settings into groups of a size, each with the references of all its members, which may enlarge it."""
-    others = [setting for setting in settings if setting.contender != REFERENCE]
+    others = [setting for setting in settings if setting.contender not in REFERENCES]
     if not others:
         others = list(settings)
     known = set(settings)
     used: set[Setting] = set()
     for start in range(0, len(others), at_once):
         members = others[start : start + at_once]
-        references = dict.fromkeys(member.reference for member in members if member.reference in known)
+        wanted = [reference for member in members for reference in member.references.values()]
+        references = dict.fromkeys(reference for reference in wanted if reference in known)
         used |= {*members, *references}
         yield list(dict.fromkeys([*members, *references]))
     if left := [setting for setting in settings if setting not in used]:
@@ -95,8 +96,9 @@ def _measure_group(group: list[Setting], repeats: int, warmup: int, window: int,
         for child in (*children.values(), *peaks.values()):
             child.end()
     for measurement in measurements.values():
-        reference = measurements.get(measurement.setting.reference)
-        measurement.reference = reference.windows if reference is not None else []
+        for name, reference in measurement.setting.references.items():
+            if reference in measurements:
+                measurement.references[name] = measurements[reference].windows
     return list(measurements.values())
 
 

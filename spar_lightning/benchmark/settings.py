@@ -20,7 +20,7 @@ SCALES = ("batch_size", "hidden_dim", "num_critics")
 
 _EVERYWHERE = {"threads", "batch_size", "hidden_dim"}
 _UNDER_LIGHTNING = {*_EVERYWHERE, "precision", "loader"}
-_OF_MODULES = {*_UNDER_LIGHTNING, "num_critics", "updates_per_batch", "compile"}
+_OF_MODULES = {*_UNDER_LIGHTNING, "num_critics", "updates_per_batch", "compile", "capture", "num_seeds"}
 
 APPLIES: dict[str, set[str]] = {
     "spar": _OF_MODULES,
@@ -31,13 +31,14 @@ APPLIES: dict[str, set[str]] = {
     "plain": _EVERYWHERE,
     "d3rlpy_td3_bc": _EVERYWHERE,
     "d3rlpy_iql": _EVERYWHERE,
+    "jax_td3_bc": {*_EVERYWHERE, "num_seeds"},
 }
 """Contender -> the settings that mean something to it; the others stand at their defaults."""
 
-REFERENCE = "plain"
-"""What the others' speed is divided by."""
+REFERENCES = ("plain", "jax_td3_bc")
+"""What the others' speed is divided by, where it is measured too."""
 
-PACKAGES = {"d3rlpy_td3_bc": "d3rlpy", "d3rlpy_iql": "d3rlpy"}
+PACKAGES = {"d3rlpy_td3_bc": "d3rlpy", "d3rlpy_iql": "d3rlpy", "jax_td3_bc": "jax"}
 """What contenders need beyond this project's requirements."""
 
 
@@ -53,14 +54,16 @@ class Setting:
     num_critics: int = 8  # of SPAR, half as wide; the others have two, as their authors do
     updates_per_batch: int = 1
     compile: bool = False
+    capture: bool = True  # on a GPU; means nothing elsewhere
+    num_seeds: int = 1  # trained at once; an update of each is one update
     loader: str = "packed"
     transitions: int = 200_000
     accelerator: str = "cpu"  # or `gpu`
 
     @property
-    def reference(self) -> Setting:
-        """The reference that runs under the same threads, batch size, width, data and accelerator."""
-        return canonical(replace(self, contender=REFERENCE))
+    def references(self) -> dict[str, Setting]:
+        """Those of `REFERENCES` that run under the same threads, batch size, width, data and accelerator, by name."""
+        return {name: canonical(replace(self, contender=name)) for name in REFERENCES}
 
     def name(self, others: Sequence[Setting] = ()) -> str:
         """The contender, with the settings in which the compared ones differ and that mean something to it."""
@@ -92,7 +95,7 @@ def grid(contenders: Sequence[str], one_at_a_time: bool = False, **lists: Sequen
     _check("modules", contenders, APPLIES)
     _check("precisions", lists["precision"], PRECISIONS)
     _check("loader", lists["loader"], LOADERS)
-    for name in ("threads", "batch_size", "hidden_dim", "num_critics", "updates_per_batch", "transitions"):
+    for name in ("threads", "batch_size", "hidden_dim", "num_critics", "updates_per_batch", "num_seeds", "transitions"):
         at_least(1, **{name: min(lists[name])})
     settings = dict.fromkeys(_combinations(contenders, lists))
     if one_at_a_time:

@@ -19,6 +19,7 @@ import torch
 
 from spar_lightning.benchmark.machine import describe_machine
 from spar_lightning.benchmark.synthetic import SyntheticData
+from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder
 from spar_lightning.replay import MappedTransitions
 from spar_lightning.types import UserError
@@ -140,7 +141,4 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in (_COLUMNS, *lines)) for column in range(len(_COLUMNS))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (_COLUMNS, *lines)
-    ]
+    return right_aligned([_COLUMNS, *lines])

@@ -13,18 +13,24 @@ COLUMNS = (
     "[min, max]",
     "x plain",
     "[min, max]",
+    "x jax",
+    "[min, max]",
     "GFLOP/s",
     "peak",
     "share",
     "overhead",
     "MB",
 )
+_JAX = COLUMNS.index("x jax")
 
 
 def speed_table(results: Sequence[Result]) -> str:
     """One line a setting, and what the columns mean."""
     measured = [result for result in results if result["updates_per_second"] is not None]
-    lines = [*_aligned([COLUMNS, *(_row(result) for result in measured)]), ""]
+    rows = [COLUMNS, *(_row(result) for result in measured)]
+    if all(result["ratio_to_jax"] is None for result in measured):
+        rows = [(*row[:_JAX], *row[_JAX + 2 :]) for row in rows]
+    lines = [*_aligned(rows), ""]
     lines += [f"  {result['name']}: {result['error']}" for result in results if result["error"] is not None]
     lines += [f"  {result['name']}, peak: {result['peak_error']}" for result in measured if result["peak_error"]]
     lines += [f"  {note}" for note in _notes(measured)]
@@ -49,6 +55,8 @@ def _row(result: Result) -> tuple[str, ...]:
         _range(result["updates_per_second"], 0),
         _middle(result["ratio_to_plain"], 2),
         _range(result["ratio_to_plain"], 2),
+        _middle(result["ratio_to_jax"], 2),
+        _range(result["ratio_to_jax"], 2),
         _middle(result["gflops_per_second"], 1),
         _middle(result["peak_gflops_per_second"], 1),
         _percent(None if result["peak_share"] is None else 100 * result["peak_share"]["median"]),
@@ -102,3 +110,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells))
     return [lines[0], "  " + "-" * (len(lines[0]) - 2), *lines[1:]]
+
+
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """All columns to the right, two spaces between them.
+
+    >>> right_aligned([("a", "b"), ("long", "1")])
+    ['   a  b', 'long  1']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
 from spar_lightning.algorithms import SPAR
-from spar_lightning.benchmark.gate import Gate, Loop
+from spar_lightning.benchmark.gate import Gate, Loop, SharedGate
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
 from spar_lightning.benchmark.stopwatch import Watched
 from spar_lightning.benchmark.synthetic import SyntheticData
@@ -26,6 +26,8 @@ from spar_lightning.callbacks import (
 )
 from spar_lightning.training import AlgorithmModule, BCModule, SPARModule, TD3BCModule
 from spar_lightning.training.execution import Execution
+from spar_lightning.training.internals import prefetched, step_metrics
+from spar_lightning.training.seeds import train_together
 from spar_lightning.training.stream import NetworkUnits
 
 STEPS = 10_000_000
@@ -35,7 +37,16 @@ _HOOKS = ("on_train_batch_start", "on_train_batch_end")
 
 
 def train_module(setting: Setting, gate: Gate, folder: Path) -> None:
-    """Fit a module until the gate says that it is enough."""
+    """Fit a module, or several seeds of it at once, until the gate says that it is enough."""
+    if setting.num_seeds == 1:
+        _fit(setting, gate, folder)
+        return
+    shared = SharedGate(gate, setting.num_seeds)
+    trainings = [partial(_fit, setting, shared, folder / str(number)) for number in range(setting.num_seeds)]
+    train_together(trainings, at_meetings=shared.decide)
+
+
+def _fit(setting: Setting, gate: Gate, folder: Path) -> None:
     data = SyntheticData(setting.transitions, setting.batch_size, setting.loader, setting.updates_per_batch)
     data.setup("fit")
     module = build_module(setting, data)
@@ -59,11 +70,12 @@ def train_module(setting: Setting, gate: Gate, folder: Path) -> None:
 def build_module(setting: Setting, data: SyntheticData) -> AlgorithmModule:
     """The module that a contender's name stands for, untrained."""
     hidden_dims = (setting.hidden_dim, setting.hidden_dim)
+    training: dict[str, Any] = {"compile": setting.compile, "capture": "auto" if setting.capture else False}
     base = BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims)
     if setting.contender == "bc":
         return base
     if setting.contender == "td3_bc":
-        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims, compile=setting.compile)
+        return TD3BCModule(OBSERVATION_DIM, ACTION_DIM, hidden_dims, **training)
     base.algorithm.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
     warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
     target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
@@ -75,7 +87,7 @@ def build_module(setting: Setting, data: SyntheticData) -> AlgorithmModule:
         warmup_steps=warmup,
         manifold_steps=None,
         num_critics=setting.num_critics,
-        compile=setting.compile,
+        **training,
     )
 
 
@@ -131,28 +143,30 @@ def _sweep(stream: NetworkUnits, algorithm: SPAR) -> None:
 
 def _watched(trainer: pl.Trainer, module: AlgorithmModule) -> Iterator[Watched]:
     """Where the time of Lightning's loop goes."""
-    loop, data = trainer.fit_loop, trainer.datamodule  # type: ignore[attr-defined]
-    assert loop._combined_loader is not None
-    yield Watched(cast(Any, loop._combined_loader._iterator).iterators, 0, "data")
-    yield Watched(data, "transfer_batch_to_device", "data")
+    yield Watched(*prefetched(trainer), "data")
+    yield Watched(trainer.datamodule, "transfer_batch_to_device", "data")  # type: ignore[attr-defined]
     yield Watched(module, "training_step", "step")
-    yield Watched(NetworkUnits, "batches", "data")
-    assert isinstance(module.execution, Execution)
-    yield Watched(module.execution, "descend", None)  # its first argument names the optimizer: loss and gradient
-    yield Watched(module.execution, "follow", "targets")
-    for name in ("step", "clear_gradients", "gather_gradients"):
-        for optimizer in module.execution.optimizers.values():
-            yield Watched(optimizer, name, "optimizer")
+    if isinstance(module.execution, Execution):  # a captured update has no parts
+        yield from _watched_updates(module.execution)
     yield Watched(module.algorithm, "summary", "logging")
     yield Watched(module, "_write", "logging")
     yield from _watched_logging(trainer)
+
+
+def _watched_updates(execution: Execution) -> Iterator[Watched]:
+    yield Watched(NetworkUnits, "batches", "data")
+    yield Watched(execution, "descend", None)  # its first argument names the optimizer: loss and gradient
+    yield Watched(execution, "follow", "targets")
+    for name in ("step", "clear_gradients", "gather_gradients"):
+        for optimizer in execution.optimizers.values():
+            yield Watched(optimizer, name, "optimizer")
 
 
 def _watched_logging(trainer: pl.Trainer) -> Iterator[Watched]:
     for logger in trainer.loggers:
         yield Watched(logger, "log_metrics", "logging")
         yield Watched(logger, "save", "logging")
-    yield Watched(trainer._logger_connector, "update_train_step_metrics", "logging")
+    yield Watched(*step_metrics(trainer), "logging")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         for hook in _HOOKS:
             if not isinstance(callback, GateCallback) and getattr(type(callback), hook) is not getattr(

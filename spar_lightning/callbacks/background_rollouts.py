@@ -13,6 +13,7 @@ from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
 from spar_lightning.evaluation.background import maker_of
 from spar_lightning.evaluation.rollout import Environment
+from spar_lightning.training.internals import log_axis
 from spar_lightning.types import HasPhases, UserError
 
 
@@ -27,9 +28,7 @@ class Unfinished(NamedTuple):
     @classmethod
     def take(cls, trainer: pl.Trainer, module: pl.LightningModule) -> Unfinished:
         """Of the policy as it is now, in a validation."""
-        # Where Lightning itself logs what is logged in a validation.
-        log_step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        return cls(trainer.global_step, log_step, Snapshot.take(module, module.hparams), is_warming_up(module))
+        return cls(trainer.global_step, log_axis(trainer), Snapshot.take(module, module.hparams), is_warming_up(module))
 
     @classmethod
     def from_state(cls, state: dict[str, Any], module: pl.LightningModule) -> Unfinished:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.offline_check import offline_check
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
 from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.documents import json_ready
 from spar_lightning.evaluation import Comparison, Scores
 from spar_lightning.training.progress import WARMUP
 
@@ -77,7 +77,7 @@ def comparison_results(comparison: Comparison) -> dict[str, Any]:
     if comparison.improvement is not None:
         unit = "return" if comparison.policy.score is None else "score"
         results["improvement"] = comparison.improvement._asdict() | {"unit": unit}
-    return {name: _finite(value) for name, value in results.items()}
+    return {name: json_ready(value) for name, value in results.items()}
 
 
 def noisy_results(comparison: Comparison) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def noisy_results(comparison: Comparison) -> dict[str, Any]:
     if comparison.improvement is not None:
         unit = "return" if comparison.policy.score is None else "score"
         results["noisy_improvement"] = comparison.improvement._asdict() | {"unit": unit}
-    return {name: _finite(value) for name, value in results.items()}
+    return {name: json_ready(value) for name, value in results.items()}
 
 
 def results_document(
@@ -132,7 +132,7 @@ def results_document(
         "machine": machine(trainer),
         "versions": library_versions(),
     }
-    return {name: _finite(value) for name, value in document.items()}
+    return {name: json_ready(value) for name, value in document.items()}
 
 
 def best_of(history: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -167,11 +167,3 @@ def _score_results(scores: Scores) -> dict[str, Any]:
         "length": scores.mean_length,
         "episodes": scores.episodes,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,7 +25,7 @@ from spar_lightning.offline_evaluation import (
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import AlgorithmModule, find_module
 from spar_lightning.training.checkpoints import load_module, read_checkpoint
-from spar_lightning.training.module import check_dimensions
+from spar_lightning.training.checks import check_dimensions
 from spar_lightning.types import CheckpointError, Policy, UserError
 
 NOT_ASKED = {"batch_size", "updates_per_batch", "seed"}

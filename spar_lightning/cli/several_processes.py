@@ -11,6 +11,7 @@ import torch.distributed
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
+from spar_lightning.training.internals import ddp_settings
 from spar_lightning.types import UserError
 
 RUN_FOLDER = "SPAR_LIGHTNING_RUN_FOLDER"
@@ -54,7 +55,7 @@ def adapt_strategy(trainer: pl.Trainer) -> None:
         return
     if not isinstance(strategy, DDPStrategy):
         raise UserError(f"`trainer.strategy` is {type(strategy).__name__}, expected ddp: weights are not sharded here")
-    settings = strategy._ddp_kwargs  # Lightning's `auto` gives no chance to set them earlier
+    settings = ddp_settings(strategy)
     if not settings.setdefault("find_unused_parameters", True):
         raise UserError(
             "`find_unused_parameters` of `trainer.strategy` is false, expected true, since each loss reaches only some"

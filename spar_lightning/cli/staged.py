@@ -38,9 +38,11 @@ from spar_lightning.cli.several_processes import adapt_strategy, is_first_proces
 from spar_lightning.cli.simulator_of_checkpoint import EVALUATED_DATA
 from spar_lightning.cli.trusted_modules import TRUSTED, allowed_modules, check_trusted
 from spar_lightning.training import ALGORITHMS
+from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
+from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.compiled import require_compiler
-from spar_lightning.training.module import AlgorithmModule, check_dimensions, check_position
+from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import CheckpointError, UserError
 
@@ -229,6 +231,7 @@ class StagedCLI(LightningCLI):
         else:
             self.model = load_module(self.main_class, self._get(self.config, "ckpt_path"))
         self.trainer = self.instantiate_trainer()
+        use_tensor_cores(self.trainer.strategy.root_device)
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
             if is_first_process() and not self.nothing_is_left:  # after all that can be refused has been

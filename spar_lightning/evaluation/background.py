@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
-import os
 import signal
 import threading
 import traceback
@@ -17,6 +15,7 @@ from torch import nn
 
 from spar_lightning.evaluation.comparison import Comparison, PolicyEvaluator
 from spar_lightning.evaluation.rollout import Environment
+from spar_lightning.evaluation.worker import Worker
 from spar_lightning.types import HasReferencePolicies, Policy, UserError
 
 Episodes = dict[str, Any]
@@ -64,11 +63,10 @@ def evaluate_snapshot(evaluator: PolicyEvaluator, snapshot: Snapshot, seeds: Seq
 
 
 class BackgroundEvaluator:
-    """Evaluates snapshots in one process of its own, one at a time; the process ends with this one, however it ends.
+    """Evaluates snapshots in one process of its own, one at a time; see `Worker`.
 
-    It is spawned, not forked, since torch has threads: it imports everything anew, which takes seconds that nobody
-    waits for, and a script that uses it needs `if __name__ == "__main__":`. It computes on the CPU, with as many
-    threads and in the same matmul precision as this process has now, so that it rounds alike.
+    Nobody waits for the seconds in which it starts. It computes on the CPU, with as many threads and in the same matmul
+    precision as this process has now, so that it rounds alike.
 
     Args:
         make_environment: makes one environment; it is pickled, and must not carry a data set along.
@@ -78,15 +76,10 @@ class BackgroundEvaluator:
     def __init__(
         self, make_environment: Callable[[], Environment], reference_scores: tuple[float, float] | None = None
     ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
         self._unsent: Exception | None = None
         arithmetic = torch.get_num_threads(), torch.get_float32_matmul_precision()
-        self.process = context.Process(
-            target=_serve, args=(theirs, make_environment, reference_scores, *arithmetic), daemon=True
-        )
-        self.process.start()
-        theirs.close()  # so that the end of the process is the end of the line
+        self._worker = Worker(_serve, make_environment, reference_scores, *arithmetic)
+        self._connection, self.process = self._worker.connection, self._worker.process
 
     def submit(self, snapshot: Snapshot, seeds: Sequence[int], known: Episodes) -> None:
         """Begin an evaluation; its `result` is to be had before the next.
@@ -135,15 +128,12 @@ class BackgroundEvaluator:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        self._connection.close()
-        self.process.kill()  # it has nothing to lose
-        self.process.join()
+        self._worker.close()
 
     def _ended(self) -> UserError:
-        self.process.join(timeout=5)
         return UserError(
-            f"the evaluation process ended with exit code {self.process.exitcode}, expected a result: was it killed, or"
-            " memory short? Above may stand why. Go on from the last checkpoint, without background evaluation"
+            f"the evaluation process {self._worker.ended(5)}, expected a result: was it killed, or memory short? Above"
+            " may stand why. Go on from the last checkpoint, without background evaluation"
         )
 
 
@@ -154,7 +144,6 @@ def _serve(
     num_threads: int,
     precision: str,
 ) -> None:
-    threading.Thread(target=end_with_parent, daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a cluster send them to both
         signal.signal(number, signal.SIG_IGN)  # the other process ends this one
     torch.set_num_threads(num_threads)
@@ -166,14 +155,6 @@ def _serve(
             connection.send(_outcome(evaluator, snapshot, seeds, known))
     except (EOFError, OSError):  # the other process is gone
         evaluator.close()
-
-
-def end_with_parent() -> None:
-    """For a thread: wait until the parent process is gone, however it ended, and end this one whatever it is doing."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _outcome(

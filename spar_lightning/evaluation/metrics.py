@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.evaluation.scores import normalized_score
 from spar_lightning.types import ResidualProbe
 
@@ -98,11 +98,9 @@ class PairedImprovement(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Scalars by name; see the class."""
         differences = dim_zero_cat(self.differences)
-        count, mean, margin = len(differences), differences.mean(), float("nan")
-        if count > 1:
-            quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, df=count - 1))
-            margin = quantile * float(differences.std()) / count**0.5
-        return {"mean": mean, "low": mean - margin, "high": mean + margin, "episodes": mean.new_tensor(count)}
+        numbers = [*mean_interval(differences.cpu().numpy(), CONFIDENCE), len(differences)]
+        names = ("mean", "low", "high", "episodes")
+        return {name: differences.new_tensor(number) for name, number in zip(names, numbers, strict=True)}
 
 
 class ResidualStatistics(Metric):

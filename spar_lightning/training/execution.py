@@ -1,4 +1,4 @@
-"""How updates run: one by one as they are written, with their losses compiled if asked to; the same numbers."""
+"""How updates run under Lightning: one by one as they are written, with their losses compiled if asked to."""
 
 from __future__ import annotations
 
@@ -71,9 +71,11 @@ class Execution:
         value, metrics = (self._compiled(name, loss) if self._compiles else loss)(*arguments)
         optimizer.clear_gradients()
         with torch.autocast(self._module.device.type, enabled=False):  # the forward pass has chosen the types
-            self._differentiate(value, {"inputs": optimizer.parameters} if self._selects else {})
+            self._module.manual_backward(value, **({"inputs": optimizer.parameters} if self._selects else {}))
         optimizer.gather_gradients()
-        self._step(name, optimizer)
+        optimizer.set_rate(optimizer.rate(self._update))
+        # Not counted, but with the help of the precision plugin, which unscales gradients and then asks for clipping.
+        self._trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
         torch.clear_autocast_cache()  # it holds the weights as they were
         return metrics
 
@@ -82,24 +84,11 @@ class Execution:
         if average not in self._averages:
             self._averages[average] = flat_parameters(average), flat_parameters(source)
         vector, followed = self._averages[average]
-        update_average([vector], [followed], self._rate_of(average, tau) if callable(tau) else tau)
+        update_average([vector], [followed], tau(self._update) if callable(tau) else tau)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""
         return torch.randn(*shape, generator=self._generator, device=self._module.device)
-
-    # ---------------------------------------------------------------------------------- what another execution changes
-
-    def _differentiate(self, value: Tensor, keywords: dict[str, Any]) -> None:
-        self._module.manual_backward(value, **keywords)
-
-    def _step(self, name: str, optimizer: FlatAdam) -> None:  # noqa: ARG002
-        optimizer.set_rate(optimizer.rate(self._update))
-        # Not counted, but with the help of the precision plugin, which unscales gradients and then asks for clipping.
-        self._trainer.strategy.optimizer_step(optimizer, closure=lambda: None)
-
-    def _rate_of(self, average: nn.Module, tau: Callable[[int], float]) -> float | Tensor:  # noqa: ARG002
-        return tau(self._update)
 
     def _compiled(self, name: str, loss: Loss) -> Loss:
         key = f"{name}.{loss.__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
@@ -67,6 +68,14 @@ class FlatParameters:
             stacked[:, start : start + parameter.numel()].view(len(stacked), *parameter.shape)
             for parameter, start in zip(self.parameters, self._starts, strict=True)
         ]
+
+    def packed(self, parts: Sequence[Tensor]) -> Tensor:
+        """The way back: each parameter's part, (S, ...), as new vectors (S, P)."""
+        pieces: list[Tensor] = []
+        for parameter, part in zip(self.parameters, parts, strict=True):
+            padding = -parameter.numel() % _ALIGNMENT
+            pieces += [part.flatten(1), part.new_zeros(len(part), padding)]
+        return torch.cat(pieces, dim=1)
 
     def clear_gradients(self) -> None:
         """Set all gradients to None, so that an optimizer's step moves nothing."""

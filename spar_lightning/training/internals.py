@@ -1,13 +1,16 @@
-"""What is touched of Lightning's own parts, each with the reason.
+"""What is touched of Lightning's own parts, each with the reason, and the test that guards it.
 
 Lightning counts batches and the steps of optimizers; a training here counts updates, of which a training step makes
-several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards all of it.
+several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards what counts.
 """
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelSummary, RichModelSummary, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from spar_lightning.training.progress import StageProgressBar
 
@@ -27,6 +30,14 @@ def count_updates(trainer: pl.Trainer, count: int) -> None:
 def set_log_axis(trainer: pl.Trainer, updates: int) -> None:
     """Log what goes through Lightning at this number, which would be a number of batches."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = updates - 1
+
+
+def log_axis(trainer: pl.Trainer) -> int:
+    """Where Lightning itself logs what is logged in a validation: what comes later must lie at the same place.
+
+    Guarded by `tests/cli/test_background.py`.
+    """
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
 def align_batches(trainer: pl.Trainer, batches: int) -> None:
@@ -51,3 +62,30 @@ def use_own_console(trainer: pl.Trainer, label: str) -> None:
     trainer.callbacks = [  # type: ignore[attr-defined]
         StageProgressBar(label) if type(callback) in DEFAULT_BARS else callback for callback in kept
     ]
+
+
+def prefetched(trainer: pl.Trainer) -> tuple[list[Any], int]:
+    """Where Lightning keeps the iterator that it takes batches from, as a list and a place in it.
+
+    What is fetched ahead of a training step is no part of any public method. Guarded by
+    `tests/benchmark/test_bench_command.py`.
+    """
+    combined = trainer.fit_loop._combined_loader
+    assert combined is not None
+    return cast(Any, combined._iterator).iterators, 0
+
+
+def step_metrics(trainer: pl.Trainer) -> tuple[object, str]:
+    """What writes metrics after a training step, as an object and the name of its method: nothing public does.
+
+    Guarded by `tests/benchmark/test_bench_command.py`.
+    """
+    return trainer._logger_connector, "update_train_step_metrics"
+
+
+def ddp_settings(strategy: DDPStrategy) -> dict[str, Any]:
+    """What a strategy will wrap modules with, to be changed: `auto` gives no chance to set it earlier.
+
+    Guarded by `tests/cli/test_several_processes.py`.
+    """
+    return strategy._ddp_kwargs

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, ClassVar, Literal, cast, get_type_hints
+from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -18,15 +18,17 @@ from torch.optim import Optimizer
 
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
-from spar_lightning.replay import Minibatches, OfflineDataModule, offline_data
-from spar_lightning.training.batched import Seed
-from spar_lightning.training.captured import CapturedExecution, check_joint, obstacle
+from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
+from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.compiled import require_compiler
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
+from spar_lightning.training.obstacles import check_joint, obstacle
 from spar_lightning.training.optimizers import FlatAdam
-from spar_lightning.training.seeds import SeedPlace, current_place
+from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
+from spar_lightning.training.signatures import constructor_like
+from spar_lightning.training.stack import Seed
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
@@ -78,7 +80,7 @@ class AlgorithmModule(pl.LightningModule):
         self._noise_seed = int(torch.randint(2**62, ()))
         self._noise_state: Tensor | None = None  # of a checkpoint
         self._noise: torch.Generator | None = None
-        self.execution: Execution | SeedPlace | None = None
+        self.execution: Execution | ByItself | SeedPlace | None = None
         self._shares_memory = False  # with other seeds
         self._updates = 0
         self._latest: Metrics = {}
@@ -89,15 +91,7 @@ class AlgorithmModule(pl.LightningModule):
         super().__init_subclass__(**kwargs)
         if "algorithm_class" not in cls.__dict__:
             return
-        parameters = {**_typed_parameters(cls.algorithm_class.__init__), **_typed_parameters(AlgorithmModule.__init__)}
-
-        def constructor(self: AlgorithmModule, *arguments: Any, **settings: Any) -> None:
-            AlgorithmModule.__init__(self, *arguments, **settings)
-
-        constructor.__name__ = "__init__"  # by which docstrings are found
-        constructor.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters.values()]
-        )
+        constructor = constructor_like(AlgorithmModule.__init__, cls.algorithm_class.__init__)
         cls.__init__ = constructor  # type: ignore[method-assign]
         cls.__doc__ = "\n\n".join(filter(None, (cls.__doc__, inspect.getdoc(cls.algorithm_class)))) + _TRAINING_SETTINGS
 
@@ -209,19 +203,34 @@ class AlgorithmModule(pl.LightningModule):
             ) from error
         return noise
 
-    def _make_execution(self, noise: torch.Generator) -> Execution | SeedPlace:
+    def _make_execution(self, noise: torch.Generator) -> Execution | ByItself | SeedPlace:
         if (place := current_place()) is not None:
-            check_joint(self.trainer, self._compiles)
-            place.bring(Seed(self.algorithm, self.stream, self._adams, noise, self.settings, self._clip_norm))
-            return place
-        parts = (self, self.algorithm, self.stream, self._adams, noise)
+            check_joint(self.trainer)
+        captures = self._can_be_captured()
+        if place is None and not captures:
+            return Execution(self, self.algorithm, self.stream, self._adams, noise, compiles=self._compiles)
+        seed = Seed(
+            self.algorithm,
+            self.stream,
+            self._adams,
+            noise,
+            self.settings,
+            clip_norm=self._clip_norm,
+            compiles=self._compiles,
+            captures=captures,
+        )
+        if place is None:
+            return ByItself(seed)
+        place.bring(seed)
+        return place
+
+    def _can_be_captured(self) -> bool:
         if self._captures is False:
-            return Execution(*parts, compiles=self._compiles)
-        if (reason := obstacle(self.trainer, offline_data(self.trainer).transitions)) is None:
-            return CapturedExecution(*parts, compiles=self._compiles, clip_norm=self._clip_norm)
-        if self._captures is True or self.device.type == "cuda":
+            return False
+        reason = obstacle(self.trainer, offline_data(self.trainer).transitions)
+        if reason is not None and (self._captures is True or self.device.type == "cuda"):
             rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
-        return Execution(*parts, compiles=self._compiles)
+        return reason is None
 
     def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
         """One update of each minibatch; returns the losses of the last."""
@@ -320,6 +329,9 @@ class AlgorithmModule(pl.LightningModule):
             checkpoint[NOISE_KEY] = state if alone else cast(Tensor, self.all_gather(state)).cpu()
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of
             checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
+            for optimizer in checkpoint.get("optimizer_states", ()):
+                states = optimizer["state"].items()  # of the optimizer itself: not to be changed
+                optimizer["state"] = {k: {name: value.clone() for name, value in one.items()} for k, one in states}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the noise where it was."""
@@ -345,49 +357,8 @@ _TRAINING_SETTINGS = """
 """
 
 
-def _typed_parameters(constructor: Any) -> dict[str, inspect.Parameter]:
-    """The named parameters of a constructor, without the object, their types resolved where they were written."""
-    types = get_type_hints(constructor)
-    parameters = [*inspect.signature(constructor).parameters.values()][1:]
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {p.name: p.replace(annotation=types.get(p.name, Any)) for p in parameters if p.kind not in kinds}
-
-
 def _plain(value: Any) -> Any:
     """A setting as a checkpoint keeps it: of primitives, lists and dictionaries."""
     if isinstance(value, AlgorithmModule):
         return value.settings
     return list(value) if isinstance(value, tuple) else value
-
-
-def check_dimensions(policy: Any, datamodule: OfflineDataModule, role: str = "the policy") -> None:
-    """Refuse a data set of another shape.
-
-    Args:
-        policy: built for `observation_dim` and `action_dim`.
-        datamodule: the data set.
-        role: what the policy is to the user.
-
-    Raises:
-        CheckpointError: if it was built for other observation or action sizes.
-    """
-    for kind in ("observation", "action"):
-        found, expected = getattr(datamodule, f"{kind}_dim"), getattr(policy, f"{kind}_dim")
-        if found != expected:
-            raise CheckpointError(
-                f"{kind}s of data set '{datamodule.name}' have {found} dimensions, {role} expects {expected}: "
-                "was it trained on another environment? Choose the data set it was trained on, or train a new one."
-            )
-
-
-def check_position(updates: int, updates_per_batch: int) -> None:
-    """See that training steps of several updates pass through the number of updates that a run goes on from.
-
-    Raises:
-        UserError: if they do not.
-    """
-    if updates % updates_per_batch:
-        raise UserError(
-            f"the checkpoint is at update {updates}, which `updates_per_batch`, {updates_per_batch}, does not divide:"
-            " go on with a divisor of it, such as 1"
-        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -57,3 +59,26 @@ class FlatAdam(Adam):
         """Put the parameters' gradients where the step finds them."""
         for flat in self.flats:
             flat.gather_gradients()
+
+
+def adam_step(
+    vector: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor, Tensor], rate: Tensor, group: dict[str, Any]
+) -> None:
+    """A step of torch's Adam in place, of element-wise operations alone, which a compiler can join to the gradient's.
+
+    Args:
+        vector: (S, P), what is stepped.
+        gradient: (S, P).
+        moments: number of steps, (), and the averages of the gradient and of its square, (S, P).
+        rate: learning rate, ().
+        group: with Adam's `betas` and `eps`.
+    """
+    step, average, square = moments
+    first, second = group["betas"]
+    step.add_(1.0)
+    average.lerp_(gradient, 1.0 - first)
+    square.mul_(second).addcmul_(gradient, gradient, value=1.0 - second)
+    # Not `1 - second ** step`, which loses four digits of the first steps in single precision.
+    corrections = [-torch.expm1(step * math.log(beta)) for beta in (first, second)]
+    deviation = (square / corrections[1]).sqrt() + group["eps"]
+    vector.sub_(rate / corrections[0] * average / deviation)

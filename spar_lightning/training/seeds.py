@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.replay import Minibatches
-from spar_lightning.training.batched import BatchedExecution, Seed
+from spar_lightning.training.batched import BatchedExecution, Told
+from spar_lightning.training.captured import joint_execution
+from spar_lightning.training.stack import Seed
 from spar_lightning.types import UserError
 
 _place: ContextVar[SeedPlace | None] = ContextVar("_place", default=None)
@@ -49,7 +51,7 @@ class SeedGroup:
         self._meeting = threading.Barrier(count, action=self._do)
         self._brought: list[Seed | Drawn | Finished | None] = [None] * count
         self._execution: BatchedExecution | None = None
-        self._told: Sequence[tuple[Metrics, Batch]] = ()
+        self._told: Told = []
         self.count = count
         self.folder: Path | None = None
         self._at_meetings = at_meetings
@@ -88,7 +90,7 @@ class SeedGroup:
         seeds = [one for one in self._brought if isinstance(one, Seed)]
         drawn = [one for one in self._brought if isinstance(one, Drawn)]
         if seeds:
-            self._execution = BatchedExecution(seeds)
+            self._execution = joint_execution(seeds)
         elif drawn:
             assert self._execution is not None
             (update,) = {one.update for one in drawn}
@@ -134,6 +136,22 @@ class SeedPlace:
         """Make updates, together with those of all other seeds."""
         self._group.meet(self._number, Drawn(minibatches, update))
         return self._group.told(self._number)
+
+
+class ByItself:
+    """The execution of one seed's updates, with nobody to wait for.
+
+    Args:
+        seed: the one.
+    """
+
+    def __init__(self, seed: Seed) -> None:
+        self.together = joint_execution([seed])
+
+    def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
+        """Make updates."""
+        (told,) = self.together.run([minibatches], update)
+        return told
 
 
 def current_place() -> SeedPlace | None:

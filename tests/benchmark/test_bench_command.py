@@ -36,6 +36,8 @@ DEFAULTS: dict[str, list[Any]] = {
     "num_critics": [2],
     "updates_per_batch": [1],
     "compile": [False],
+    "capture": [True],
+    "num_seeds": [1],
     "loader": ["packed"],
     "transitions": [1000],
     "accelerator": ["cpu"],
@@ -155,7 +157,7 @@ def test_every_group_has_its_references() -> None:
     cut = list(groups(settings, at_once=3))
     assert set(settings) == {setting for group in cut for setting in group}
     for group in cut:
-        assert all(setting.reference in group for setting in group)
+        assert all(setting.references["plain"] in group for setting in group)
         assert len(group) <= 3 + 2
 
 

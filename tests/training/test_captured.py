@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
 from spar_lightning.training.captured import CapturedExecution
+from spar_lightning.training.seeds import ByItself, train_together
 
 MakeSPAR = Callable[..., SPARModule]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -31,8 +33,9 @@ class Seen(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         assert isinstance(pl_module, AlgorithmModule)
-        if isinstance(pl_module.execution, CapturedExecution):
-            self.graphs = len(pl_module.execution._captured)
+        if isinstance(pl_module.execution, ByItself):
+            together = pl_module.execution.together
+            self.graphs = len(together.captured) if isinstance(together, CapturedExecution) else 0
         trainer.should_stop = self._stop is not None and trainer.global_step >= self._stop
 
 
@@ -83,6 +86,44 @@ def test_captured_updates_are_the_updates(
     train(True, Seen(stop=32), ResumableCheckpoint(dirpath=str(tmp_path)))
     resumed = train(True, ResumableCheckpoint(dirpath=str(tmp_path)), ckpt_path=str(tmp_path / "last.ckpt"))
     assert_near(resumed, expected)
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("kind", ["td3_bc", "spar"])
+def test_updates_of_several_seeds_are_captured_too(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, kind: str, compile: bool
+) -> None:
+    course = {"warmup_steps": 12, "manifold_steps": 8, "refresh_every": 5, "lsi_batch": 16, "num_candidates": 4}
+
+    def train(states: dict[int, dict[str, Tensor]], seed: int, **settings: Any) -> None:
+        pl.seed_everything(seed, verbose=False)
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, updates_per_batch=4)
+        module: AlgorithmModule
+        if kind == "spar":
+            base = BCModule(11, 3, hidden_dims=HIDDEN)
+            module = SPARModule(
+                base, hidden_dims=HIDDEN, critic_hidden_dims=HIDDEN, residual=False, **course, **settings
+            )
+        else:
+            module = ALGORITHMS[kind](11, 3, hidden_dims=HIDDEN, **settings)
+        fit(module, data, 60, **ON_GPU)
+        states[seed] = copy_state(module)
+
+    graphs: list[int] = []
+    capture = CapturedExecution._capture
+    monkeypatch.setattr(
+        CapturedExecution, "_capture", lambda self, *given: (graphs.append(len(given[0])), capture(self, *given))[1]
+    )
+    alone: dict[int, dict[str, Tensor]] = {}
+    together: dict[int, dict[str, Tensor]] = {}
+    for seed in (3, 4):
+        train(alone, seed, capture=False)
+    train_together([partial(train, together, seed, compile=compile) for seed in (3, 4)])
+    assert set(graphs) == {2}, "expected both seeds in each graph"
+    for seed, state in alone.items():
+        assert_near(together[seed], state)
 
 
 @pytest.mark.cuda

@@ -13,6 +13,7 @@ import h5py
 
 from spar_lightning.datasets.naming import did_you_mean
 from spar_lightning.datasets.sources.column import Column
+from spar_lightning.datasets.sources.damage import damage_told
 from spar_lightning.datasets.sources.hdf5_items import column_in
 from spar_lightning.datasets.sources.npz_file import open_npz
 from spar_lightning.types import DataError
@@ -41,24 +42,10 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
                 yield {name: column_in(file, name) for name in file}
 
 
-@contextlib.contextmanager
-def readable_file(path: Path) -> Iterator[None]:
-    """Say of which file it is that a library's error tells.
-
-    Raises:
-        DataError: in the place of such an error.
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory: {error}. Split it, or free memory.") from error
-    except DAMAGE as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read: {reason}. It may be truncated: fetch it again, or delete it if it is a download."
-        ) from error
+def readable_file(path: Path) -> contextlib.AbstractContextManager[None]:
+    """See `damage_told`."""
+    remedy = "It may be truncated: fetch it again, or delete it if it is a download."
+    return damage_told(str(path), DAMAGE, remedy)
 
 
 def check_kind(path: Path) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from spar_lightning.datasets.dataset import OfflineDataset
+from spar_lightning.documents import json_ready
 from spar_lightning.inspection.description.chunks import chunks
 from spar_lightning.inspection.description.columns import BoundsSummary, BoundsSums, ColumnSummary, ColumnSums
 from spar_lightning.inspection.description.determinism import BehaviorVerdict, TransitionSample
 from spar_lightning.inspection.description.environment import EnvironmentReport, inspect_environment
 from spar_lightning.inspection.description.episodes import Distribution, Ends
 from spar_lightning.inspection.description.reading import COLUMNS, Reading
-from spar_lightning.inspection.json_document import json_ready
 from spar_lightning.inspection.listing.on_disk import bytes_on_disk, path_on_disk
 from spar_lightning.replay.quality import Chunk, Quality
 

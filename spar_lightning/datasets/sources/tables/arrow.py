@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
+from spar_lightning.datasets.sources.damage import damage_told
 from spar_lightning.types import DataError
 
 
@@ -24,24 +24,7 @@ def arrow(part: str = "") -> Any:
         ) from error
 
 
-@contextlib.contextmanager
-def readable(place: str) -> Iterator[None]:
-    """Say of which table it is that a library's error tells.
-
-    Args:
-        place: the file, in words.
-
-    Raises:
-        DataError: in the place of such an error.
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    except MemoryError as error:
-        raise DataError(f"{place} does not fit into memory: {error}. Split it, or free memory.") from error
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, arrow().ArrowException) as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DataError(
-            f"{place} cannot be read: {reason}. Is it damaged, or of another kind than its name?"
-        ) from error
+def readable(place: str) -> contextlib.AbstractContextManager[None]:
+    """See `damage_told`."""
+    errors = (OSError, ValueError, KeyError, TypeError, NotImplementedError, arrow().ArrowException)
+    return damage_told(place, errors, "Is it damaged, or of another kind than its name?")

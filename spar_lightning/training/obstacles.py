@@ -1,0 +1,49 @@
+"""What stands in the way of updates outside of Lightning's own optimization: captured, or of several seeds."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+from lightning.pytorch.strategies import ParallelStrategy
+
+from spar_lightning.replay import Transitions
+from spar_lightning.types import UserError
+
+GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
+"""Hooks of callbacks that see gradients in the middle of an update."""
+
+
+def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
+    """Why updates cannot be captured, None where they can be."""
+    device = trainer.strategy.root_device
+    if device.type != "cuda":
+        return "they are not on a CUDA device"
+    if trainer.precision == "16-mixed":
+        return "16-mixed precision looks at gradients after each update: bf16-mixed does not"
+    if isinstance(trainer.strategy, ParallelStrategy):
+        return "processes exchange gradients"
+    if transitions.device != device:
+        return "the transitions are on disk, not on the device"
+    return _gradient_callback(trainer)
+
+
+def check_joint(trainer: pl.Trainer) -> None:
+    """See that updates of several seeds can be made together.
+
+    Raises:
+        UserError: if something is asked for that only updates of one seed have.
+    """
+    reason = _gradient_callback(trainer)
+    if isinstance(trainer.strategy, ParallelStrategy):
+        reason = f"`trainer.strategy` is {type(trainer.strategy).__name__}: use --trainer.devices 1"
+    elif trainer.precision == "16-mixed":
+        reason = "`trainer.precision` is 16-mixed: use bf16-mixed or 32-true"
+    if reason is not None:
+        raise UserError(f"several seeds cannot be trained together: {reason}; or train them one by one")
+
+
+def _gradient_callback(trainer: pl.Trainer) -> str | None:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for hook in GRADIENT_HOOKS:
+            if getattr(type(callback), hook) is not getattr(pl.Callback, hook):
+                return f"{type(callback).__name__} looks at gradients in the middle of an update"
+    return None

@@ -1,0 +1,148 @@
+"""Updates of tensors alone: of one seed, of several, compiled as a whole; all of them the same."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
+from spar_lightning.algorithms.algorithm import Learner, Metrics
+from spar_lightning.replay import Minibatches
+from spar_lightning.training.batched import BatchedExecution
+from spar_lightning.training.optimizers import FlatAdam, adam_step
+from spar_lightning.training.stack import Seed
+from spar_lightning.training.stream import NetworkUnits
+
+SIZE, UPDATES = 8, 6
+
+
+class Stream:
+    """Random batches in place of data."""
+
+    def __init__(self, seed: int, action_dim: int) -> None:
+        self._generator, self._action_dim = torch.Generator().manual_seed(seed), action_dim
+
+    def batches(self, minibatches: Minibatches) -> list[Batch]:
+        return [self._batch() for _ in range(len(minibatches))]
+
+    def _batch(self) -> Batch:
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(SIZE, *shape, generator=self._generator) * 2 - 1
+
+        actions = [draw(self._action_dim) for _ in range(3)]
+        columns = {"base_actions": actions[1], "next_base_actions": actions[2], "returns": draw()}
+        columns |= {"next_actions": actions[1], "has_next_action": (draw() > 0).float()}
+        for name in ("base_deviations", "next_base_deviations"):
+            columns[name] = draw(self._action_dim).abs() + 0.1
+        return Batch(draw(5), actions[0], draw(), draw(5), (draw() > 0.5).float(), columns)
+
+
+def make(kind: str, seed: int, settings: dict[str, Any]) -> Algorithm:
+    torch.manual_seed(seed)
+    if kind == "spar":
+        networks: dict[str, Any] = {"hidden_dims": (8,), "critic_hidden_dims": (8,), "num_critics": 2}
+        course = {"warmup_steps": 3, "manifold_steps": 2, "lsi_batch": 4, "num_candidates": 3}
+        return SPAR(BC(5, 2, (8,)), **(networks | course | settings))
+    classes: dict[str, Any] = {"bc": BC, "td3_bc": TD3BC, "averaged": Averaged, "iql": IQL, "rebrac": ReBRAC}
+    algorithm: Algorithm = classes[kind](5, 2, hidden_dims=(8,), **settings)
+    return algorithm
+
+
+def train(
+    kind: str, seeds: list[int], clip_norm: float | None = None, compiles: bool = False, **settings: Any
+) -> list[dict[str, Tensor]]:
+    """Updates of these seeds together; the weights of each."""
+    algorithms = [make(kind, seed, settings) for seed in seeds]
+    brought = [
+        Seed(
+            algorithm,
+            cast(NetworkUnits, Stream(seed, algorithm.action_dim)),
+            {name: FlatAdam(one, fused=True) for name, one in algorithm.optimizers(UPDATES).items()},
+            torch.Generator().manual_seed(seed),
+            settings,
+            clip_norm,
+            compiles,
+        )
+        for seed, algorithm in zip(seeds, algorithms, strict=True)
+    ]
+    execution = BatchedExecution(brought)
+    minibatches = [cast(Minibatches, [None, None])] * len(seeds)
+    for update in range(0, UPDATES, 2):
+        told = execution.run(minibatches, update)
+        assert len(told) == len(seeds)
+        assert all(value.isfinite().all() for metrics, _ in told for value in metrics.values())
+    return [{name: value.clone() for name, value in one.state_dict().items()} for one in algorithms]
+
+
+def assert_near(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    for name, value in one.items():
+        assert torch.allclose(value.float(), other[name].float(), atol=1e-5), name
+
+
+class Averaged(TD3BC):
+    """Its targets follow at rates that change, as an average over a share of all updates does."""
+
+    def update(self, batch: Batch, phase: bool, learner: Learner) -> Metrics:
+        metrics = learner.descend("critic", self.critic_loss, batch, learner.normal(batch.size, self.action_dim))
+        learner.follow(self.target_critic, self.critic, lambda update: 1 / (1 + update))
+        return metrics
+
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("bc", {}),
+    ("td3_bc", {"clip_norm": 0.1}),
+    ("iql", {}),
+    ("averaged", {}),
+    ("rebrac", {}),
+    ("spar", {}),
+    ("spar", {"critic_target": "policy"}),
+    ("spar", {"improvement": "value_gradient"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
+def test_seeds_together_are_the_seeds_alone(kind: str, settings: dict[str, Any]) -> None:
+    for seed, state in zip((3, 4), train(kind, [3, 4], **settings), strict=True):
+        assert_near(train(kind, [seed], **settings)[0], state)
+
+
+@pytest.mark.parametrize("seeds", [[3], [3, 4]], ids=str)
+@pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
+def test_whole_updates_are_the_updates(
+    monkeypatch: pytest.MonkeyPatch, kind: str, settings: dict[str, Any], seeds: list[int]
+) -> None:
+    graphs: list[nn.Module] = []
+
+    def as_traced(graph: nn.Module, **_: Any) -> nn.Module:  # what is compiled, without the compiler
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", as_traced)
+    compiled = train(kind, seeds, compiles=True, **settings)
+    assert graphs
+    for one, other in zip(compiled, train(kind, seeds, **settings), strict=True):
+        assert_near(one, other)
+
+
+@pytest.mark.slow
+def test_whole_updates_are_compiled() -> None:
+    for one, other in zip(train("td3_bc", [3, 4], compiles=True), train("td3_bc", [3, 4]), strict=True):
+        assert_near(one, other)
+
+
+def test_a_step_is_adams() -> None:
+    network = nn.Linear(3, 2)
+    adam = FlatAdam(Optimized([network], 1e-2), fused=True)
+    vector = adam.flats[0].vector.detach().clone().unsqueeze(0)
+    moments = (torch.zeros(()), torch.zeros_like(vector), torch.zeros_like(vector))
+    step = partial(adam_step, rate=torch.tensor(1e-2), group=adam.param_groups[0])
+    for _ in range(5):
+        gradient = torch.randn_like(vector)
+        adam.flats[0].vector.grad = gradient[0]
+        adam.step()
+        step(vector, gradient, moments)
+    assert torch.allclose(vector[0], adam.flats[0].vector, atol=1e-6)
