@@ -233,8 +233,8 @@ def _draw_curves(panel: Any, curves: Sequence[Curve], axis: int, method: str, st
 def _held(steps: Sequence[float]) -> tuple[list[float], list[int]]:
     """Where to draw which evaluation: a policy that is not evaluated for long stands still, and its line with it.
 
-    >>> _held([10, 20, 50])
-    ([10, 20, 40.0, 50], [0, 1, 1, 2])
+    >>> _held([10, 20, 30, 60])
+    ([10, 20, 30, 50.0, 60], [0, 1, 2, 2, 3])
     """
     usual = float(np.median(np.diff(steps))) if len(steps) > 1 else 0.0
     places: list[float] = []
