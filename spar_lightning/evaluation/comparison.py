@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torchmetrics.utilities.data import dim_zero_cat
 
 from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement
 from spar_lightning.evaluation.rollout import Environment, EpisodeRunner
@@ -143,10 +144,9 @@ class PolicyEvaluator:
     def _score(self, returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]) -> Scores:
         metric = EpisodeScores(self.reference_scores).to(self._device)
         metric.update(torch.from_numpy(returns), torch.from_numpy(lengths))
-        computed = metric.compute()
-        # torchmetrics gives the value of a single episode without its dimension
-        all_returns = self._in_order_of_seeds(computed.pop("returns").reshape(-1).tolist())
-        values = {name: float(value) for name, value in computed.items()}
+        values = {name: float(value) for name, value in metric.compute().items()}
+        with metric.sync_context():
+            gathered: list[float] = dim_zero_cat(metric.returns).tolist()
         return Scores(
             episodes=int(values["episodes"]),
             mean_return=values["return"],
@@ -154,7 +154,7 @@ class PolicyEvaluator:
             mean_length=values["length"],
             score=values.get("normalized_score"),
             score_std=values.get("normalized_score_std"),
-            returns=tuple(all_returns),
+            returns=tuple(self._in_order_of_seeds(gathered)),
         )
 
     def _in_order_of_seeds(self, values: list[float]) -> list[float]:

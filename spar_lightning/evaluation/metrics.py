@@ -27,16 +27,14 @@ class EpisodeScores(Metric):
     """Mean and standard deviation of episodes' returns and scores.
 
     `compute` gives `episodes`, `return`, `return_std`, `length` and, with `reference_scores`, `normalized_score` and
-    `normalized_score_std`: scalars, standard deviations over episodes (sample; NaN for a single episode). `returns`
-    (n,) are the episodes' own, those of rank 0 first.
+    `normalized_score_std`: scalars, standard deviations over episodes (sample; NaN for a single episode).
 
     Args:
         reference_scores: returns of a random and an expert policy, if there are any.
 
     >>> metric = EpisodeScores(reference_scores=(0.0, 200.0))
     >>> metric.update(torch.tensor([50.0, 150.0]), torch.tensor([10, 20]))
-    >>> values = {name: value for name, value in metric.compute().items() if value.ndim == 0 and "std" not in name}
-    >>> {name: round(float(value), 1) for name, value in values.items()}
+    >>> {name: round(float(value), 1) for name, value in metric.compute().items() if "std" not in name}
     {'episodes': 2.0, 'return': 100.0, 'length': 15.0, 'normalized_score': 50.0}
     """
 
@@ -57,14 +55,13 @@ class EpisodeScores(Metric):
         self.lengths.append(lengths.double().to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars by name, and one vector; see the class."""
+        """Scalars by name; see the class."""
         returns, lengths = dim_zero_cat(self.returns), dim_zero_cat(self.lengths)
         values = {
             "episodes": returns.new_tensor(len(returns)),
             "return": returns.mean(),
             "return_std": _sample_std(returns),
             "length": lengths.mean(),
-            "returns": returns,
         }
         if self.reference_scores is not None:
             scores = normalized_score(returns, self.reference_scores)

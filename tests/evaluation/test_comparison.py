@@ -26,6 +26,19 @@ def test_policy_and_base_are_compared_seed_by_seed(evaluator):
     assert comparison.improvement.episodes == 4
 
 
+def test_every_return_is_kept_in_the_order_of_the_seeds(evaluator):
+    comparison = evaluator.evaluate(Constant(0.5), {"base": Constant(0.1)}, range(3))
+    for name, action in (("policy", 0.5), ("base", 0.1)):
+        expected = [STEPS * (action + bonus(seed)) for seed in range(3)]
+        assert comparison.scores[name].returns == pytest.approx(expected, rel=1e-6)
+    assert len(evaluator.evaluate(Constant(0.5), {}, [7]).policy.returns) == 1
+
+
+def test_returns_gathered_rank_by_rank_are_put_in_order():
+    evaluator = PolicyEvaluator(ToyEnvironment, rank=0, world_size=2)
+    assert evaluator._in_order_of_seeds([0.0, 2.0, 4.0, 1.0, 3.0]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
 def test_improvement_is_in_returns_where_there_are_no_scores():
     evaluator = PolicyEvaluator(ToyEnvironment)
     comparison = evaluator.evaluate(Constant(0.5), {"base": Constant(0.1)}, range(2))
