@@ -80,7 +80,7 @@ def test_a_process_that_dies_ends_the_training(tmp_path: Path, killed: str) -> N
     main_process = psutil.Process(process.pid)
     try:
         wait_for_metrics(process, run)
-        (second,) = (child for child in main_process.children() if "spar_lightning" in child.cmdline())
+        (second,) = (child for child in main_process.children() if "fit" in child.cmdline())
         (main_process if killed == "first" else second).kill()
         _, left = psutil.wait_procs([main_process, second], timeout=30)
         assert not left
