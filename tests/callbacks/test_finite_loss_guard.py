@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from toy_training import ToyModule, train
@@ -79,3 +81,16 @@ def test_an_interval_of_zero_is_never_due():
     assert not any(interval.is_due(step) for step in range(26, 45))
     with pytest.raises(UserError, match="interval of -1"):
         Interval(-1)
+
+
+@pytest.mark.parametrize(("start", "later", "said"), [(2.0, 1e7, True), (1e9, 1e9, True), (0.1, 500.0, False)])
+def test_a_loss_that_rises_far_is_said_once(tmp_path, start, later, said):
+    class Rises(ToyModule):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            return {"toy/loss": torch.tensor(start if self.global_step < 5 else later)}
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(tmp_path, Rises(), [FiniteLossGuard(1)])
+    assert sum("training diverges" in str(one.message) for one in caught) == said

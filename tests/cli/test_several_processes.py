@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
+import torch.distributed as dist
 from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, refused, results, run_command, spawn
 from test_stopping import start, wait_for_metrics
+
+from spar_lightning.cli.going_on import GoingOn
+from spar_lightning.types import UserError
 
 TWO = ("--data.dataset", HOPPER, "--trainer.devices", "2")
 
@@ -80,7 +87,7 @@ def test_a_process_that_dies_ends_the_training(tmp_path: Path, killed: str) -> N
     main_process = psutil.Process(process.pid)
     try:
         wait_for_metrics(process, run)
-        (second,) = (child for child in main_process.children() if "spar_lightning" in child.cmdline())
+        (second,) = (child for child in main_process.children() if "fit" in child.cmdline())
         (main_process if killed == "first" else second).kill()
         _, left = psutil.wait_procs([main_process, second], timeout=30)
         assert not left
@@ -90,3 +97,23 @@ def test_a_process_that_dies_ends_the_training(tmp_path: Path, killed: str) -> N
         process.kill()
     assert "another process of this training has died" in message or "terminated with code" in message, message
     assert message.count("another process of this training has died") <= 1
+
+
+def test_a_process_that_dies_is_said(tmp_path: Path) -> None:
+    store = f"file://{tmp_path / 'store'}"
+    if not (pid := os.fork()):
+        dist.init_process_group("gloo", init_method=store, rank=1, world_size=2)
+        os._exit(1)
+    dist.init_process_group("gloo", init_method=store, rank=0, world_size=2)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="another process of this training has died"):
+        _wait_for_the_other(tmp_path)
+    assert time.monotonic() - began < 30
+    assert not dist.is_initialized()
+    os.waitpid(pid, 0)
+
+
+def _wait_for_the_other(folder: Path) -> None:
+    with GoingOn(folder, []).told():
+        while True:
+            dist.all_reduce(torch.ones(1))

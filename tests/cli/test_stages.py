@@ -225,3 +225,14 @@ def test_the_base_is_validated_when_it_is_time_with_several_updates_a_batch(tmp_
     run = fit(tmp_path / "run", *intervals, "--data.validation_fraction", "0.5")
     rows = csv.DictReader((run / "base" / "csv" / "metrics.csv").open())
     assert len([row for row in rows if row["bc/validation_loss"]]) == 2
+
+
+def test_a_base_that_has_learnt_nothing_is_said(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="worse than a constant action: its squared error"):
+        fit(tmp_path / "run", "--bc.model.learning_rate", "1e10")
+    assert results(tmp_path / "run")["updates"] == 40
+
+
+def test_a_base_that_has_learnt_something_is_not(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    fit(tmp_path / "run", "--bc.trainer.max_steps", "200", "--bc.model.learning_rate", "0.003")
+    assert not any("worse than a constant" in str(one.message) for one in recwarn)
