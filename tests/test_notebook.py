@@ -145,12 +145,14 @@ def test_own_data_become_a_policy(tmp_path: Path) -> None:
     short += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20", "--model.hidden_dims", "[16]"]
     short += ["--callbacks.rollout.num_episodes", "1", "--callbacks.rollout.final_episodes", "2"]
     short += ["--callbacks.residual.every_n_updates", "10"]
-    paths = {name: str(tmp_path / place) for name, place in (("DATA", "logs.npz"), ("RUN", "run"), ("POLICY", "p.npz"))}
+    paths = {
+        name: str(tmp_path / place) for name, place in (("DATA", "logs.npz"), ("RUN", "run"), ("POLICY", "policy"))
+    }
     printed = execute(notebook, SHORT=short, **paths)
     assert "holds the pole up" in printed
     assert "improvement" in printed
     if "export" in COMMANDS:
-        assert (tmp_path / "p.npz").is_file()
+        assert (tmp_path / "policy" / "policy.npz").is_file()
 
 
 def _short_run(folder: Path) -> Path:

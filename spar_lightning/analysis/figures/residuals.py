@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spar_lightning.analysis.figures.parts import new_figure
-from spar_lightning.analysis.study import Study
+from spar_lightning.analysis.study import LeftOutError, Study
 from spar_lightning.analysis.style import COLORS
 
 
@@ -55,6 +55,8 @@ def residual_correlation(study: Study) -> Figure:
     together by the improvement; colours as on the right are habits of the data that the manifold has kept.
     """
     sample, names = study.sample, study.action_names
+    if len(names) < 2:
+        raise LeftOutError("there is one action")
     figure, panels = new_figure(1.8 + 0.42 * len(names), ncols=2)
     for axes, residuals, title in zip(
         panels, (sample.residuals, sample.data_residuals), ("policy - base", "data - base"), strict=True
@@ -70,7 +72,7 @@ def residual_correlation(study: Study) -> Figure:
                 value = correlation[row, column]
                 color = "white" if abs(value) > 0.6 else "black"
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
-    figure.colorbar(image, ax=panels, label="correlation over states of the data", shrink=0.8)
+    figure.colorbar(image, ax=panels, label="correlation", shrink=0.8)
     return figure
 
 
@@ -114,7 +116,12 @@ def where_it_departs(study: Study) -> Figure:
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     inside = ((plane >= low) & (plane <= high)).all(axis=1)
     hexagons = left.hexbin(
-        *plane[inside].T, C=sample.sizes[inside], gridsize=32, mincnt=3, cmap="viridis_r", linewidths=0.1
+        *plane[inside].T,
+        C=sample.sizes[inside],
+        gridsize=32,
+        mincnt=3 if len(plane) > 2000 else 1,
+        cmap="viridis_r",
+        linewidths=0.1,
     )
     left.set_title("States of the data")
     left.set_xlabel(f"principal component 1 ({explained[0]:.0%} of variance), s.d.")
