@@ -71,8 +71,8 @@ def test_a_shape_too_large_costs_only_its_own_peak_and_interrupts_are_ignored() 
     child = Child(run_peak, 1, [large, small], "cpu")
     try:
         assert signal.getsignal(signal.SIGINT) is handler
-        assert child._process.pid is not None
-        os.kill(child._process.pid, signal.SIGINT)  # long before it runs a line of this project
+        assert child._worker.process.pid is not None
+        os.kill(child._worker.process.pid, signal.SIGINT)  # long before it runs a line of this project
         errors = child.ask("begin")
         assert set(errors) == {large}
         assert errors[large].startswith("RuntimeError")
