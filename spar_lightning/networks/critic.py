@@ -44,7 +44,8 @@ class EnsembleLayerNorm(nn.Module):
     def forward(self, features: Tensor, members: int | None = None) -> Tensor:
         """(C, B, dim) -> (C, B, dim); of the first `members` alone, if asked to."""
         # torch's kernel is slower without a scale and a shift than with them; its own are shared by all members.
-        normalized = F.layer_norm(features, (self.dim,), self.ones, self.zeros)
+        # In the features' type: mapped over seeds, it knows no mixture on a CPU.
+        normalized = F.layer_norm(features, (self.dim,), self.ones.to(features), self.zeros.to(features))
         return torch.addcmul(self.bias[:members].to(normalized), normalized, self.weight[:members].to(normalized))
 
 

@@ -128,6 +128,12 @@ def test_whole_updates_are_the_updates(
         assert_near(one, other)
 
 
+@pytest.mark.parametrize("seeds", [[3], [3, 4]], ids=str)
+def test_updates_are_made_in_mixed_precision_too(seeds: list[int]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        train("spar", seeds)  # looks at what the updates tell
+
+
 @pytest.mark.slow
 def test_whole_updates_are_compiled() -> None:
     for one, other in zip(train("td3_bc", [3, 4], compiles=True), train("td3_bc", [3, 4]), strict=True):
