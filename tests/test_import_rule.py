@@ -59,7 +59,7 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "callbacks"},
+    "report": {"types", "evaluation", "callbacks"},
     "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.report.documents import Document, read_runs, value_of
 from spar_lightning.report.grouping import Group, differences, grouped, newest_of_each_seed
 
@@ -99,19 +99,6 @@ def _interval(values: Sequence[float]) -> str:
     mean, *bounds = mean_interval(values)
     low, high = ("-" if math.isnan(bound) else f"{bound:+.1f}" for bound in bounds)
     return f"{mean:+.1f} [{low}, {high}]"
-
-
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean and Student-t interval of a few numbers; the interval of a single one is NaN.
-
-    >>> [round(number, 2) for number in mean_interval([1.0, 2.0, 3.0])]
-    [2.0, -0.48, 4.48]
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    half = float(stats.sem(values) * stats.t.ppf(0.5 + confidence / 2, len(values) - 1))
-    return mean, mean - half, mean + half
 
 
 def bounds(values: Sequence[float]) -> dict[str, Any]:
