@@ -98,6 +98,7 @@ def test_a_suite_that_is_stopped_goes_on_to_what_it_would_have_been(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a cluster and two trainings, of which a busy machine makes minutes
 def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -120,6 +121,7 @@ def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_search_with_ray_tune(tmp_path: Path, tiny_datasets: Path) -> None:
     pytest.importorskip("ray")
     example = ROOMS.parent / "examples" / "search_with_ray_tune.py"
