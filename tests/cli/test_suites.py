@@ -102,6 +102,7 @@ def test_a_suite_that_is_stopped_goes_on_to_what_it_would_have_been(tmp_path: Pa
 def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or other tests beside this one take all the time there is
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOMS.parent), os.environ.get("PYTHONPATH", "")]))
@@ -129,7 +130,7 @@ def test_a_search_with_ray_tune(tmp_path: Path, tiny_datasets: Path) -> None:
 
     search = ["--num_samples", "2", "--metric", "score", "--out", str(tmp_path / "search")]
     training = ["--config", "hopper", *TINY]
-    environment: dict[str, Any] = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment: dict[str, Any] = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     done = subprocess.run(
         [sys.executable, str(example), *search, "--", *training],
         capture_output=True,
