@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -17,10 +18,9 @@ def reserve(file: IO[bytes], size: int, folder: Path) -> None:
     Raises:
         OSError: there is no room.
     """
-    allocate = getattr(os, "posix_fallocate", None)
-    if allocate is not None:
-        allocate(file.fileno(), 0, size)
-        return
-    if shutil.disk_usage(folder).free < size:
+    if sys.platform == "linux":
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    file.truncate(size)
+    else:
+        file.truncate(size)

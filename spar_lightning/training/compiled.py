@@ -84,7 +84,7 @@ def can_compile() -> bool:
     Raises:
         UserError: as `require_compiler`.
     """
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+    if not traces_gradients():
         rank_zero_warn(
             f"`compile` is set, but torch {torch.__version__} cannot compile gradients, expected 2.11 or later: the"
             " losses are not compiled"
@@ -92,6 +92,11 @@ def can_compile() -> bool:
         return False
     require_compiler()
     return True
+
+
+def traces_gradients() -> bool:
+    """Whether this torch can have a gradient in a compiled graph, as 2.11 is the first to."""
+    return hasattr(torch._dynamo.config, "trace_autograd_ops")
 
 
 def require_compiler() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -103,12 +104,10 @@ class MappedTransitions(Transitions):
 
     def read_ahead(self, indices: Tensor) -> None:
         """Have the system fetch the rows at `indices` (int64, any shape), without waiting; macOS and Windows do not."""
-        advise = getattr(os, "posix_fadvise", None)
-        if advise is None:
-            return
-        width = self._rows.shape[1] * self._rows.element_size()
-        for row in self._locate(indices.flatten()).sort().values.tolist():
-            advise(self._descriptor, row * width, width, os.POSIX_FADV_WILLNEED)
+        if sys.platform == "linux":
+            width = self._rows.shape[1] * self._rows.element_size()
+            for row in self._locate(indices.flatten()).sort().values.tolist():
+                os.posix_fadvise(self._descriptor, row * width, width, os.POSIX_FADV_WILLNEED)
 
     def evict(self) -> bool:
         """Drop the rows from memory, the system's cache included: what comes next is read from the disk.
@@ -116,12 +115,10 @@ class MappedTransitions(Transitions):
         Returns:
             Whether this system can.
         """
-        advise = getattr(os, "posix_fadvise", None)
-        if advise is None:
-            return False
-        self._mapping.madvise(mmap.MADV_DONTNEED)
-        advise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return True
+        if sys.platform == "linux":
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return sys.platform == "linux"
 
     def split(self, held_out: Sequence[int]) -> tuple[Self, Self | None]:
         """Those of all other episodes, and those held out; no row is copied."""
