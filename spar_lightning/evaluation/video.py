@@ -124,7 +124,9 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
 
 def choose_renderer() -> None:
     """Have MuJoCo draw without a screen where there is none, by what the system has; a choice of the user's stays."""
-    if platform.system() != "Linux" or any(map(os.environ.get, ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"))):
+    if "MUJOCO_GL" in os.environ or platform.system() != "Linux":
+        return
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return
     found = next((name for name, library in _LIBRARIES.items() if ctypes.util.find_library(library)), None)
     if found is not None:
