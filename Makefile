@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: fit test lint tensorboard clean
+.PHONY: fit test lint versions audit tensorboard clean
 
 fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bundled data
 	$(BIN)/python -m spar_lightning fit --config configs/walker.yaml
@@ -14,6 +14,13 @@ lint: $(VENV)/.installed  ## Lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+versions:  ## See that the oldest and the newest versions that pyproject.toml allows work, in fresh environments
+	.ci/versions oldest
+	.ci/versions newest
+
+audit:  ## Look the versions of constraints.txt up among known vulnerabilities, where an index can be reached
+	.ci/audit
 
 tensorboard: $(VENV)/.installed  ## Look at the runs
 	$(BIN)/tensorboard --logdir runs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import psutil
 import torch
 from tqdm import tqdm
 
@@ -144,6 +144,10 @@ def _be_silent() -> None:
 
 
 def _memory_mb() -> float:
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 1e6)
+    import resource  # of Unix
+
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest / 1e6 if sys.platform == "darwin" else largest / 1e3
 

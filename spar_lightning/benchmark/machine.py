@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 
@@ -20,7 +21,7 @@ def describe_machine(accelerator: str) -> dict[str, Any]:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_average": os.getloadavg(),  # before: what others were doing
+        "load_average": psutil.getloadavg(),  # before: what others were doing
         "gpu": torch.cuda.get_device_name() if accelerator == "gpu" else None,
         "system": platform.platform(),
         "python": platform.python_version(),

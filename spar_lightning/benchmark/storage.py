@@ -91,7 +91,7 @@ def measure(cache: str, count: int, storage: Kind, batch_size: int, updates_per_
     warm = _STEPS * updates_per_batch / _seconds(batches, _STEPS)
     own, of_files = process_memory("RssAnon") - before, process_memory("RssFile")
     cold = None
-    if isinstance(data.transitions, MappedTransitions):
+    if isinstance(data.transitions, MappedTransitions) and data.transitions.evict():
         seconds = 0.0
         for _ in range(_COLD_WINDOWS):
             data.transitions.evict()

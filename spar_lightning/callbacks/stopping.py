@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a run stops where nothing of it is lost."""
+"""SIGINT, SIGTERM and Ctrl-Break of Windows: a run stops where nothing of it is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from spar_lightning.evaluation.stop_signals import SIGNALS
 
 
 class Stopped(BaseException):

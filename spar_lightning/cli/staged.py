@@ -41,7 +41,7 @@ from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
 from spar_lightning.training.checks import check_dimensions, check_position
-from spar_lightning.training.compiled import require_compiler
+from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import CheckpointError, UserError
@@ -341,7 +341,7 @@ class StagedCLI(LightningCLI):
         elif base_path is None and self._get(self.config, "stage") == "residual":
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
         if self.model.hparams.get("compile"):
-            require_compiler()  # before a base is trained
+            can_compile()  # before a base is trained
         return updates
 
     @property

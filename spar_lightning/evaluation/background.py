@@ -15,6 +15,7 @@ from torch import nn
 
 from spar_lightning.evaluation.comparison import Comparison, PolicyEvaluator
 from spar_lightning.evaluation.rollout import Environment
+from spar_lightning.evaluation.stop_signals import SIGNALS
 from spar_lightning.evaluation.worker import Worker
 from spar_lightning.types import HasReferencePolicies, Policy, UserError
 
@@ -144,7 +145,7 @@ def _serve(
     num_threads: int,
     precision: str,
 ) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a cluster send them to both
+    for number in SIGNALS:  # a terminal and a cluster send them to both
         signal.signal(number, signal.SIG_IGN)  # the other process ends this one
     torch.set_num_threads(num_threads)
     torch.set_float32_matmul_precision(precision)

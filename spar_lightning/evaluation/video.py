@@ -6,7 +6,7 @@ import contextlib
 import ctypes.util
 import importlib.util
 import os
-import sys
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -124,7 +124,7 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
 
 def choose_renderer() -> None:
     """Have MuJoCo draw without a screen where there is none, by what the system has; a choice of the user's stays."""
-    if "MUJOCO_GL" in os.environ or not sys.platform.startswith("linux"):
+    if "MUJOCO_GL" in os.environ or platform.system() != "Linux":
         return
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +91,7 @@ class LocalProcesses:
         """SIGTERM."""
         processes = [process for _, process in self._running]
         for process in processes:
-            process.send_signal(signal.SIGTERM)
+            ask_to_stop(process)
         for process in processes:
             wait_or_kill(process)
 
@@ -126,8 +127,14 @@ def start_process(
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
-            start_new_session=True,
+            start_new_session=True,  # Windows has none, but groups
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+
+
+def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
+    """Send SIGTERM, or Ctrl-Break on Windows, where SIGTERM would end it at once."""
+    process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM)
 
 
 def wait_or_kill(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:

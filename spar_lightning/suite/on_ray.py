@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.suite.engine import GRACE_S, start_process, thread_limits, wait_or_kill
+from spar_lightning.suite.engine import GRACE_S, ask_to_stop, start_process, thread_limits, wait_or_kill
 from spar_lightning.suite.jobs import OUTPUT, Job
 from spar_lightning.types import UserError
 
@@ -19,6 +18,7 @@ _STARTED = ".started"
 """A file in a job's folder while its process runs: a task may wait for room on a node before."""
 
 _POLL_S = 0.5
+_LOST = -9  # the status of what was killed
 
 
 class RayTasks:
@@ -99,7 +99,7 @@ class RayTasks:
         except self._ray.exceptions.RayError as error:
             with (job.folder / OUTPUT).open("a", encoding="utf-8") as log:
                 log.write(f"error: its task was lost: {str(error).strip().splitlines()[0]}\n")
-            return -signal.SIGKILL
+            return _LOST
 
 
 def run_on_node(arguments: list[str], folder: str, threads: int) -> int:
@@ -120,7 +120,7 @@ def run_on_node(arguments: list[str], folder: str, threads: int) -> int:
             except subprocess.TimeoutExpired:
                 continue
     except BaseException:  # such as the KeyboardInterrupt of a task that is cancelled
-        process.send_signal(signal.SIGTERM)
+        ask_to_stop(process)
         wait_or_kill(process)
         raise
     finally:

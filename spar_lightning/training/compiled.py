@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any, cast
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from spar_lightning.types import UserError
@@ -75,6 +76,27 @@ class _WithGradient(torch.autograd.Function):
         gradients = ctx.gradients if factor.is_cpu and factor == 1.0 else torch._foreach_mul(ctx.gradients, factor)
         ctx.gradients = None  # the last reference of ours, so that autograd keeps the tensors without a copy
         return None, None, *gradients
+
+
+def can_compile() -> bool:
+    """Whether losses can be compiled here; a torch that cannot is told of, and does without.
+
+    Raises:
+        UserError: as `require_compiler`.
+    """
+    if not traces_gradients():
+        rank_zero_warn(
+            f"`compile` is set, but torch {torch.__version__} cannot compile gradients, expected 2.11 or later: the"
+            " losses are not compiled"
+        )
+        return False
+    require_compiler()
+    return True
+
+
+def traces_gradients() -> bool:
+    """Whether this torch can have a gradient in a compiled graph, as 2.11 is the first to."""
+    return hasattr(torch._dynamo.config, "trace_autograd_ops")
 
 
 def require_compiler() -> None:

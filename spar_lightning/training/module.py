@@ -21,7 +21,7 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.checks import check_dimensions, check_position
-from spar_lightning.training.compiled import require_compiler
+from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.obstacles import check_joint, obstacle
@@ -165,8 +165,7 @@ class AlgorithmModule(pl.LightningModule):
             raise UserError(
                 f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
             )
-        if self._compiles:
-            require_compiler()
+        self._compiles = self._compiles and can_compile()
         self.algorithm.take_statistics(offline_data(self.trainer).statistics)
 
     def on_train_start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -107,6 +108,21 @@ def test_what_a_run_adds_is_not_in_the_store(make_dataset: MakeDataset) -> None:
     assert MappedTransitions.open(open_store(dataset)).rewards.sum() > 0
     assert sorted(path.name for path in store.folder.iterdir()) == sorted([ROWS, ENDS, HEADER])
     assert kept(store.folder.parent) == [store.folder.name]
+
+
+def test_a_system_that_takes_no_advice_has_the_same_rows(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for name in ("posix_fadvise", "posix_fallocate"):  # which macOS and Windows lack
+        monkeypatch.delattr(os, name)
+    for memory, mapped in both(make_dataset(), [1]):
+        assert isinstance(mapped, MappedTransitions)
+        mapped.set_column("returns", torch.arange(float(len(mapped))))
+        mapped.read_ahead(torch.arange(len(mapped)))
+        assert not mapped.evict()
+        assert mapped.batch(slice(0, 3)).rewards.equal(memory.batch(slice(0, 3)).rewards)
+        assert mapped.column("returns").tolist() == list(range(len(mapped)))
 
 
 def test_columns_that_do_not_fit_are_refused(make_dataset: MakeDataset) -> None:

@@ -14,10 +14,13 @@ from small_runs import HIDDEN, copy_state, fit
 
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule, TD3BCModule
+from spar_lightning.training import compiled
 from spar_lightning.training.compiled import CompiledLoss
 from spar_lightning.types import UserError
 
 MakeSPAR = Callable[..., SPARModule]
+
+compiles = pytest.mark.skipif(not compiled.traces_gradients(), reason="torch before 2.11 cannot compile gradients")
 
 
 def _train(module: Any, dataset: str, precision: str = "32-true", **settings: Any) -> dict[str, torch.Tensor]:
@@ -33,6 +36,7 @@ def _assert_near(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 
 
 @pytest.mark.slow
+@compiles
 @pytest.mark.parametrize("target", ["returns", "in_sample"])
 def test_compiled_spar_trains_as_the_plain_one(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch, target: str
@@ -60,6 +64,7 @@ def test_compiled_spar_trains_as_the_plain_one(
 
 
 @pytest.mark.slow
+@compiles
 def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) -> None:
     def make(compile: bool) -> TD3BCModule:
         torch.manual_seed(0)
@@ -78,6 +83,7 @@ def test_compiled_td3_bc_trains_as_the_plain_one(datamodule: OfflineDataModule) 
 
 
 @pytest.mark.slow
+@compiles
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_a_compiled_loss_has_the_gradient_of_the_plain_one(factor: float) -> None:
     network = torch.nn.Linear(4, 1)
@@ -100,6 +106,7 @@ def test_a_compiled_loss_has_the_gradient_of_the_plain_one(factor: float) -> Non
 
 
 @pytest.mark.slow
+@compiles
 def test_any_number_of_losses_can_be_compiled() -> None:
     class Owner(torch.nn.Module):
         def __init__(self, width: int) -> None:
@@ -116,6 +123,7 @@ def test_any_number_of_losses_can_be_compiled() -> None:
 
 
 @pytest.mark.slow
+@compiles
 def test_compiled_losses_are_computed_in_mixed_precision_too(
     make_spar: MakeSPAR, datamodule: OfflineDataModule
 ) -> None:
@@ -123,6 +131,7 @@ def test_compiled_losses_are_computed_in_mixed_precision_too(
     assert all(value.isfinite().all() for value in state.values())
 
 
+@compiles
 def test_compiling_needs_a_compiler(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,3 +139,14 @@ def test_compiling_needs_a_compiler(
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(UserError, match="expected a C\\+\\+ compiler"):
         _train(make_spar(compile=True), datamodule.name)
+
+
+def test_a_torch_that_cannot_compile_gradients_is_told_of_and_does_without(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = _train(make_spar(), datamodule.name)
+    monkeypatch.setattr(compiled, "traces_gradients", lambda: False)
+    with pytest.warns(UserWarning, match=r"cannot compile gradients, expected 2\.11 or later"):
+        found = _train(make_spar(compile=True), datamodule.name)
+    for name, value in found.items():
+        assert value.equal(plain[name]), name

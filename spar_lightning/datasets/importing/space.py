@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from spar_lightning.datasets.dataset import OfflineDataset
+from spar_lightning.datasets.reserve import reserve
 from spar_lightning.types import DataError
 
 _EPISODE_BYTES = 20_000  # what HDF5 adds to an episode, rounded up
@@ -26,7 +26,7 @@ def check_space(folder: Path, dataset: OfflineDataset) -> None:
     needed = 2 * row * dataset.num_transitions + _EPISODE_BYTES * dataset.num_episodes + _SPARE_BYTES
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, needed)
+            reserve(file, needed, folder)
     except OSError as error:
         free = shutil.disk_usage(folder).free
         raise DataError(

@@ -55,7 +55,7 @@ def download(
                     problem = problem_of(partial.file)
                     if problem is not None:
                         raise DataError(_failure(url, destination, f"what the server sends is {problem}"))
-                    partial.file.rename(destination)
+                    partial.file.replace(destination)
                     partial.discard()
     except requests.RequestException as error:
         kept = PartialDownload.beside(destination).size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spar_lightning.datasets.reserve import reserve
 from spar_lightning.replay.storage.packing import Widths, base_widths, flat_widths
 from spar_lightning.replay.storage.store import PackedStore
 from spar_lightning.replay.storage.transitions import Transitions, batch_of
@@ -101,15 +103,22 @@ class MappedTransitions(Transitions):
         return batch_of(self._rows.index_select(0, self._locate(indices)), self._stored_widths, own)
 
     def read_ahead(self, indices: Tensor) -> None:
-        """Have the system fetch the rows at `indices` (int64, any shape), without waiting for them."""
-        width = self._rows.shape[1] * self._rows.element_size()
-        for row in self._locate(indices.flatten()).sort().values.tolist():
-            os.posix_fadvise(self._descriptor, row * width, width, os.POSIX_FADV_WILLNEED)
+        """Have the system fetch the rows at `indices` (int64, any shape), without waiting; macOS and Windows do not."""
+        if sys.platform == "linux":
+            width = self._rows.shape[1] * self._rows.element_size()
+            for row in self._locate(indices.flatten()).sort().values.tolist():
+                os.posix_fadvise(self._descriptor, row * width, width, os.POSIX_FADV_WILLNEED)
 
-    def evict(self) -> None:
-        """Drop the rows from memory, the system's cache included: what comes next is read from the disk."""
-        self._mapping.madvise(mmap.MADV_DONTNEED)
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    def evict(self) -> bool:
+        """Drop the rows from memory, the system's cache included: what comes next is read from the disk.
+
+        Returns:
+            Whether this system can.
+        """
+        if sys.platform == "linux":
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return sys.platform == "linux"
 
     def split(self, held_out: Sequence[int]) -> tuple[Self, Self | None]:
         """Those of all other episodes, and those held out; no row is copied."""
@@ -152,7 +161,7 @@ def _on_disk(store: PackedStore, shape: tuple[int, ...]) -> Tensor:
     size = 4 * int(np.prod(shape))
     try:
         with tempfile.TemporaryFile(dir=store.folder.parent) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # now, since writing into a map cannot report a full disk
+            reserve(file, size, store.folder.parent)  # now, since writing into a map cannot report a full disk
             mapping = mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise DataError(
