@@ -10,17 +10,18 @@ fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bu
 test: $(VENV)/.installed  ## Run every test, a thread in each of up to four processes
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-lint: $(VENV)/.installed  ## Lint, format check and types
+lint: $(VENV)/.installed  ## Lint, format check and types, those of macOS and Windows too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit; done
 
 versions:  ## See that the oldest and the newest versions that pyproject.toml allows work, in fresh environments
-	.ci/versions oldest
-	.ci/versions newest
+	.ci/versions oldest $(PYTHON)
+	.ci/versions newest $(PYTHON)
 
 audit:  ## Look the versions of constraints.txt up among known vulnerabilities, where an index can be reached
-	.ci/audit
+	.ci/audit $(PYTHON)
 
 tensorboard: $(VENV)/.installed  ## Look at the runs
 	$(BIN)/tensorboard --logdir runs

@@ -146,10 +146,11 @@ def _be_silent() -> None:
 def _memory_mb() -> float:
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset / 1e6)
-    import resource  # of Unix
+    else:  # noqa: RET505  # a branch of its own, which types are not checked in for another system
+        import resource
 
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest / 1e6 if sys.platform == "darwin" else largest / 1e3
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest / 1e6 if sys.platform == "darwin" else largest / 1e3
 
 
 @contextmanager

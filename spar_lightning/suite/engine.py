@@ -134,7 +134,10 @@ def start_process(
 
 def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
     """Send SIGTERM, or Ctrl-Break on Windows, where SIGTERM would end it at once."""
-    process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM)
+    if sys.platform == "win32":
+        process.send_signal(signal.CTRL_BREAK_EVENT)
+    else:
+        process.send_signal(signal.SIGTERM)
 
 
 def wait_or_kill(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:

@@ -20,5 +20,5 @@ def test_room_is_taken_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with tempfile.TemporaryFile(dir=tmp_path) as file:
         reserve(file, 1_000, tmp_path)
         assert os.fstat(file.fileno()).st_size == 1_000
-        with pytest.raises(OSError, match="No space left|File too large"):
+        with pytest.raises(OSError, match=r"No space left|File too large"):
             reserve(file, 10**17, tmp_path)

@@ -13,8 +13,7 @@ import torch
 from small_runs import HIDDEN, copy_state, fit
 
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training import SPARModule, TD3BCModule
-from spar_lightning.training import compiled
+from spar_lightning.training import SPARModule, TD3BCModule, compiled
 from spar_lightning.training.compiled import CompiledLoss
 from spar_lightning.types import UserError
 
