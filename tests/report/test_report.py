@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_runs import document, write, write_suite
 
-from spar_lightning.report import report
+from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
@@ -251,3 +251,10 @@ def test_a_file_of_many_runs_is_looked_at_too(tmp_path: Path, runs: Any) -> None
     path.write_text(json.dumps({"format": "spar_lightning runs 1", "shared": {}, "runs": runs}))
     with pytest.raises(UserError, match=r"runs\.json"):
         report([str(path)])
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(command, "collect_results", lambda documents: pytest.fail("it is too late"))
+    with pytest.raises(NotADirectoryError):
+        report([str(write(tmp_path / "run", document()))], str(tmp_path / "file" / "out"))
