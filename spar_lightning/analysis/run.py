@@ -13,10 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spar_lightning.callbacks.results_entries import OF_RUN, checked
+from spar_lightning.training.entries import Each, Entries
 from spar_lightning.types import UserError
 
 FILES = ("config.yaml", "results.json", "csv/metrics.csv", "checkpoints/last.ckpt")
 """What is read of a run."""
+
+_CONFIG = Entries(
+    {
+        "data": Each(object),
+        "model": Entries({}, {"warmup_steps": (int, type(None))}),
+        "callbacks": Entries({"rollout": Entries({"first_seed": int})}),
+    }
+)
+_RESULTS = Entries({"module": str, "updates": int}, {**OF_RUN.needed, **OF_RUN.further})
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Updates (N,) and values (N,)."""
@@ -58,16 +69,16 @@ class FinishedRun:
             found = OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"), resolve=True)
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
             raise self._refused("config.yaml", error) from error
-        return self._mapping("config.yaml", found)
+        return checked(self._mapping("config.yaml", found), _CONFIG, str(self.folder / "config.yaml"))
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """The document of results."""
         try:
             found = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise self._refused("results.json", error) from error
-        return self._mapping("results.json", found)
+        return checked(self._mapping("results.json", found), _RESULTS, str(self.folder / "results.json"))
 
     @property
     def updates(self) -> int:
@@ -77,7 +88,7 @@ class FinishedRun:
     @property
     def warmup(self) -> int:
         """Updates before the policy began to improve."""
-        return min(int(self.config["model"].get("warmup_steps", 0)), self.updates)
+        return min(int(self.config["model"].get("warmup_steps") or 0), self.updates)
 
     @property
     def label(self) -> str:
@@ -92,8 +103,17 @@ class FinishedRun:
 
     @cached_property
     def _rows(self) -> list[dict[str, str]]:
-        with (self.folder / "csv" / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            with (self.folder / "csv" / "metrics.csv").open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            for row in rows:
+                for name, value in row.items():
+                    float(value or 0) if name != "step" else int(value)
+        except (csv.Error, TypeError, ValueError) as error:
+            raise self._refused("csv/metrics.csv", error) from error
+        if rows and "step" not in rows[0]:
+            raise self._refused("csv/metrics.csv", "it has no column `step`")
+        return rows
 
     @property
     def metrics(self) -> list[str]:

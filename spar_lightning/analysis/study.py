@@ -60,11 +60,23 @@ class Study:
         self.episodes, self.states = episodes, states
         self.module = _policy_of(self.run)
         self.ablation = None if ablation is None else _policy_of(FinishedRun.open(ablation))
+        for kind in ("observation_dim", "action_dim"):
+            expected, found = getattr(self.module, kind), getattr(self.ablation, kind, None)
+            if found not in (None, expected):
+                raise UserError(
+                    f"`{kind}` of the ablation {ablation} is {found}, of the run {expected}: name one of this run"
+                )
 
     @cached_property
     def data(self) -> OfflineDataModule:
         """The run's data, read."""
-        data = OfflineDataModule(**self.run.config["data"])
+        try:
+            data = OfflineDataModule(**self.run.config["data"])
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.run.folder / 'config.yaml'} holds no settings of data ({error}), expected it as `fit` has"
+                " written it"
+            ) from error
         for kind in ("observation", "action"):
             found, expected = getattr(data, f"{kind}_dim"), getattr(self.module, f"{kind}_dim")
             if found != expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Generator
@@ -40,6 +41,19 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     _sync_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """See that files can be written into a folder, which need not be there yet, before work that takes long.
+
+    Raises:
+        OSError: if they cannot, with the place that is in the way.
+    """
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 def write_text(path: Path, text: str) -> None:

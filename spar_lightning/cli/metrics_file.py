@@ -84,10 +84,10 @@ class ContinuedCSVLogger(CSVLogger):
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """The rows of a file, none if there is no file; the last one is left out where a kill has cut it short."""
+    """The rows of a file, none if there is no file; what a kill has cut short, or is no row, is left out."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     whole, _, _ = text.rpartition("\n")
     rows = csv.DictReader(io.StringIO(whole, newline=""))
     return [row for row in rows if None not in row.values() and row.get(STEP, "").lstrip("-").isdigit()]

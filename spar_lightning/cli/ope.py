@@ -11,7 +11,6 @@ from typing import Any
 from jsonargparse import ArgumentError, Namespace
 from tqdm.auto import tqdm
 
-from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.flags import FlagParser
 from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.inspection import json_ready
@@ -23,8 +22,8 @@ from spar_lightning.offline_evaluation import (
     ranking_as_text,
 )
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training import AlgorithmModule, find_module
-from spar_lightning.training.checkpoints import load_module, read_checkpoint
+from spar_lightning.training import AlgorithmModule, load_trained
+from spar_lightning.training.checkpoints import read_checkpoint
 from spar_lightning.training.checks import check_dimensions
 from spar_lightning.types import CheckpointError, Policy, UserError
 
@@ -88,8 +87,8 @@ def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
             f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0, and updates where"
             " there are rollouts: returns are compared with values"
         )
-    module = _load(given.checkpoint, given.algorithm)
-    further = {path: _load(path, given.algorithm) for path in given.beside}
+    module = load_trained(given.checkpoint, given.algorithm)
+    further = {path: load_trained(path, given.algorithm) for path in given.beside}
     checkpoint = read_checkpoint(given.checkpoint)
     datamodule = _data_of(checkpoint, parser, given)
     for path, one in {given.checkpoint: module, **further}.items():
@@ -118,11 +117,6 @@ def _truth(
     told = {name: {"return": one.mean_return, "score": one.score, "episodes": episodes} for name, one in scores.items()}
     values = {name: value["mean"] for name, value in found["fqe"]["values"].items()}
     return {"scores": told, **ranking(values, {name: one.mean_return for name, one in scores.items()})}
-
-
-def _load(path: str, algorithm: str | None) -> AlgorithmModule:
-    chosen = [] if algorithm is None else ["--algorithm", algorithm]
-    return load_module(find_module(choose_algorithm(["test", "--ckpt_path", path, *chosen])), path)
 
 
 def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -> OfflineDataModule:

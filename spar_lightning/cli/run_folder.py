@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.metrics_file import ContinuedCSVLogger
 from spar_lightning.types import UserError
 
+LOCK = ".lock"
 KEPT = ("checkpoints", "base/checkpoints", "results.json")
 """What a new run does not write over."""
 
@@ -45,6 +50,30 @@ class RunFolder:
         taken = [int(number) for number in numbers if number.isdigit()]
         return parent / f"version_{max(taken, default=-1) + 1}"
 
+    @contextmanager
+    def created(self) -> Generator[None]:
+        """Make the folder, and have it to oneself while a block trains: two trainings would mix what they write.
+
+        Raises:
+            UserError: if another training has it, or as `create`.
+        """
+        self.create()
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(
+                f"another training goes on in the run folder {self.path}, expected one at a time: wait for it, stop it,"
+                " or name another --run_dir"
+            ) from error
+        try:
+            with contextlib.suppress(OSError):
+                for unfinished in self.path.rglob("*.tmp"):  # what a kill has left half written
+                    unfinished.unlink()
+            yield
+        finally:
+            lock.release()
+
     def create(self) -> RunFolder:
         """Make the folder, and see that it can be written to.
 
@@ -62,8 +91,6 @@ class RunFolder:
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
-            for unfinished in self.path.rglob("*.tmp"):  # what a kill has left half written
-                unfinished.unlink()
         except OSError as error:
             raise UserError(
                 f"cannot write to the run folder {self.path} ({error.strerror}), expected a folder that this user may "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
@@ -89,6 +90,10 @@ def run(command: str, args: Sequence[str] | None) -> None:
         _fail(
             f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
         )
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        _fail(f"there is not enough memory ({' '.join(str(error).split())[:100]}): choose smaller sizes")
     except Stopped as stopped:
         _fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
@@ -108,6 +113,11 @@ def _check_algorithm(name: str, arguments: Sequence[str]) -> None:
     """See that a class that is no part of the package is named by the user, and not by a file alone."""
     if "." in name and ("--algorithm", name) not in options(arguments):
         check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether more was asked for than there is, of whatever memory: PyTorch has no class for the machine's own."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -88,29 +89,30 @@ class StagedCLI(LightningCLI):
         self.main_class, self.base_class, self.algorithm = model_class, model_class.base_class, algorithm
         self._arguments = sys.argv[1:] if args is None else list(args)
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-        super().__init__(
-            model_class,
-            datamodule_class,
-            args=None if args is None else list(args),
-            seed_everything_default=0,
-            trainer_defaults=TRAINER_DEFAULTS,
-            parser_kwargs={
-                "parser_mode": "omegaconf+",
-                "prog": program(),
-                "allow_abbrev": False,
-                **{
-                    name: {
-                        "usage": f"{program()} {name} [--config FILE ...] [--SETTING VALUE ...]",
-                        "description": STAGED[name],
-                    }
-                    for name in self.subcommands()
+        with contextlib.ExitStack() as self._held:  # what is this process's while it trains
+            super().__init__(
+                model_class,
+                datamodule_class,
+                args=None if args is None else list(args),
+                seed_everything_default=0,
+                trainer_defaults=TRAINER_DEFAULTS,
+                parser_kwargs={
+                    "parser_mode": "omegaconf+",
+                    "prog": program(),
+                    "allow_abbrev": False,
+                    **{
+                        name: {
+                            "usage": f"{program()} {name} [--config FILE ...] [--SETTING VALUE ...]",
+                            "description": STAGED[name],
+                        }
+                        for name in self.subcommands()
+                    },
                 },
-            },
-            parser_class=CommandParser,
-            save_config_callback=None,  # the run's folder has it before anything is trained
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+                parser_class=CommandParser,
+                save_config_callback=None,  # the run's folder has it before anything is trained
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
 
     # ------------------------------------------------------------------------------------------------ the arguments
 
@@ -235,7 +237,7 @@ class StagedCLI(LightningCLI):
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
             if is_first_process() and not self.nothing_is_left:  # after all that can be refused has been
-                self.folder.create()
+                self._held.enter_context(self.folder.created())
                 self._record_settings()
 
     def _check_environment(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.callbacks.whole_file import whole_file, write_text
+from spar_lightning.callbacks.whole_file import check_folder, whole_file, write_text
 from spar_lightning.export import numpy_policy
 from spar_lightning.export.formats import FORMATS, Act, require_packages
 from spar_lightning.export.metadata import metadata_of
@@ -62,6 +62,7 @@ def export_policy(checkpoint: Path, kind: str, folder: Path | None = None, algor
     module = load_trained(checkpoint, algorithm)
     metadata = metadata_of(checkpoint, module)
     folder = _default_folder(checkpoint) if folder is None else folder
+    check_folder(folder)
     check_card(folder)
     file = folder / f"policy.{kind}"
     encoded = FORMATS[kind].encode(capture(module.algorithm), metadata)

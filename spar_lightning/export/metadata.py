@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning import __version__
@@ -34,7 +35,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         "version": __version__,
         "algorithm": type(policy.algorithm).__name__,
         "dataset": None if dataset is None else _public(dataset),
-        "environment": _environment(checkpoint),
+        "environment": _environment(path, checkpoint),
         "updates": checkpoint.get("global_step"),
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "observations": {
@@ -65,9 +66,15 @@ def _order(keys: Any, columns: Any) -> Any:
     return "as the environment gives them" if named is None else named
 
 
-def _environment(checkpoint: Mapping[str, Any]) -> str | None:
+def _environment(path: Path, checkpoint: Mapping[str, Any]) -> str | None:
     if SIMULATOR_KEY in checkpoint:
-        return EnvSpec.from_json(checkpoint[SIMULATOR_KEY]["spec"]).id
+        try:
+            return str(EnvSpec.from_json(checkpoint[SIMULATOR_KEY]["spec"]).id)
+        except (AttributeError, gym.error.Error, LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is no sound checkpoint: `simulator.spec` cannot be read ({' '.join(str(error).split())[:80]}),"
+                " expected that of an environment. Take another one of this run"
+            ) from error
     rollouts = checkpoint.get("callbacks", {}).get("RolloutEvaluation", {})
     noted = checkpoint.get("datamodule_hyper_parameters", {}).get("environment") or rollouts.get("environment_id")
     return noted if isinstance(noted, str) else None

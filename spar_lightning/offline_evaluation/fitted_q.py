@@ -50,9 +50,10 @@ class Settings:
         Raises:
             UserError: naming the setting.
         """
-        for name, least in (("updates", 0), ("splits", 2), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"`{name}` is {getattr(self, name)}, expected at least {least}")
+        bounds = {"updates": (0, 2**31), "splits": (2, 1000), "batch_size": (1, 2**31), "seed": (0, 2**63 - 1)}
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"`{name}` is {getattr(self, name)}, expected {least} to {most:,}")
         if self.discount is not None and not 0 <= self.discount <= 1:
             raise UserError(f"`discount` is {self.discount}, expected a number from 0 to 1")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from spar_lightning.callbacks.whole_file import whole_file, write_text
+from spar_lightning.callbacks.whole_file import check_folder, whole_file, write_text
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.figures import draw_figures
@@ -50,6 +50,7 @@ def report(
     if out is None:
         print("\n".join(short_table(documents)))
         return
+    check_folder(Path(out))
     results = collect_results(documents)
     if not results.runs:
         raise UserError(f"{len(documents)} runs were found, and none with an evaluation: there is nothing to report")

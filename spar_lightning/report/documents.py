@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spar_lightning.callbacks.results_entries import OF_RUN, OF_SUITE, checked
 from spar_lightning.report.raw_file import FORMAT, unpacked
 from spar_lightning.types import UserError
 
@@ -43,9 +44,15 @@ def _of_file(path: Path) -> list[tuple[int, str, Document]]:
     document, age = _json(path), path.stat().st_mtime_ns
     if document.get("format") == FORMAT:
         try:
-            return [(age, f"{path}:{place:06}", run) for place, run in enumerate(unpacked(document))]
+            runs = unpacked(document)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}: {error}): write it again") from error
+        if not runs:
+            raise UserError(f"{path} holds no runs, expected at least one: write it again")
+        return [
+            (age, f"{path}:{place:06}", checked(run, OF_RUN, f"run {place} in {path}"))
+            for place, run in enumerate(runs)
+        ]
     if "dataset" not in document or "updates" not in document:
         raise UserError(f"{path} holds no results of runs, expected a {RESULTS}, or a file that `report` has written")
     return [(age, str(path), _with_record(path))]
@@ -53,17 +60,25 @@ def _of_file(path: Path) -> list[tuple[int, str, Document]]:
 
 def _with_record(path: Path) -> Document:
     record = path.with_name(RECORD)
-    return _json(path) | ({"benchmark": _json(record)} if record.is_file() else {})
+    document = checked(_json(path), OF_RUN, str(path))
+    of_suite = {"benchmark": checked(_json(record), OF_SUITE, str(record))} if record.is_file() else {}
+    return document | of_suite
 
 
 def _json(path: Path) -> Document:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+    except (RecursionError, ValueError) as error:
         raise UserError(f"{path} is no JSON ({error}), expected results of runs") from error
     if not isinstance(document, dict):
         raise UserError(f"{path} holds {type(document).__name__}, expected results of runs")
     return document
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def value_of(row: Mapping[str, Any]) -> float:

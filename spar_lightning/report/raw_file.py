@@ -40,7 +40,7 @@ def _packed(document: Mapping[str, Any], shared: dict[str, list[str]]) -> dict[s
     history = document.get("history") or []
     packed["history"] = {name: [_short(row.get(name)) for row in history] for name in (history[0] if history else ())}
     for name in ("episode_returns", "noisy_episode_returns"):
-        if name in packed:
+        if packed.get(name):
             packed[name] = {policy: [_short(value) for value in values] for policy, values in packed[name].items()}
     return packed
 

@@ -15,7 +15,7 @@ from spar_lightning.suite.engine import Engine, LocalProcesses
 from spar_lightning.suite.jobs import Job, State, jobs_of, state_of, still_running
 from spar_lightning.suite.missing import fetch, missing
 from spar_lightning.suite.running import run_jobs
-from spar_lightning.suite.runs import Run, plan
+from spar_lightning.suite.runs import Run, check_imports, plan
 from spar_lightning.suite.suite_file import find_suite, read_suite
 from spar_lightning.suite.tally import Tally
 from spar_lightning.types import UserError
@@ -36,6 +36,7 @@ def benchmark(
     data_sets: list[str] | None = None,
     methods: list[str] | None = None,
     settings: list[str] | None = None,
+    allow_module: str | None = None,
     dry_run: bool = False,
 ) -> None:
     """Run a suite: methods x data sets x settings x seeds from one YAML, each in a process and a folder of its own.
@@ -57,6 +58,7 @@ def benchmark(
         data_sets: run only these of the suite.
         methods: run only these.
         settings: run only these.
+        allow_module: module of your own that the suite may name an algorithm or an environment of: their code runs.
         dry_run: run nothing; show the commands, and what is missing here.
 
     Raises:
@@ -67,10 +69,12 @@ def benchmark(
             f"at_once is {at_once}, num_seeds {num_seeds}, threads {threads}, gpus {gpus}: expected at least 1 of each,"
             " and of gpus 0"
         )
+    _check_engine(engine, address)
     found = read_suite(find_suite(suite))
     folder = Path(out or Path("runs") / found.name).absolute()
     only = {"data_sets": data_sets, "methods": methods, "settings": settings}
     runs = plan(found, folder, {part: names for part, names in only.items() if names is not None})
+    check_imports(runs, allow_module)
     states = [state_of(run) for run in runs]
     jobs = jobs_of(runs, states, num_seeds)
     if dry_run:
@@ -95,11 +99,14 @@ def benchmark(
         sys.exit(FAILED)
 
 
-def _engine(name: str, address: str | None, at_once: int, threads: int | None, gpus: float) -> Engine:
+def _check_engine(name: str, address: str | None) -> None:
     if name not in ("auto", "local", "ray"):
         raise UserError(f"`engine` is {name}, expected auto, local or ray")
     if name == "local" and address is not None:
         raise UserError("`engine` is local and an `address` is given: leave one of them out")
+
+
+def _engine(name: str, address: str | None, at_once: int, threads: int | None, gpus: float) -> Engine:
     if name == "ray" or address is not None:
         from spar_lightning.suite.on_ray import RayTasks  # takes seconds, and is an extra
 

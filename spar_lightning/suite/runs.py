@@ -16,8 +16,10 @@ FINAL_EPISODES = "callbacks.rollout.final_episodes"
 DEFAULTS: Settings = {FINAL_EPISODES: 100}
 """Of every run, unless a suite says otherwise."""
 
-OWN = ("seed_everything", "run_dir", "num_seeds", "ckpt_path", "stage")
-"""Settings that are the benchmark's to give."""
+OWN = ("seed_everything", "run_dir", "num_seeds", "ckpt_path", "stage", "resume", "allow_module")
+"""Settings that are the benchmark's to give, or its user's."""
+
+_LONGEST = 150  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,28 @@ def plan(suite: Suite, out: Path, only: Mapping[str, Collection[str]] | None = N
     return runs
 
 
+def check_imports(runs: Collection[Run], allowed: str | None) -> None:
+    """See that modules that runs would import for their algorithm or environment are named by the user.
+
+    On the command line of a run such a name would be taken for the user's own, and a suite may come from anywhere.
+
+    Args:
+        runs: of a suite.
+        allowed: name of a module, with all that is in it.
+
+    Raises:
+        UserError: if one is not named.
+    """
+    for run in runs:
+        algorithm, environment = (str(run.settings.get(name) or "") for name in ("algorithm", "data.environment"))
+        for module in (algorithm.rpartition(".")[0], environment.rpartition(":")[0]):
+            if module and not (allowed and f"{module}.".startswith(f"{allowed}.")):
+                raise UserError(
+                    f"{run.label} of {run.suite} would import {module}, whose code would run: if you trust it, add"
+                    f" --allow_module {module.partition('.')[0]}"
+                )
+
+
 def _of(suite: Suite, part: str, only: Mapping[str, Collection[str]] | None = None) -> list[str]:
     chosen = (only or {}).get(part)
     return [name for name in getattr(suite, part) if chosen is None or name in chosen]
@@ -108,12 +132,19 @@ def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed
             raise UserError(f"`{name}` is set in {suite.name}, which the benchmark gives itself: leave it out")
     if configs:
         settings["config"] = configs
-    folder = out / slug(data_set) / slug(method) / slug(variant) / f"seed_{seed}"
+    folder = out / _folder(data_set) / _folder(method) / (_folder(variant) if variant else "") / f"seed_{seed}"
     return Run(suite.name, data_set, method, variant, seed, settings, folder)
 
 
+def _folder(name: str) -> str:
+    found = slug(name)
+    if not 0 < len(found) <= _LONGEST:
+        raise UserError(f"a name is {name[:60]!r}, expected one with letters or digits, of at most {_LONGEST} of them")
+    return found
+
+
 def _several(value: Any) -> list[str]:
-    return [] if value is None else [str(value)] if isinstance(value, str) else [str(item) for item in value]
+    return [] if value is None else [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
 def fit_arguments(settings: Settings) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,25 @@ FOLDER = Path(__file__).parents[1] / "configs" / "suites"
 ALL = "all"
 """In `settings`, what every method gets."""
 
+MOST_SEEDS, LARGEST_SEED = 10_000, 2**32 - 1
+
 KEYS = {"note", "seeds", "common", "data_sets", "methods", "settings"}
 Settings = dict[str, Any]
 """By the names that `fit` has for them on its command line, such as `model.kappa`; `config` is a file or several."""
+
+
+class _EachKeyOnce(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML's, which would let the last of two equal names win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As YAML's, without repetitions."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(
+                f"{repeated[0]} stands twice, the first time in line {node.start_mark.line + 1} or after"
+            )
+        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 @dataclass(frozen=True)
@@ -59,8 +76,8 @@ def read_suite(path: Path) -> Suite:
         UserError: if it is no suite, with what is wrong.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        document = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+    except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise UserError(f"{path} holds {type(document).__name__}, expected {', '.join(sorted(KEYS))}")
@@ -83,7 +100,9 @@ def _data_sets(path: Path, found: Any) -> dict[str, Settings]:
     for item in found if isinstance(found, list) else []:
         pairs = item.items() if isinstance(item, dict) else [(item, None)]
         for name, settings in pairs:
-            data_sets[str(name)] = {"data.dataset": str(name)} | _settings(path, f"data_sets.{name}", settings)
+            if not isinstance(name, str) or name in data_sets:
+                raise UserError(f"`data_sets` has {name!r} in {path}, expected names, each once")
+            data_sets[name] = {"data.dataset": name} | _settings(path, f"data_sets.{name}", settings)
     if not data_sets:
         raise UserError(f"`data_sets` is {found!r} in {path}, expected a list of names")
     return data_sets
@@ -116,6 +135,11 @@ def _settings(path: Path, where: str, found: Any) -> Settings:
     if not isinstance(found, dict):
         raise UserError(f"`{where}` is {found!r} in {path}, expected settings of `fit`, such as `model.kappa: 1.4`")
     for name, value in found.items():
+        if not _is_plain(value):
+            raise UserError(
+                f"`{where}.{name}` in {path} is no value of a setting, expected texts, finite numbers, true, false,"
+                " null, and lists of them: put other values in quotes"
+            )
         if isinstance(value, dict) and not str(name).startswith("data."):
             raise UserError(
                 f"`{where}.{name}` holds settings of its own in {path}: write them with dots, as in"
@@ -124,11 +148,27 @@ def _settings(path: Path, where: str, found: Any) -> Settings:
     return {str(name): value for name, value in found.items()}
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a command line can say a value, as JSON: YAML has dates, sets, NaN and lists within themselves."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (RecursionError, TypeError, ValueError):
+        return False
+    return True
+
+
 def _seeds(path: Path, found: Any) -> list[int]:
     """A list, or a number of seeds from 0 on."""
-    seeds = list(range(found)) if isinstance(found, int) and not isinstance(found, bool) else found
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise UserError(f"`seeds` is {found!r} in {path}, expected a list of whole numbers, or how many")
+    seeds = list(range(found)) if type(found) is int and 0 < found <= MOST_SEEDS else found
+    if not isinstance(seeds, list) or not 0 < len(seeds) <= MOST_SEEDS or not all(map(_is_seed, seeds)):
+        raise UserError(
+            f"`seeds` is {repr(found)[:60]} in {path}, expected a list of whole numbers from 0 to {LARGEST_SEED:,}, or"
+            f" how many: 1 to {MOST_SEEDS:,}"
+        )
     if len(set(seeds)) < len(seeds):
         raise UserError(f"`seeds` is {found!r} in {path}, expected each once")
     return seeds
+
+
+def _is_seed(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_SEED

@@ -1,4 +1,4 @@
-"""The entries of a checkpoint: of which types they must be, before anything is built from them."""
+"""The entries of a file from outside, such as a checkpoint's: of which types they must be, before they are used."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ class Entries(NamedTuple):
 
     needed: Mapping[str, Any]
     further: Mapping[str, Any] = {}
+
+
+class Maybe(NamedTuple):
+    """A part of one kind, or none."""
+
+    value: Any
 
 
 _COUNTS = Entries({}, {"total": Each(int), "current": Each(int)})
@@ -124,17 +130,21 @@ RESUMABLE = Entries(
 
 
 def check_entries(found: Any, expected: Any, key: str = "") -> None:
-    """See that a part of a checkpoint is of the kind that it should be.
+    """See that a part of a file is of the kind that it should be.
 
     Args:
         found: the part.
-        expected: a type or several, `Each`, `Entries`, or a list of one such kind; a tuple is as good as a list.
+        expected: a type or several, `Each`, `Entries`, `Maybe`, or a list of one such kind; a tuple is as good as a
+            list.
         key: where the part is, for the message.
 
     Raises:
         CheckpointError: naming the first entry that is not.
     """
-    if isinstance(expected, Each | Entries):
+    if isinstance(expected, Maybe):
+        if found is not None:
+            check_entries(found, expected.value, key)
+    elif isinstance(expected, Each | Entries):
         _check_type(found, dict, key)
         if isinstance(expected, Each):
             for name, value in found.items():

@@ -128,3 +128,31 @@ def test_tensorboard_holds_nothing_odd_for_the_base(tiny: Runs) -> None:
         plugins = {content.plugin_data.plugin_name for content in found.summary_metadata.values()}
         assert ("hparams" in plugins) == settings
         assert "hp_metric" not in found.Tags()["scalars"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("results.json", "{}", r"results\.json is not as this version writes it: `(module|updates)` is missing"),
+        ("results.json", '{"module": "SPARModule", "updates": "x"}', "`updates` is 'x'"),
+        ("results.json", '{"module": "SPARModule", "updates": 40, "score": "x"}', "`score` is 'x'"),
+        ("config.yaml", "", r"config\.yaml is not as this version writes it"),
+        ("config.yaml", "model: {}", "is missing"),
+        (
+            "config.yaml",
+            "{data: {a: 1}, model: {}, callbacks: {rollout: {first_seed: 0}}}",
+            "holds no settings of data",
+        ),
+        ("csv/metrics.csv", "a,b\nx,y\n", r"metrics\.csv cannot be read"),
+        ("csv/metrics.csv", "a,b\n1,2\n", "it has no column `step`"),
+        ("csv/metrics.csv", "step,loss\n1,y\n", r"metrics\.csv cannot be read"),
+    ],
+)
+def test_files_that_fit_has_not_written_so_are_refused(
+    tiny: Runs, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    shutil.copytree(tiny.run, tmp_path / "run")
+    (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        analyze(str(tmp_path / "run"), str(tmp_path / "out"), episodes=1, states=50)
+    assert not (tmp_path / "out").exists()

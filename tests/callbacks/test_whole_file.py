@@ -19,7 +19,7 @@ from toy_training import ToyModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
 from spar_lightning.callbacks.results import write_json
-from spar_lightning.callbacks.whole_file import WholeCheckpointIO, whole_file
+from spar_lightning.callbacks.whole_file import WholeCheckpointIO, check_folder, whole_file
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
@@ -123,3 +123,12 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_one_that_loads(tmp_path: Pa
         assert set(names(tmp_path)) <= {"last.ckpt", "last.ckpt.tmp"}
     WholeCheckpointIO().save_checkpoint({}, path)
     assert names(tmp_path) == ["last.ckpt"], "what a kill has left is not in the way of the next"
+
+
+def test_a_folder_is_tried_before_there_is_anything_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError, match=str(tmp_path / "file")):
+            check_folder(folder)
+    check_folder(tmp_path / "new" / "below")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

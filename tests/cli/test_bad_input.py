@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from commands import HOPPER, TINY, fit, last, options, read_checkpoint, refused
+from filelock import FileLock
 
 from spar_lightning.cli import main
+from spar_lightning.cli.run_folder import LOCK
 
 Place = tuple[Any, ...]
 """Names and numbers that lead to an entry, from the outside in."""
@@ -251,6 +254,27 @@ def test_an_evaluation_needs_a_checkpoint(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("arguments", [(), ("train",), ("collect",), ("collect", "spar/hoper/medium-v0")], ids=" ".join)
 def test_commands_that_are_not_there(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     refused(capsys, *arguments)
+
+
+def test_one_training_at_a_time_in_a_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    (folder / "checkpoints" / "last.ckpt.tmp").touch()  # the other training writes it right now
+    more = ("fit", "--resume", str(folder), "--trainer.max_steps", "60")
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
+
+    before = files()
+    with FileLock(folder / LOCK):
+        assert f"another training goes on in the run folder {folder}" in refused(capsys, *more)
+    assert files() == before
+    main(more)
+    assert not (folder / "checkpoints" / "last.ckpt.tmp").exists()
+    with FileLock(folder / LOCK, timeout=0):  # it is given back
+        pass
 
 
 def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

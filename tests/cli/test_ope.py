@@ -104,7 +104,7 @@ def test_a_method_of_ones_own(
     monkeypatch.syspath_prepend(tmp_path)
     checkpoint = str(run(tmp_path / "run", "ope_methods.Cloning"))
     # What is imported is the user's to say.
-    assert "add --algorithm ope_methods.Cloning" in refused(capsys, "ope", checkpoint, *FEW)
+    assert "name it again with --algorithm ope_methods.Cloning" in refused(capsys, "ope", checkpoint, *FEW)
     main(["ope", checkpoint, "--algorithm", "ope_methods.Cloning", *FEW])
     assert "the policy over the behaviour: " in capsys.readouterr().out
 
@@ -125,11 +125,14 @@ def test_a_run_without_a_simulator_is_told_of_all_the_same(tmp_path: Path, capsy
         (("none.ckpt",), "there is no checkpoint none.ckpt"),
         (("CHECKPOINT", "--updates", "-1"), "`updates` is -1"),
         (("CHECKPOINT", "--splits", "many"), "splits"),
+        (("CHECKPOINT", "--splits", "1000000"), "`splits` is 1000000, expected 2 to 1,000"),
+        (("CHECKPOINT", "--seed", str(10**30)), "`seed` is 1"),
+        (("CHECKPOINT", "--batch_size", "1000000000", *FEW), "there is not enough memory"),
         (("CHECKPOINT", "--rollouts", "2", "--updates", "0"), "`rollouts` is 2 with 0 `updates`"),
         (("CHECKPOINT", "--data.dataset", "nowhere.npz"), "nowhere.npz"),
         (("CHECKPOINT", "--data.dataset", WALKER), "have 17 dimensions"),
         (("CHECKPOINT", "--beside", "[none.ckpt]"), "there is no checkpoint none.ckpt"),
-        (("CHECKPOINT", "--algorithm", "iql"), "was trained with the algorithm spar"),
+        (("CHECKPOINT", "--algorithm", "iql"), "holds a SPARModule, not one of iql"),
         (("CHECKPOINT", "--data.datset", HOPPER), "did you mean --data.dataset"),
     ],
 )
@@ -145,6 +148,7 @@ def test_what_is_refused(
     [
         ("reward_scale", [1, 2], "settings of the data that make no sense"),
         ("environment", "os:Plant-v0", "name it again with --data.environment"),
+        ("module", "Foreign", "the own algorithm Foreign"),
         ("dataset", None, "`datamodule_hyper_parameters.dataset`"),
     ],
 )
@@ -152,7 +156,7 @@ def test_a_checkpoint_from_elsewhere_is_not_trusted(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, value: object, message: str
 ) -> None:
     checkpoint = read_checkpoint(last(finished_run))
-    checkpoint["datamodule_hyper_parameters"][entry] = value
+    (checkpoint if entry == "module" else checkpoint["datamodule_hyper_parameters"])[entry] = value
     torch.save(checkpoint, tmp_path / "other.ckpt")
     assert message in refused(capsys, "ope", str(tmp_path / "other.ckpt"))
 

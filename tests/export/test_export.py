@@ -231,3 +231,13 @@ def test_lightnings_to_onnx(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
     (actions,) = session.run(None, {session.get_inputs()[0].name: observations})
     np.testing.assert_allclose(actions, module.act(observations), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "[1]", "{}"])
+def test_an_environment_that_cannot_be_read_is_told(checkpoint: Path, tmp_path: Path, spec: str) -> None:
+    simulator = {"spec": spec, "observation_keys": None, "observation_dim": 5, "action_dim": 2, "module": ""}
+    contents = torch.load(checkpoint, weights_only=True) | {"simulator": simulator}
+    torch.save(contents, tmp_path / "odd.ckpt")
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt is no sound checkpoint: `simulator.spec` cannot be read"):
+        export_policy(tmp_path / "odd.ckpt", "npz", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

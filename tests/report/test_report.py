@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_runs import document, write, write_suite
 
-from spar_lightning.report import report
+from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
@@ -206,3 +206,55 @@ def test_without_matplotlib_a_line_says_what_to_install(tmp_path: Path, monkeypa
     write(tmp_path / "a", document())
     with pytest.raises(UserError, match=r"pip install 'spar-lightning\[report\]'"):
         report([str(tmp_path)], str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("text", ['{"dataset": ', "[" * 100_000, '{"score": NaN}', '{"score": 1e999}', "[]"])
+def test_results_that_are_half_written_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError, match=r"results\.json (is no JSON|holds list)"):
+        report([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["dataset", "updates", "seed", "best", "wall_time_s"])
+def test_results_that_lack_an_entry_are_refused(tmp_path: Path, name: str) -> None:
+    made = document()
+    del made[name]
+    with pytest.raises(UserError, match=f"`{name}` is missing"):
+        report([str(write(tmp_path / "run", made))])
+
+
+@pytest.mark.parametrize("value", ["text", 5, [["x"]], {"a": "x"}, True], ids=str)
+@pytest.mark.parametrize("name", sorted(document()))
+def test_an_entry_of_another_kind_is_told_or_does_no_harm(tmp_path: Path, name: str, value: Any) -> None:
+    folder = write(tmp_path / "run", document() | {name: value})
+    for out in (None, str(tmp_path / "report")):
+        try:
+            report([str(folder)], out, figures=False)
+        except UserError as error:
+            message = str(error)
+        else:
+            continue
+        assert f"results.json is not as this version writes it: `{name}" in message
+        assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"method": 5}', '{"method": "a", "settings": 3}'])
+def test_the_record_of_a_suite_is_looked_at_too(tmp_path: Path, record: str) -> None:
+    (write(tmp_path / "run", document()) / "benchmark.json").write_text(record)
+    with pytest.raises(UserError, match=r"benchmark\.json (is not as|holds list)"):
+        report([str(tmp_path)])
+
+
+@pytest.mark.parametrize("runs", [[], [{}], 5])
+def test_a_file_of_many_runs_is_looked_at_too(tmp_path: Path, runs: Any) -> None:
+    path = tmp_path / "runs.json"
+    path.write_text(json.dumps({"format": "spar_lightning runs 1", "shared": {}, "runs": runs}))
+    with pytest.raises(UserError, match=r"runs\.json"):
+        report([str(path)])
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(command, "collect_results", lambda documents: pytest.fail("it is too late"))
+    with pytest.raises(NotADirectoryError):
+        report([str(write(tmp_path / "run", document()))], str(tmp_path / "file" / "out"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from spar_lightning.suite.runs import Run, fit_arguments, plan
+from spar_lightning.suite.runs import Run, check_imports, fit_arguments, plan
 from spar_lightning.suite.suite_file import FOLDER, find_suite, read_suite
 from spar_lightning.types import UserError
 
@@ -80,6 +81,21 @@ def test_a_hundred_final_episodes_unless_a_suite_says_otherwise(tmp_path: Path) 
         ({"method": {}}, "has method, expected only common"),
         ({"settings": {"long": {"SPAR": {}}}}, "expected `all` or names of `methods`"),
         ({"common": {"run_dir": "x"}}, "`run_dir` is set in toy, which the benchmark gives itself"),
+        ({"common": {"resume": "x"}}, "`resume` is set"),
+        ({"common": {"allow_module": "os"}}, "`allow_module` is set"),
+        ({"seeds": 10**9}, "how many: 1 to 10,000"),
+        ({"seeds": 10**23}, "how many: 1 to 10,000"),
+        ({"seeds": [2**32]}, "from 0 to 4,294,967,295"),
+        ({"data_sets": ["a", "a"]}, "`data_sets` has 'a' in .*, expected names, each once"),
+        ({"data_sets": [None]}, "`data_sets` has None"),
+        ({"methods": {"///": {}}}, "a name is '///'"),
+        ({"methods": {"..": {}}}, "a name is '..'"),
+        ({"methods": {"a" * 300: {}}}, "of at most 150"),
+        (
+            {"common": {"model.learning_rate": datetime.date(2020, 1, 1)}},
+            "`common.model.learning_rate` in .* is no value",
+        ),
+        ({"common": {"model.learning_rate": float("nan")}}, "`common.model.learning_rate` in .* is no value"),
         ({"methods": {"a b": {}, "a/b": {}}}, "two runs of toy have one folder"),
     ],
 )
@@ -100,3 +116,33 @@ def test_a_suite_by_name_or_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_suites_of_the_package_are_as_large_as_they_say(tmp_path: Path) -> None:
     sizes = {path.stem: len(plan(read_suite(path), tmp_path)) for path in FOLDER.glob("*.yaml")}
     assert sizes == {"ablations": 117, "debug": 4, "locomotion": 324, "published": 24, "published_baselines": 240}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("methods: {BC: {}, BC: {}}", "is no YAML: BC stands twice"),
+        ("a: " + "[" * 5000, "is no YAML"),
+        (
+            "methods: {BC: {model.hidden_dims: &own [*own]}}\ndata_sets: [a]",
+            "`methods.BC.model.hidden_dims` in .* is no",
+        ),
+    ],
+)
+def test_what_only_yaml_can_say_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "toy.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_suite(tmp_path / "toy.yaml")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"algorithm": "theirs.methods.Own"}, {"data.environment": "theirs.plants:Plant-v0"}]
+)
+def test_a_suite_alone_has_nothing_imported(tmp_path: Path, setting: dict[str, str]) -> None:
+    runs = runs_of(tmp_path, methods={"Theirs": setting})
+    with pytest.raises(UserError, match=r"would import theirs\.\w+, .* add --allow_module theirs"):
+        check_imports(runs, None)
+    with pytest.raises(UserError, match="would import"):
+        check_imports(runs, "their")
+    check_imports(runs, "theirs")
+    check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), None)
