@@ -32,7 +32,7 @@ def test_episode_scores_accumulate_over_updates():
     metric.update(torch.tensor([1.0, 2.0]), torch.tensor([3, 4]))
     metric.update(torch.tensor([]), torch.tensor([]))  # a rank without seeds
     metric.update(torch.tensor([6.0]), torch.tensor([5]))
-    values = {name: float(value) for name, value in metric.compute().items() if name != "returns"}
+    values = {name: float(value) for name, value in metric.compute().items()}
     assert values["episodes"] == 3
     assert values["return"] == 3.0
     assert values["return_std"] == pytest.approx(math.sqrt(7.0))  # (4 + 1 + 9) / 2
@@ -44,13 +44,13 @@ def test_episode_scores_accumulate_over_updates():
 def test_without_reference_scores_there_is_no_normalized_score():
     metric = EpisodeScores()
     metric.update(torch.tensor([1.0]), torch.tensor([3]))
-    assert set(metric.compute()) == {"episodes", "return", "return_std", "returns", "length"}
+    assert set(metric.compute()) == {"episodes", "return", "return_std", "length"}
 
 
 def test_paired_improvement_has_the_interval_of_student_t():
     metric = PairedImprovement()
     metric.update(torch.tensor([2.0, 4.0, 6.0]), torch.tensor([1.0, 1.0, 1.0]))
-    values = {name: float(value) for name, value in metric.compute().items() if name != "returns"}
+    values = {name: float(value) for name, value in metric.compute().items()}
     margin = 4.302653 * 2.0 / math.sqrt(3)  # t for two degrees of freedom; the differences are 1, 3, 5
     assert values == pytest.approx({"mean": 3.0, "low": 3 - margin, "high": 3 + margin, "episodes": 3}, rel=1e-6)
 

@@ -22,9 +22,9 @@ def write(folder: Path, age: float = 0.0, **changes: Any) -> None:
         "seed": 0,
         "updates": 100,
         "score": 30.0,
-        "base": {"score": 20.0},
+        "base": {"score": 20.0, "return": 20.0},
         "improvement": {"mean": 10.0},
-        "best": {"score": 35.0},
+        "best": {"score": 35.0, "return": 35.0},
         "wall_time_s": {"total": 90.0},
         "settings": SETTINGS,
     }
