@@ -16,7 +16,7 @@ from commands import fit, options
 from test_stopping import arguments, assert_same_end, logged
 
 from spar_lightning.cli import main
-from spar_lightning.evaluation import background
+from spar_lightning.evaluation import worker
 
 KILLS = 10
 OFTEN = options(
@@ -39,7 +39,7 @@ def launch(line: Sequence[str], folder: Path) -> int:
         os.environ["TMPDIR"], tempfile.tempdir = "/dev/shm", None
         # A spawned process would import everything for seconds, longer than the run takes.
         forking = multiprocessing.get_context("fork")
-        background.multiprocessing.get_context = lambda method: forking
+        worker.multiprocessing.get_context = lambda method: forking
         main(line)
         os._exit(0)
     except SystemExit as exit_:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import TINY, WALKER, fit, one_stage, options
+from commands import HOPPER, TINY, WALKER, fit, one_stage, options
 from pages import ROOT, Piece, blocks, command_lines
 from published_data import place
 
@@ -102,12 +103,28 @@ def own_run() -> None:
     fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
 
 
+def other_runs() -> None:
+    """Folders of runs that pages name, beside the walker's."""
+    own_run()
+    for name in ("runs/logs/version_0", "runs/ablation", "runs/seed_1", "runs/seed_2", "runs/debug/one"):
+        shutil.copytree(RUN, name)
+    fit(Path("runs/hopper-medium-replay-v0/version_0"), dataset=HOPPER)
+
+
+def own_report() -> None:
+    """A report of a run."""
+    own_run()
+    main(["report", "runs", "--out", "report", "--figures", "false"])
+
+
 MADE_BEFORE: dict[str, Callable[[], Any]] = {
     "logs.npz": own_logs,
     "door/human-v0": own_demonstrations,
     "my_methods": own_method,
+    "report/runs.json": own_report,
     "runs": own_run,
 }
+OTHERS = re.compile(r"^(?!.* fit ).*runs/(logs|ablation|seed_1|debug|hopper)")
 """What a command or a piece of Python that has these words in it finds on a reader's machine."""
 
 
@@ -115,7 +132,9 @@ def prepare(text: str) -> None:
     """Make what is there before."""
     for word, make in MADE_BEFORE.items():
         if word in text and not text.startswith(f"{PROGRAM}import tests/"):
-            make()
+            if make is own_run and RUN.exists():
+                continue
+            (other_runs if make is own_run and OTHERS.search(text) else make)()
     for name in set(text.split()) & PUBLISHED:
         place(name)
 
@@ -127,6 +146,8 @@ def shortened(text: str) -> list[str]:
         return [*arguments, "--transitions", "2000", "--kinds", "[npz]"]
     if arguments[:2] == ["data", "bench"]:
         arguments[arguments.index("--transitions") + 1] = "[2000]"
+    if arguments[0] == "ope":
+        return [*arguments, "--updates", "20", "--splits", "2"]
     if arguments[0] == "bench":
         return [*arguments, *FEW_WINDOWS]
     if arguments[0] == "fit":
@@ -156,7 +177,7 @@ def test_command(surroundings: Path, command: Piece, capsys: pytest.CaptureFixtu
     prepare(command.text)
     main(arguments)
     if arguments[0] == "fit":
-        assert list(surroundings.glob("runs/*/version_*/results.json"))
+        assert list(surroundings.glob("runs/*/version_*/**/results.json")) or "--run_dir" in arguments
 
 
 @pytest.mark.slow
