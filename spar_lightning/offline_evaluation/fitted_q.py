@@ -50,7 +50,7 @@ class Settings:
         Raises:
             UserError: naming the setting.
         """
-        bounds = {"updates": (0, 2**31), "splits": (2, 1000), "batch_size": (1, 2**31), "seed": (0, 2**63 - 1)}
+        bounds = {"updates": (0, 2**31), "splits": (2, 1000), "batch_size": (1, 2**20), "seed": (0, 2**63 - 1)}
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"`{name}` is {getattr(self, name)}, expected {least} to {most:,}")
