@@ -127,7 +127,7 @@ def test_a_run_without_a_simulator_is_told_of_all_the_same(tmp_path: Path, capsy
         (("CHECKPOINT", "--splits", "many"), "splits"),
         (("CHECKPOINT", "--splits", "1000000"), "`splits` is 1000000, expected 2 to 1,000"),
         (("CHECKPOINT", "--seed", str(10**30)), "`seed` is 1"),
-        (("CHECKPOINT", "--batch_size", "1000000000", *FEW), "`batch_size` is 1000000000, expected 1 to 1,048,576"),
+        (("CHECKPOINT", "--batch_size", "1000000000"), "`batch_size` is 1000000000, expected 1 to 1,048,576"),
         (("CHECKPOINT", "--rollouts", "2", "--updates", "0"), "`rollouts` is 2 with 0 `updates`"),
         (("CHECKPOINT", "--data.dataset", "nowhere.npz"), "nowhere.npz"),
         (("CHECKPOINT", "--data.dataset", WALKER), "have 17 dimensions"),
