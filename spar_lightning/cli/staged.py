@@ -237,7 +237,10 @@ class StagedCLI(LightningCLI):
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
             if is_first_process() and not self.nothing_is_left:  # after all that can be refused has been
-                self._held.enter_context(self.folder.created())
+                if self._get(self.config, "trainer").fast_dev_run:  # a run that is only tried leaves nothing
+                    self.folder.create()
+                else:
+                    self._held.enter_context(self.folder.created())
                 self._record_settings()
 
     def _check_environment(self) -> None:
