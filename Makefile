@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: fit test lint versions audit tensorboard clean
+.PHONY: fit test lint platforms versions audit tensorboard clean
 
 fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bundled data
 	$(BIN)/python -m spar_lightning fit --config configs/walker.yaml
@@ -10,10 +10,12 @@ fit: $(VENV)/.installed  ## Train the base, freeze it, train the residual, on bu
 test: $(VENV)/.installed  ## Run every test, a thread in each of up to four processes
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-lint: $(VENV)/.installed  ## Lint, format check and types, those of macOS and Windows too
+lint: $(VENV)/.installed  ## Lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+platforms: $(VENV)/.installed  ## Types as macOS and Windows have them
 	for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit; done
 
 versions:  ## See that the oldest and the newest versions that pyproject.toml allows work, in fresh environments
