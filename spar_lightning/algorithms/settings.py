@@ -11,8 +11,8 @@ from spar_lightning.types import UserError
 FRACTIONS = {"discount", "trace_decay", "start_fraction"}
 """Settings in [0, 1]."""
 
-RATES = {"target_tau", "critic_tau", "averaged_share"}
-"""Settings in (0, 1]: an average that never moves would be the initial network."""
+RATES = {"target_tau", "critic_tau", "averaged_share", "step"}
+"""Settings in (0, 1]: an average that never moves would be the initial network, a step of 0 no improvement."""
 
 QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}
 """Settings in (0, 1)."""

@@ -25,7 +25,7 @@ class ScaledResidual(ActsOnArrays):
         """Raw observations (B, O) -> actions (B, A) in the environment's units."""
         policy = self._module.policy
         states = policy.locate(observations)
-        actions = policy(states, policy.average_actor(*states.inputs))
+        actions = policy(states, policy.latents(states))
         scaled = states.base_actions + self._factor * (actions - states.base_actions)
         return self._module.base.normalizer.unscale(scaled.clamp(-1.0, 1.0))
 

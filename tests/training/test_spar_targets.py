@@ -74,6 +74,7 @@ def _spar(base: BC, **settings: Any) -> SPAR:
         warmup_steps=10,
         manifold="gaussian",
         num_check_critics=0,
+        step=0.5,
         **({"conservative_deviations": None, "target_noise": 0.0} | settings),
     )
     critics: Any = spar.critics
@@ -82,7 +83,7 @@ def _spar(base: BC, **settings: Any) -> SPAR:
     critics.value = Stub(lambda observations: observations[:, 0])
     critics.target_critic = Stub(_two_critics)
     spar.policy.residual_scale.copy_(torch.tensor([0.5, 0.25]))
-    average: Any = Stub(lambda observations, base_actions: torch.tensor([[0.2, 0.4]]).expand(len(observations), 2))
+    average: Any = Stub(lambda observations, base_actions: torch.tensor([[0.4, 0.8]]).expand(len(observations), 2))
     spar.policy.average_actor = average
     return spar
 
@@ -105,8 +106,9 @@ def test_in_sample_targets(base: BC, batch: Batch) -> None:
 
 def test_policy_targets(base: BC, batch: Batch) -> None:
     target_q, value_target, expectile = _targets(_spar(base, critic_target="policy"), batch, torch.randn(3, 2))
-    # Next actions are base + (0.5 * 0.2, 0.25 * 0.4) = base + (0.1, 0.1): sums 0.3, 0.4, 0.4; those of the normalized
-    # next observations 1, 3, 5. Q: 1.3, 3.4, 5.4, as rewards 12.6, 16.8, 20.8: targets 7.3, 2, 13.4.
+    # Half of the actor's latents: next actions are base + (0.5 * 0.2, 0.25 * 0.4) = base + (0.1, 0.1): sums 0.3, 0.4,
+    # 0.4; those of the normalized next observations 1, 3, 5. Q: 1.3, 3.4, 5.4, as rewards 12.6, 16.8, 20.8: targets
+    # 7.3, 2, 13.4.
     assert target_q == pytest.approx([-1.35, -4.0, 1.7], abs=1e-6)
     assert value_target == pytest.approx(target_q)
     assert expectile == 0.5
@@ -186,7 +188,7 @@ def test_actions_by_hand(base: BC) -> None:
     # 0.5 + 0.5 * 2 = 1.5 is clipped; 0.5 - 0.25; -0.5 + 0.5; 0.25 * 2
     assert actions.tolist() == [[1.0, 0.25], [0.0, 0.5]]
     assert spar.policy.decode(states, torch.tensor([[2.0, -1.0], [1.0, 2.0]]))[0, 0] == 1.5
-    # The stub's latents (0.2, 0.4) move the base's action by (0.1, 0.1), in units of 4.
+    # Half of the stub's latents, (0.2, 0.4), moves the base's action by (0.1, 0.1), in units of 4.
     observations = torch.randn(3, 2)
     expected = (base.act(observations) / 4 + 0.1).clamp(-1, 1) * 4
     assert torch.allclose(spar.act(observations), expected, atol=1e-6)

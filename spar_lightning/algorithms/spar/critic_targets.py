@@ -89,7 +89,7 @@ class PolicyValue:
         """Targets of a batch; noise (B, L), standard normal."""
         assert self.critics.target_critic is not None
         states = self.policy.states(batch, "next_")
-        latents = self.policy.average_actor(*states.inputs)
+        latents = self.policy.latents(states)
         latents = SF.latent_candidates(latents, noise.unsqueeze(0), self.noise, self.policy.actor.bound)[1]
         q_values = self.critics.target_critic(states.observations, self.policy(states, latents))
         next_values = SF.conservative(q_values, self.deviations)

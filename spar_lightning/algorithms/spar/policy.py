@@ -35,15 +35,17 @@ class States(NamedTuple):
 class ResidualPolicy(nn.Module):
     r"""Actions as a function of state and latent, and the latents that the actor chooses.
 
-    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad
+        z = \alpha \, \mu(s, base(s))
 
-    with `rho(s)` the base's deviation at `s` times `residual_scale`, one number an action dimension that makes the
-    data's residuals have unit variance.
+    with `alpha` the `step`, and `rho(s)` the base's deviation at `s` times `residual_scale`, one number an action
+    dimension that makes the data's residuals have unit variance.
 
     Args:
         base: the frozen base, which also owns the normalization.
         manifold: the decoder `g` of latents to standardized residuals.
         actor: `mu`; its running average is what acts.
+        step: in (0, 1], how much of the way from the fitted policy, `z = 0`, to the actor's latents is gone.
         use_base: False puts zero in the base's place: the manifold then models actions, not residuals.
     """
 
@@ -55,6 +57,7 @@ class ResidualPolicy(nn.Module):
         base: BC,
         manifold: VariationalManifold | GaussianManifold,
         actor: LatentActor,
+        step: float = 1.0,
         use_base: bool = True,
     ) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class ResidualPolicy(nn.Module):
         self.manifold = manifold
         self.actor = actor
         self.average_actor = frozen_copy(actor)
+        self.step = step
         self.use_base = use_base
         self.register_buffer("residual_scale", torch.ones(base.action_dim))
         self.register_buffer("is_fitted", torch.tensor(False))
@@ -103,10 +107,15 @@ class ResidualPolicy(nn.Module):
         """The action `a(s, z)`, scaled to [-1, 1]: latents (B, L) -> (B, A)."""
         return self.decode(states, latents).clamp(-1.0, 1.0)
 
+    def latents(self, states: States) -> Tensor:
+        """The latents (B, L) that the policy acts by: `step` times the averaged actor's."""
+        latents: Tensor = self.step * self.average_actor(*states.inputs)
+        return latents
+
     def select(self, observations: Tensor) -> Tensor:
-        """Raw observations (B, O) -> the averaged actor's actions (B, A) in the environment's units."""
+        """Raw observations (B, O) -> the policy's actions (B, A) in the environment's units."""
         states = self.locate(observations)
-        return self.base.normalizer.unscale(self(states, self.average_actor(*states.inputs)))
+        return self.base.normalizer.unscale(self(states, self.latents(states)))
 
     def restart(self) -> None:
         """Put the actor back to where it began, near the fitted policy, with fresh weights."""
@@ -122,7 +131,7 @@ class ResidualPolicy(nn.Module):
     def probe(self, observations: Tensor) -> ResidualProbe:
         """The residual at raw observations (B, O), and how it moves with the latent."""
         states = self.locate(observations)
-        latents = self.average_actor(*states.inputs)
+        latents = self.latents(states)
         with torch.enable_grad():
             inputs = latents.detach().requires_grad_()
             unclipped = self.decode(states, inputs)
@@ -133,7 +142,7 @@ class ResidualPolicy(nn.Module):
             actions=unclipped.clamp(-1.0, 1.0),
             unclipped_actions=unclipped,
             latents=latents,
-            latent_bound=self.actor.bound,
+            latent_bound=self.step * self.actor.bound,
             jacobians=torch.stack(rows, dim=1),
         )
 

@@ -46,12 +46,14 @@ class Phase(NamedTuple):
 class SPAR(Algorithm):
     r"""Support-Preserving Action Rectification: `action = base(s) + residual(s, base(s))`.
 
-    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad z = \mu(s, base(s))
+    .. math:: a(s, z) = \mathrm{clip}(base(s) + \rho(s) \, g(s, base(s), z), -1, 1), \qquad
+        z = \alpha \, \mu(s, base(s))
 
     with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
     residual manifold `g` is fitted to the data, during the first `warmup_steps` an ensemble of critics to the data's
     returns. Then both stand still, and the latent actor `mu` imitates its own candidates, weighted by value: no
-    gradient of a critic with respect to the action is ever followed.
+    gradient of a critic with respect to the action is ever followed. The policy goes a part, `alpha`, of the way that
+    the actor points out.
 
     By default the critics hold the *behaviour's* Monte Carlo values: a one-step improvement (Brandfonbrener et al.,
     2021), which cannot diverge, nor stitch pieces of different episodes together. A smaller `trace_decay`, or a
@@ -98,6 +100,9 @@ class SPAR(Algorithm):
         num_candidates: K a state, the policy's own latent among them.
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
+        step: in (0, 1], how much of the way from the fitted policy, `z = 0`, to the actor's latents the policy goes.
+            Values of the behaviour hold near the behaviour: what is gained grows with the step, what its errors may
+            cost with the square (Kakade and Langford, 2002).
         actor_every: updates per actor update, after the warm-up.
         lsi_batch: states that an actor update uses.
         start_fraction: of `lsi_batch`, the share that is drawn from the beginnings of episodes; a policy that does not
@@ -147,6 +152,7 @@ class SPAR(Algorithm):
         num_candidates: int = 8,
         sigma: float = 0.5,
         kappa: float = 1.4,
+        step: float = 0.5,
         actor_every: int = 1,
         lsi_batch: int = 64,
         start_fraction: float = 0.1,
@@ -167,7 +173,7 @@ class SPAR(Algorithm):
             else GaussianManifold(base.action_dim)
         )
         actor = LatentActor(*dims, fitted.latent_dim, hidden_dims, latent_bound)
-        self.policy = ResidualPolicy(base, fitted, actor, use_base=residual)
+        self.policy = ResidualPolicy(base, fitted, actor, step, use_base=residual)
         bootstraps = critic_target != "returns"
         self.critics = Critics(*dims, critic_hidden_dims, num_critics, num_check_critics, bootstraps)
         self.sweep_value = frozen_copy(self.critics.value)
@@ -406,7 +412,7 @@ class SPAR(Algorithm):
         """What the last updates left behind, values in the reward's own scale."""
         metrics = dict(metrics)
         states = self.policy.states(batch.rows(slice(self.beginnings.size, None)))
-        actions = self.policy(states, self.policy.average_actor(*states.inputs))
+        actions = self.policy(states, self.policy.latents(states))
         metrics["critic/q_policy"] = self.critics.average_critic(states.observations, actions)
         for name in ("critic/q_data", "critic/target_q", "critic/q_policy"):
             if name in metrics:
@@ -461,7 +467,7 @@ class SPAR(Algorithm):
         if self.critics.check_critic is None or not self.policy.use_base or self.bootstrap is not None:
             return None
         states = self.policy.locate(observations.to(self._policy_device()))  # the data may stay behind on another
-        latents = self.policy.average_actor(*states.inputs)
+        latents = self.policy.latents(states)
         actions = torch.stack([self.policy(states, latents), states.base_actions])
         values = [self.critics.check_critic(states.observations, one).mean(dim=0) for one in actions]
         gain: Tensor = (values[0] - values[1]) * self.critics.return_std
