@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
@@ -13,7 +12,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
@@ -108,15 +107,6 @@ class AlgorithmModule(pl.LightningModule):
     def forward(self, observations: Tensor) -> Tensor:
         """Raw observations (B, O) -> actions (B, A) in the environment's units, as `act`, but part of a graph."""
         return self.algorithm.select_actions(observations)
-
-    @property
-    def maker(self) -> Callable[..., nn.Module]:
-        """What makes such a module of its hyper-parameters, also in another process."""
-        if not self.checkpoint_name:
-            return type(self)
-        from spar_lightning.training.modules import make_module  # knows all modules, this one among them
-
-        return partial(make_module, self.checkpoint_name)
 
     def reference_policies(self) -> dict[str, Policy]:
         """Fixed policies to compare with, by name."""
