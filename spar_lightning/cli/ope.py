@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentError, Namespace
 from tqdm.auto import tqdm
 
+from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
 from spar_lightning.cli.flags import FlagParser
 from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.inspection import json_ready
@@ -132,10 +133,8 @@ def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -
     }
     if settings.dataset is None and "dataset" not in recorded:
         raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
-    if ":" in str(of_checkpoint.get("environment") or ""):  # a checkpoint must not choose what is imported
-        raise CheckpointError(
-            f"{given.checkpoint} was evaluated in {of_checkpoint['environment']}: name it again with --data.environment"
-        )
+    check_not_imported(given.checkpoint, of_checkpoint.get("environment"), "--data.environment")
+    check_not_fetched(given.checkpoint, of_checkpoint.get("dataset"))
     for name, value in of_checkpoint.items():
         settings[name] = value
     try:
