@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from spar_lightning.callbacks.whole_file import write_text
-from spar_lightning.cli.algorithm import peek
+from spar_lightning.cli.peeking import peek
 from spar_lightning.cli.resuming import CONFIG
 from spar_lightning.training.seeds import current_place
 

@@ -14,7 +14,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.callbacks import RunSummary, TensorBoardPage
-from spar_lightning.cli.algorithm import options
 from spar_lightning.cli.base_check import tell_useless
 from spar_lightning.cli.base_stage import fit_base, make_base
 from spar_lightning.cli.command_list import STAGED, program
@@ -22,6 +21,7 @@ from spar_lightning.cli.command_parser import CommandParser
 from spar_lightning.cli.data_of_checkpoint import use_data_of_checkpoint
 from spar_lightning.cli.going_on import GoingOn
 from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
+from spar_lightning.cli.peeking import options
 from spar_lightning.cli.recorded_settings import record_settings
 from spar_lightning.cli.run_folder import RunFolder
 from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
