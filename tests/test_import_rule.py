@@ -28,7 +28,7 @@ ALLOWED = {
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
     "training": {"types", "functional", "networks", "replay", "algorithms"},
-    "offline_evaluation": {"types", "networks", "replay", "evaluation", "algorithms", "training"},
+    "offline_evaluation": {"types", "documents", "networks", "replay", "evaluation", "algorithms", "training"},
     "callbacks": {
         "types",
         "documents",
