@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from spar_lightning.cli.command_list import COMMANDS
 from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
-from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.parsing.flags import FlagParser
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.offline_evaluation import (

@@ -17,18 +17,18 @@ from omegaconf.errors import OmegaConfBaseException
 from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.command_list import STAGED, fail, program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.evaluate import evaluate
 from spar_lightning.cli.export import export
-from spar_lightning.cli.flags import FlagParser
 from spar_lightning.cli.ope import ope
-from spar_lightning.cli.resuming import resumed_line
-from spar_lightning.cli.several_processes import leave_processes
-from spar_lightning.cli.several_seeds import split_seeds
-from spar_lightning.cli.staged import StagedCLI
-from spar_lightning.cli.trusted_modules import allowed_modules, check_algorithm, trust_modules
+from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
+from spar_lightning.cli.parsing.flags import FlagParser
+from spar_lightning.cli.parsing.trusted_modules import allowed_modules, check_algorithm, trust_modules
+from spar_lightning.cli.run.resuming import resumed_line
+from spar_lightning.cli.run.several_processes import leave_processes
+from spar_lightning.cli.run.several_seeds import split_seeds
+from spar_lightning.cli.stages.staged import StagedCLI
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.report import report, summarize

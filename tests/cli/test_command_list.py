@@ -11,7 +11,7 @@ from commands import refused, run_command, shown
 import spar_lightning
 from spar_lightning.cli.command_list import COMMANDS, STAGED
 from spar_lightning.cli.running import FUNCTIONS
-from spar_lightning.cli.staged import StagedCLI
+from spar_lightning.cli.stages.staged import StagedCLI
 
 
 def assert_listed(text: str) -> None:

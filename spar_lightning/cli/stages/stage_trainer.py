@@ -8,9 +8,9 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 
 from spar_lightning.callbacks import ResumableCheckpoint, StageProgressBar
-from spar_lightning.cli.named_errors import callbacks_of
-from spar_lightning.cli.resuming import LAST
-from spar_lightning.cli.run_folder import RunFolder
+from spar_lightning.cli.run.resuming import LAST
+from spar_lightning.cli.run.run_folder import RunFolder
+from spar_lightning.cli.stages.named_errors import callbacks_of
 from spar_lightning.training.seeds import current_place
 
 

@@ -14,28 +14,35 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.callbacks import RunSummary, TensorBoardPage
-from spar_lightning.cli.base_check import tell_useless
-from spar_lightning.cli.base_stage import fit_base, make_base
 from spar_lightning.cli.command_list import STAGED, program
-from spar_lightning.cli.command_parser import CommandParser
 from spar_lightning.cli.data_of_checkpoint import use_data_of_checkpoint
-from spar_lightning.cli.going_on import GoingOn
-from spar_lightning.cli.named_errors import callbacks_of, named_classes, named_errors
-from spar_lightning.cli.peeking import options
-from spar_lightning.cli.recorded_settings import record_settings
-from spar_lightning.cli.run_folder import RunFolder
-from spar_lightning.cli.several_processes import adapt_strategy, is_first_process, same_folder
-from spar_lightning.cli.stage_trainer import complete
-from spar_lightning.cli.starting_point import BASE, goes_on, is_finished, leave_out_warmup, resumed_path, updates_made
-from spar_lightning.cli.trainer_settings import TRAINER_DEFAULTS, check_intervals, check_limits
-from spar_lightning.cli.training_arguments import (
+from spar_lightning.cli.parsing.command_parser import CommandParser
+from spar_lightning.cli.parsing.peeking import options
+from spar_lightning.cli.parsing.trusted_modules import check_environment, needed_modules
+from spar_lightning.cli.run.going_on import GoingOn
+from spar_lightning.cli.run.recorded_settings import record_settings
+from spar_lightning.cli.run.run_folder import RunFolder
+from spar_lightning.cli.run.several_processes import adapt_strategy, is_first_process, same_folder
+from spar_lightning.cli.stages.arguments import (
     DIMENSIONS,
     add_base_arguments,
     add_main_arguments,
     add_run_arguments,
     check_nulls,
 )
-from spar_lightning.cli.trusted_modules import check_environment, needed_modules
+from spar_lightning.cli.stages.base_check import tell_useless
+from spar_lightning.cli.stages.base_stage import fit_base, make_base
+from spar_lightning.cli.stages.named_errors import callbacks_of, named_classes, named_errors
+from spar_lightning.cli.stages.stage_trainer import complete
+from spar_lightning.cli.stages.starting_point import (
+    BASE,
+    goes_on,
+    is_finished,
+    leave_out_warmup,
+    resumed_path,
+    updates_made,
+)
+from spar_lightning.cli.stages.trainer_settings import TRAINER_DEFAULTS, check_intervals, check_limits
 from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.compiled import can_compile

@@ -11,12 +11,12 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.callbacks import FiniteLossGuard
 from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
-from spar_lightning.cli.named_errors import callbacks_of, named_errors
-from spar_lightning.cli.resuming import LAST, take_finished_base
-from spar_lightning.cli.run_folder import RunFolder
-from spar_lightning.cli.stage_trainer import complete
-from spar_lightning.cli.starting_point import BASE, base_checkpoint, tell_differences
-from spar_lightning.cli.training_arguments import DIMENSIONS
+from spar_lightning.cli.run.resuming import LAST, take_finished_base
+from spar_lightning.cli.run.run_folder import RunFolder
+from spar_lightning.cli.stages.arguments import DIMENSIONS
+from spar_lightning.cli.stages.named_errors import callbacks_of, named_errors
+from spar_lightning.cli.stages.stage_trainer import complete
+from spar_lightning.cli.stages.starting_point import BASE, base_checkpoint, tell_differences
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training.checkpoints import load_module, read_checkpoint
 from spar_lightning.training.checks import check_dimensions

@@ -10,10 +10,10 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
-from spar_lightning.cli.going_on import is_complete
-from spar_lightning.cli.resuming import LAST
-from spar_lightning.cli.run_folder import RunFolder
-from spar_lightning.cli.trainer_settings import check_intervals
+from spar_lightning.cli.run.going_on import is_complete
+from spar_lightning.cli.run.resuming import LAST
+from spar_lightning.cli.run.run_folder import RunFolder
+from spar_lightning.cli.stages.trainer_settings import check_intervals
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training.checkpoints import check_resumable, has_warmup, read_checkpoint
 from spar_lightning.training.checks import check_position

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from jsonargparse import set_parsing_settings
 
-from spar_lightning.cli.peeking import options
+from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.types import UserError
 
 TRUSTED = ("spar_lightning", "lightning", "torch", "torchmetrics")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from spar_lightning.cli.command_list import STAGED
-from spar_lightning.cli.config_files import find_config
+from spar_lightning.cli.parsing.config_files import find_config
 
 CONFIG_OPTIONS = ("--config", "-c")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spar_lightning.cli.peeking import peek, staged_command
+from spar_lightning.cli.parsing.peeking import peek, staged_command
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.checkpoints import module_name, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError

@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from spar_lightning.callbacks import FiniteLossGuard, OfflineCheck, ResidualMonitor, RolloutEvaluation
-from spar_lightning.cli.trainer_settings import BASE_TRAINER_DEFAULTS, TRAINER_DEFAULTS
+from spar_lightning.cli.stages.trainer_settings import BASE_TRAINER_DEFAULTS, TRAINER_DEFAULTS
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import UserError

@@ -8,8 +8,8 @@ from typing import Any
 
 from spar_lightning.callbacks.random_state import restore_random_state
 from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME
-from spar_lightning.cli.peeking import options
-from spar_lightning.cli.several_processes import rank
+from spar_lightning.cli.parsing.peeking import options
+from spar_lightning.cli.run.several_processes import rank
 from spar_lightning.training.checkpoints import read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, UserError
