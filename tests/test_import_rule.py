@@ -18,6 +18,7 @@ ROOT = Path(spar_lightning.__file__).parent
 ALLOWED = {
     "types": set(),
     "documents": set(),
+    "pyplot": {"types"},
     "functional": {"types"},
     "networks": {"types"},
     "simulators": {"types"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
     "training": {"types", "functional", "networks", "replay", "algorithms"},
-    "offline_evaluation": {"types", "networks", "replay", "evaluation", "algorithms", "training"},
+    "offline_evaluation": {"types", "documents", "networks", "replay", "evaluation", "algorithms", "training"},
     "callbacks": {
         "types",
         "documents",
@@ -41,6 +42,7 @@ ALLOWED = {
     "export": {"types", "algorithms", "networks", "training", "callbacks"},
     "benchmark": {
         "types",
+        "pyplot",
         "functional",
         "networks",
         "datasets",
@@ -52,6 +54,7 @@ ALLOWED = {
     },
     "analysis": {
         "types",
+        "pyplot",
         "networks",
         "replay",
         "evaluation",
@@ -59,7 +62,7 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "evaluation", "callbacks"},
+    "report": {"types", "pyplot", "evaluation", "callbacks"},
     "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",

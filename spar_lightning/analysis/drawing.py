@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spar_lightning.analysis.study import LeftOutError, Study
 from spar_lightning.analysis.style import STYLE
+from spar_lightning.pyplot import require_matplotlib
 from spar_lightning.types import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Drawn:
 
 def figure_names() -> list[str]:
     """All figures, in the order of a page."""
-    _require_matplotlib()
+    require_matplotlib("a figure", "notebook")
     from spar_lightning.analysis.figures import FIGURES
 
     return list(FIGURES)
@@ -65,12 +66,3 @@ def draw(study: Study, name: str) -> Drawn:
         contents = io.BytesIO()
         figure.savefig(contents, format="png", metadata={"Software": None})
         return Drawn(name, title(name), reading(name), figure, contents.getvalue())
-
-
-def _require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "figures need matplotlib, which is not installed: pip install 'spar-lightning[notebook]'"
-        ) from error

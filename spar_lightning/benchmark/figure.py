@@ -11,25 +11,11 @@ from typing import Any
 
 from spar_lightning.benchmark.results import Result
 from spar_lightning.benchmark.settings import APPLIES
+from spar_lightning.pyplot import load_pyplot, require_matplotlib
 from spar_lightning.types import UserError
 
 AXES = {"batch_size": "batch size", "hidden_dim": "width of the hidden layers", "num_critics": "critics"}
 ROWS = {"updates_per_second": "updates/s", "peak_share": "share of the peak"}
-
-
-def load_pyplot() -> Any:
-    """Matplotlib, drawing into files.
-
-    Raises:
-        UserError: if it is not installed.
-    """
-    try:
-        importlib.import_module("matplotlib").use("agg")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "`figure` needs matplotlib, which is not installed: pip install 'spar-lightning[notebook]', or leave it out"
-        ) from error
-    return importlib.import_module("matplotlib.pyplot")
 
 
 def check_suffix(path: Path) -> None:
@@ -38,7 +24,7 @@ def check_suffix(path: Path) -> None:
     Raises:
         UserError: if it cannot, or is not installed.
     """
-    load_pyplot()
+    require_matplotlib("`figure`", "notebook", ", or leave it out")
     known = importlib.import_module("matplotlib.backend_bases").FigureCanvasBase.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
         raise UserError(f"`figure` is {path}, expected a name that ends in one of .{', .'.join(sorted(known))}")

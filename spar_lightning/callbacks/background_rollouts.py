@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 import torch
 
-from spar_lightning.callbacks.results import rollout_metrics
-from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import BackgroundEvaluator, Comparison, Snapshot
 from spar_lightning.evaluation.background import maker_of
 from spar_lightning.evaluation.rollout import Environment
@@ -99,15 +97,3 @@ def refuse_several_processes(trainer: pl.Trainer) -> None:
             f"background evaluation is on with {trainer.world_size} training processes, expected one: switch it off,"
             " they then share the episodes"
         )
-
-
-def report_late(trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
-    """Log a result at the update of its snapshot, and let the checkpoint of that update be the best if it is."""
-    # In single precision, as Lightning logs: the same digits as in the foreground.
-    found = rollout_metrics(comparison, evaluation.warmup)
-    metrics = {name: torch.tensor(value).item() for name, value in found.items()}
-    for logger in trainer.loggers:
-        logger.log_metrics(metrics, step=evaluation.log_step)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, ResumableCheckpoint):
-            callback.save_late(trainer, evaluation.step, metrics)

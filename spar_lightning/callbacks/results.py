@@ -1,4 +1,4 @@
-"""What is logged and kept of evaluations, and the results of a run as one JSON document."""
+"""What is kept of evaluations, and the results of a run as one JSON document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from spar_lightning.callbacks.provenance import library_versions, machine, train
 from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.documents import json_ready
 from spar_lightning.evaluation import Comparison, Scores
-from spar_lightning.training.progress import WARMUP
 
 BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
 
@@ -33,25 +32,6 @@ def run_seed(trainer: pl.Trainer) -> int | None:
     """The seed of a run; the data module's, if it knows: several may share the process, and its environment."""
     seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
     return int(seed) if seed else None
-
-
-def rollout_metrics(comparison: Comparison, warmup: bool = False) -> dict[str, float]:
-    """What is logged of a comparison, by name.
-
-    Args:
-        comparison: of the policy with its references.
-        warmup: whether the policy is still being prepared.
-    """
-    own = WARMUP if warmup else "rollout/"
-    metrics = {f"{own}length": comparison.policy.mean_length}
-    for name, scores in comparison.scores.items():
-        prefix = own if scores is comparison.policy else f"rollout/{name}_"
-        metrics[f"{prefix}return"] = scores.mean_return
-        if scores.score is not None:
-            metrics[f"{prefix}normalized_score"] = scores.score
-    if comparison.improvement is not None:
-        metrics[f"{own}improvement"] = comparison.improvement.mean
-    return metrics
 
 
 def history_row(step: int, comparison: Comparison, warmup: bool = False) -> dict[str, Any]:

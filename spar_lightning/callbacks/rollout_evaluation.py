@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
@@ -18,28 +15,26 @@ from spar_lightning.callbacks.background_rollouts import (
     Unfinished,
     is_warming_up,
     refuse_several_processes,
-    report_late,
 )
 from spar_lightning.callbacks.clock import RunClock
-from spar_lightning.callbacks.random_state import unchanged_random_state
+from spar_lightning.callbacks.policy_rollouts import PolicyRollouts, eval_mode
 from spar_lightning.callbacks.results import (
     comparison_results,
     history_row,
     noisy_results,
     results_document,
-    rollout_metrics,
     run_folder,
     write_json,
 )
 from spar_lightning.callbacks.resumable_checkpoint import is_last_update
+from spar_lightning.callbacks.rollout_logs import log_final, log_late, log_now
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
-from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
-from spar_lightning.training.progress import WARMUP
+from spar_lightning.callbacks.stopping import Stopped
+from spar_lightning.evaluation import Comparison
+from spar_lightning.training.internals import has_validation_data
 from spar_lightning.types import (
     EnvironmentUnavailableError,
     HasPolicyVersion,
-    HasReferencePolicies,
     Policy,
     UserError,
 )
@@ -100,9 +95,8 @@ class RolloutEvaluation(pl.Callback):
         self.unavailable: str | None = None
         self.base_s: float | None = None
         """Seconds that an earlier stage of the same run took, for whoever trains it to tell."""
-        self._evaluator: PolicyEvaluator | None = None
-        self._environment_id: str | None = None
-        self._rollouts: BackgroundRollouts | None = None
+        self._simulator: PolicyRollouts | None = None
+        self._background: BackgroundRollouts | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -134,10 +128,12 @@ class RolloutEvaluation(pl.Callback):
         if stage == "predict" or not (self.num_episodes or self.final_episodes):
             return
         try:
-            self._open(trainer)
+            self._close()
+            self._simulator, self.unavailable = None, None
+            self._simulator = PolicyRollouts(trainer, self.first_seed)
             if stage == "fit" and self.background and self.num_episodes:
                 refuse_several_processes(trainer)
-                self._rollouts = BackgroundRollouts(
+                self._background = BackgroundRollouts(
                     environment_maker(trainer), simulated_data(trainer).reference_scores
                 )
         except EnvironmentUnavailableError as error:
@@ -145,21 +141,6 @@ class RolloutEvaluation(pl.Callback):
                 raise
             self.unavailable = str(error)
             rank_zero_warn(f"Rollout evaluation is off, training goes on without scores: {error}")
-
-    def _open(self, trainer: pl.Trainer) -> None:
-        self._close()
-        self._evaluator, self.unavailable = None, None
-        datamodule = simulated_data(trainer)
-        evaluator = PolicyEvaluator(
-            datamodule.make_environment,
-            datamodule.reference_scores,
-            trainer.global_rank,
-            trainer.world_size,
-            # Ranks talk to each other on their own devices; alone, double precision is had anywhere on the CPU.
-            trainer.strategy.root_device if trainer.world_size > 1 else "cpu",
-        )
-        evaluator.runner.open(1)  # now rather than after an hour of training
-        self._evaluator, self._environment_id = evaluator, datamodule.environment_id
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -170,26 +151,22 @@ class RolloutEvaluation(pl.Callback):
 
     def _resume_unfinished(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         state, self._unfinished_state = self._unfinished_state, None
-        if state is None or self._evaluator is None:
+        if state is None or self._simulator is None:
             return
         evaluation = Unfinished.from_state(state, pl_module)
-        if self._rollouts is not None:
-            self._begin(trainer, evaluation)
+        if self._background is not None:
+            self._begin(evaluation)
             return
-        with self.clock.evaluation(), unchanged_random_state():
-            comparison = evaluate_snapshot(
-                self._evaluator, evaluation.snapshot, self._seeds(trainer, self.num_episodes)
-            )
-        self._take(trainer, evaluation, comparison)
+        self._take(trainer, evaluation, self._simulator.evaluate_earlier(evaluation, self.num_episodes, self.clock))
 
     @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
         """Take a result that came from the background; at the last update wait, while its checkpoint is the last."""
-        if self._rollouts is None or self._rollouts.unfinished is None:
+        if self._background is None or self._background.unfinished is None:
             return
-        if self._rollouts.is_ready or is_last_update(trainer):
+        if self._background.is_ready or is_last_update(trainer):
             self._finish(trainer)
             row = self.history[-1]
             # Not under its own name, which a monitor would take for the score of the policy as it is now.
@@ -199,7 +176,7 @@ class RolloutEvaluation(pl.Callback):
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `num_episodes` seeds, here so that checkpoints and early stopping see the result."""
-        if self._evaluator is None or not self.num_episodes or trainer.sanity_checking:
+        if self._simulator is None or not self.num_episodes or trainer.sanity_checking:
             return
         if trainer.state.fn == TrainerFn.FITTING and isinstance(pl_module, HasPolicyVersion):
             version, warmup = pl_module.policy_version, is_warming_up(pl_module)
@@ -207,18 +184,18 @@ class RolloutEvaluation(pl.Callback):
                 return
             self._version, self._warmup = version, warmup
         self.clock.lap(trainer.global_step)
-        if self._rollouts is not None:
+        if self._background is not None:
             self._finish(trainer)
-            self._begin(trainer, Unfinished.take(trainer, pl_module))
+            self._begin(Unfinished.take(trainer, pl_module))
             return
         try:
-            comparison = self._evaluate(trainer, pl_module, self.num_episodes)
+            comparison = self._simulator.evaluate(pl_module, self.num_episodes, self.clock)
         except Stopped:
             if trainer.state.fn == TrainerFn.FITTING:
                 self._unfinished_state = Unfinished.take(trainer, pl_module).state()
             raise
         warmup = trainer.state.fn == TrainerFn.FITTING and is_warming_up(pl_module)
-        self._log(pl_module, comparison, warmup)
+        log_now(pl_module, comparison, warmup)
         if trainer.state.fn == TrainerFn.FITTING:
             self.history.append(history_row(trainer.global_step, comparison, warmup))
         else:
@@ -227,15 +204,15 @@ class RolloutEvaluation(pl.Callback):
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate on `final_episodes` seeds."""
-        if self._evaluator is not None and self.final_episodes:
-            self._log(pl_module, self._evaluate_last(trainer, pl_module))
+        if self._simulator is not None and self.final_episodes:
+            log_now(pl_module, self._evaluate_last(self._simulator, pl_module))
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate the last policy on `final_episodes` seeds, after all others."""
         self._finish(trainer)
-        if self._evaluator is not None and self.final_episodes:
-            _log_final(trainer, self._evaluate_last(trainer, pl_module))
+        if self._simulator is not None and self.final_episodes:
+            log_final(trainer, self._evaluate_last(self._simulator, pl_module))
         self.clock.stop()
         self._is_over = True
 
@@ -248,7 +225,7 @@ class RolloutEvaluation(pl.Callback):
         if not self._is_over:
             self.on_train_start(trainer, pl_module)
             self.on_train_end(trainer, pl_module)
-        with _eval_mode(pl_module):
+        with eval_mode(pl_module):
             self.document = results_document(trainer, self.final, self.history, self.clock, self.base_s)
         folder = run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
@@ -257,8 +234,8 @@ class RolloutEvaluation(pl.Callback):
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Close the environments; what was under way may still go into a checkpoint."""
-        if self._rollouts is not None:
-            self._unfinished_state = self._rollouts.state()
+        if self._background is not None:
+            self._unfinished_state = self._background.state()
         self._close()
 
     @override
@@ -270,10 +247,10 @@ class RolloutEvaluation(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Clock, history, and the references' episodes, which a run that goes on need not repeat."""
         return {
-            "environment_id": self._environment_id,
-            "references": self._evaluator.state_dict() if self._evaluator is not None else {},
+            "environment_id": None if self._simulator is None else self._simulator.environment_id,
+            "references": {} if self._simulator is None else self._simulator.evaluator.state_dict(),
             "history": [dict(row) for row in self.history],
-            "unfinished": self._rollouts.state() if self._rollouts is not None else self._unfinished_state,
+            "unfinished": self._background.state() if self._background is not None else self._unfinished_state,
             "clock": self.clock.state_dict(),
             "base_s": self.base_s,
             "version": self._version,
@@ -288,93 +265,52 @@ class RolloutEvaluation(pl.Callback):
         self.base_s = state_dict.get("base_s", self.base_s)
         self._unfinished_state = state_dict.get("unfinished")
         self._version, self._warmup = state_dict.get("version"), bool(state_dict.get("warmup", False))
-        if self._evaluator is not None and state_dict["environment_id"] == self._environment_id:
-            self._evaluator.load_state_dict(state_dict["references"])
+        if self._simulator is not None and state_dict["environment_id"] == self._simulator.environment_id:
+            self._simulator.evaluator.load_state_dict(state_dict["references"])
 
-    def _evaluate_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Comparison:
+    def _evaluate_last(self, simulator: PolicyRollouts, pl_module: pl.LightningModule) -> Comparison:
         """Evaluate on `final_episodes` seeds, with noise as well if asked to, and keep the results."""
-        comparison = self._evaluate(trainer, pl_module, self.final_episodes)
+        comparison = simulator.evaluate(pl_module, self.final_episodes, self.clock)
         self.final = comparison_results(comparison)
         if self.action_noise:
-            self.final |= noisy_results(self._evaluate(trainer, pl_module, self.final_episodes, self.action_noise))
+            noisy = simulator.evaluate(pl_module, self.final_episodes, self.clock, self.action_noise)
+            self.final |= noisy_results(noisy)
         return comparison
 
-    def _evaluate(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_episodes: int, action_noise: float = 0.0
-    ) -> Comparison:
-        assert self._evaluator is not None
-        assert isinstance(pl_module, Policy)
-        references = pl_module.reference_policies() if isinstance(pl_module, HasReferencePolicies) else {}
-        seeds = self._seeds(trainer, num_episodes)
-        # Several processes stop only together, and here they wait for one another.
-        at_once = STOP.at_once(allowed=trainer.world_size == 1)
-        with at_once, self.clock.evaluation(), unchanged_random_state(), torch.no_grad(), _eval_mode(pl_module):
-            return self._evaluator.evaluate(pl_module, references, seeds, action_noise)
-
-    def _seeds(self, trainer: pl.Trainer, num_episodes: int) -> range:
-        count = 1 if getattr(trainer, "fast_dev_run", False) else num_episodes
-        return range(self.first_seed, self.first_seed + count)
-
-    def _begin(self, trainer: pl.Trainer, evaluation: Unfinished) -> None:
-        assert self._rollouts is not None
-        assert self._evaluator is not None
-        self._rollouts.begin(evaluation, self._seeds(trainer, self.num_episodes), self._evaluator.state_dict())
+    def _begin(self, evaluation: Unfinished) -> None:
+        assert self._background is not None
+        assert self._simulator is not None
+        known = self._simulator.evaluator.state_dict()
+        self._background.begin(evaluation, self._simulator.seeds(self.num_episodes), known)
 
     def _finish(self, trainer: pl.Trainer) -> None:
-        if self._rollouts is None or self._rollouts.unfinished is None:
+        if self._background is None or self._background.unfinished is None:
             return
-        assert self._evaluator is not None
+        assert self._simulator is not None
         with self.clock.evaluation():  # what training waits, not what the other process takes
-            evaluation, comparison, known = self._rollouts.finish()
-        self._evaluator.load_state_dict(known)
+            evaluation, comparison, known = self._background.finish()
+        self._simulator.evaluator.load_state_dict(known)
         self._take(trainer, evaluation, comparison)
 
     def _take(self, trainer: pl.Trainer, evaluation: Unfinished, comparison: Comparison) -> None:
         self.history.append(history_row(evaluation.step, comparison, evaluation.warmup))
-        report_late(trainer, evaluation, comparison)
-
-    def _log(self, pl_module: pl.LightningModule, comparison: Comparison, warmup: bool = False) -> None:
-        headline = "return" if comparison.policy.score is None else "normalized_score"
-        for name, value in rollout_metrics(comparison, warmup).items():
-            is_headline = name in (f"rollout/{headline}", f"{WARMUP}{headline}")
-            pl_module.log(name, value, prog_bar=is_headline, sync_dist=True)
+        log_late(trainer, evaluation, comparison)
 
     def _close(self) -> None:
-        if self._rollouts is not None:
-            self._rollouts.close()
-            self._rollouts = None
-        if self._evaluator is not None:
-            self._evaluator.close()
+        if self._background is not None:
+            self._background.close()
+            self._background = None
+        if self._simulator is not None:
+            self._simulator.close()
 
 
 def _require_validations(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Refuse a training in which Lightning would leave out all validations, and evaluations with them, silently."""
     if trainer.limit_val_batches and not trainer.enable_validation:  # 0 is a choice of the user's
-        without = "`validation_step`" if trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined() else "data"
+        without = "`validation_step`" if has_validation_data(trainer) else "data"
         raise UserError(
             f"{type(module).__name__} has no {without} to validate with, expected it: policies are evaluated at"
             " validations, which Lightning leaves out then. Give the module"
             " `def validation_step(self, batch, batch_idx): pass` and the data a `val_dataloader` of one item, or set"
             " `num_episodes=0` to evaluate at the end alone"
         )
-
-
-def _log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
-    """Log the scores of the run's end."""
-    metrics = {name.replace("rollout/", "final/"): value for name, value in rollout_metrics(comparison).items()}
-    score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
-    for logger in trainer.loggers:
-        # A logger of Lightning's defaults sets this one metric beside hyper-parameters, and has put -1 there.
-        extra = {"hp_metric": score} if getattr(logger, "_default_hp_metric", False) else {}
-        logger.log_metrics(metrics | extra, step=trainer.global_step - 1)
-
-
-@contextmanager
-def _eval_mode(module: torch.nn.Module) -> Generator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -81,5 +81,11 @@ def _end(answer: str) -> NoReturn:
 
 
 def _refuse(what: str) -> NoReturn:
-    print(f"{_listing()}\n\nerror: {what}", file=sys.stderr)
-    sys.exit(2)
+    print(_listing(), file=sys.stderr)
+    fail(what)
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """End the process with an error that the user can mend, in one sentence."""
+    print(f"\nerror: {message}", file=sys.stderr)
+    sys.exit(status)

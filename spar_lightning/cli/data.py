@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json as json_format
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from typing_extensions import Unpack
 
 from spar_lightning.benchmark.reading import bench_reading
 from spar_lightning.benchmark.storage import bench_storage
+from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.selection import EpisodeFilter, Selection, select_episodes
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
@@ -19,13 +16,9 @@ from spar_lightning.inspection import (
     check_dataset,
     describe,
     describe_as_text,
-    json_ready,
     list_datasets,
     listing_as_text,
 )
-
-_PLAIN = str.maketrans({"█": "#", "±": "+-"})
-"""For terminals that cannot print more than ASCII."""
 
 
 def info(
@@ -50,13 +43,13 @@ def info(
         json: print one JSON document instead of text.
         reading: how it is read, where its layout leaves that open.
     """
-    with _only_result_on_stdout():
+    with only_result_on_stdout():
         dataset = open_dataset(name, observation_keys, **reading).evaluated_in(environment, None)
         description = describe(select_episodes(dataset, Selection(top_fraction, filter)))
     if json:
-        _print_json(description.as_dict())
+        print_json(description.as_dict())
     else:
-        _print(describe_as_text(description))
+        print_text(describe_as_text(description))
 
 
 def check(
@@ -79,12 +72,12 @@ def check(
         json: print one JSON document instead of text.
         reading: how it is read, where its layout leaves that open.
     """
-    with _only_result_on_stdout():
+    with only_result_on_stdout():
         report = check_dataset(name, environment, steps, seed, observation_keys, **reading)
     if json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
-        _print(str(report))
+        print_text(str(report))
 
 
 def list_known(json: bool = False) -> None:
@@ -93,12 +86,12 @@ def list_known(json: bool = False) -> None:
     Args:
         json: print one JSON document instead of text.
     """
-    with _only_result_on_stdout():
+    with only_result_on_stdout():
         listing = list_datasets()
     if json:
-        _print_json(listing.as_dict())
+        print_json(listing.as_dict())
     else:
-        _print(listing_as_text(listing))
+        print_text(listing_as_text(listing))
 
 
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
@@ -109,23 +102,3 @@ DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "bench_reading": bench_reading,
 }
 """Sub-commands of `data`."""
-
-
-@contextlib.contextmanager
-def _only_result_on_stdout() -> Iterator[None]:
-    """What libraries print on the way goes to stderr."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    print(json_format.dumps(json_ready(document), indent=2, allow_nan=False))
-
-
-def _print(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:  # names may hold anything that a file's name may
-        text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
-    print(text)

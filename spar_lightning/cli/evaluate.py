@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_format
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ import torch
 from spar_lightning.callbacks.provenance import library_versions
 from spar_lightning.callbacks.results import comparison_results
 from spar_lightning.callbacks.whole_file import whole_file
+from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.cli.simulator_of_checkpoint import simulator_of
 from spar_lightning.evaluation import PolicyEvaluator, normalized_score
 from spar_lightning.evaluation.comparison import BASE, POLICY, Episodes
 from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.evaluation.video import check_video, write_video
-from spar_lightning.inspection import json_ready
 from spar_lightning.offline_evaluation import verdict
 from spar_lightning.simulators.reference_scores import ScoreScale
 from spar_lightning.simulators.simulator import Simulator
@@ -58,7 +56,7 @@ def evaluate(
     """
     if not 1 <= episodes <= _MOST_EPISODES or seed < 0:
         raise UserError(f"episodes is {episodes} and seed {seed}, expected 1 to {_MOST_EPISODES:,} and at least 0")
-    with contextlib.redirect_stdout(sys.stderr):  # of libraries: the result alone goes to stdout
+    with only_result_on_stdout():
         policy = load_trained(checkpoint, algorithm)
         simulator = simulator_of(checkpoint, policy, environment, max_episode_steps, observation_keys)
         references = policy.reference_policies()
@@ -78,7 +76,10 @@ def evaluate(
             "video": film,
             "versions": library_versions(),
         }
-    print(json_format.dumps(json_ready(document), indent=2, allow_nan=False) if json else _text(document))
+    if json:
+        print_json(document)
+    else:
+        print_text(_text(document))
 
 
 def _film(path: Path, simulator: Simulator, policies: Mapping[str, Policy], seed: int) -> dict[str, Any]:

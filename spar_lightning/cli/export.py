@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import Literal
+
+from spar_lightning.cli.printing import only_result_on_stdout, print_text
 
 
 def export(
@@ -27,7 +27,7 @@ def export(
     """
     from spar_lightning.export import export_policy  # with what it takes of PyTorch and the hub
 
-    with contextlib.redirect_stdout(sys.stderr):  # of libraries: the result alone goes to stdout
+    with only_result_on_stdout():
         exported = export_policy(Path(checkpoint), format, None if output is None else Path(output), algorithm)
     trial, folder = exported.trial, os.path.relpath(exported.files[0].parent)
     lines = [f"  {os.path.relpath(file)}  ({file.stat().st_size / 1e3:,.0f} kB)" for file in exported.files]
@@ -38,4 +38,4 @@ def export(
         f"  latency of one action     {trial.latency_ms:.3g} ms; of the module {trial.module_latency_ms:.3g} ms",
         f"  publish                   hf upload USER/NAME {folder}",
     ]
-    print("\n".join(lines))
+    print_text("\n".join(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -11,9 +10,11 @@ from typing import Any
 from jsonargparse import ArgumentError, Namespace
 from tqdm.auto import tqdm
 
-from spar_lightning.cli.flags import FlagParser
+from spar_lightning.cli.command_list import COMMANDS
+from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
+from spar_lightning.cli.parsing.flags import FlagParser
+from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.evaluation import PolicyEvaluator
-from spar_lightning.inspection import json_ready
 from spar_lightning.offline_evaluation import (
     Settings,
     evaluate_offline,
@@ -43,14 +44,18 @@ def ope(arguments: Sequence[str], program: str) -> None:
     """
     parser = make_parser(program)
     given = parser.parse_args(list(arguments))
-    with contextlib.redirect_stdout(sys.stderr):  # what libraries print on the way
+    with only_result_on_stdout():
         document = _evaluated(parser, given)
     if given.json:
-        print(json.dumps(json_ready(document), indent=2, allow_nan=False))
-        return
-    print(f"\n  {document['dataset']}, {document['module']} after {document['updates']:,} updates\n")
-    print(evaluation_as_text(document))
-    print("" if document["truth"] is None else f"\n{ranking_as_text(document['truth'])}\n")
+        print_json(document)
+    else:
+        print_text(_text(document))
+
+
+def _text(document: dict[str, Any]) -> str:
+    head = f"\n  {document['dataset']}, {document['module']} after {document['updates']:,} updates\n"
+    end = "" if document["truth"] is None else f"\n{ranking_as_text(document['truth'])}\n"
+    return "\n".join([head, evaluation_as_text(document), end])
 
 
 def make_parser(program: str) -> FlagParser:
@@ -58,7 +63,7 @@ def make_parser(program: str) -> FlagParser:
     parser = FlagParser(
         prog=program,
         usage=f"{program} CHECKPOINT [--SETTING VALUE ...]",
-        description="Tell what the data alone say of a checkpoint's policy.",
+        description=COMMANDS["ope"],
     )
     parser.add_argument("checkpoint", type=str, help="Checkpoint that `fit` has written.")
     parser.add_argument(
@@ -132,10 +137,8 @@ def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -
     }
     if settings.dataset is None and "dataset" not in recorded:
         raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
-    if ":" in str(of_checkpoint.get("environment") or ""):  # a checkpoint must not choose what is imported
-        raise CheckpointError(
-            f"{given.checkpoint} was evaluated in {of_checkpoint['environment']}: name it again with --data.environment"
-        )
+    check_not_imported(given.checkpoint, of_checkpoint.get("environment"), "--data.environment")
+    check_not_fetched(given.checkpoint, of_checkpoint.get("dataset"))
     for name, value in of_checkpoint.items():
         settings[name] = value
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from jsonargparse import auto_cli
@@ -16,18 +17,18 @@ from omegaconf.errors import OmegaConfBaseException
 from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.algorithm import choose_algorithm, options
-from spar_lightning.cli.command_list import program
+from spar_lightning.cli.command_list import STAGED, fail, program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.evaluate import evaluate
 from spar_lightning.cli.export import export
-from spar_lightning.cli.flags import FlagParser
 from spar_lightning.cli.ope import ope
-from spar_lightning.cli.resuming import resumed_line
-from spar_lightning.cli.several_processes import leave_processes
-from spar_lightning.cli.several_seeds import split_seeds
-from spar_lightning.cli.staged import StagedCLI
-from spar_lightning.cli.trusted_modules import allowed_modules, check_trusted, trust_modules
+from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
+from spar_lightning.cli.parsing.flags import FlagParser
+from spar_lightning.cli.parsing.trusted_modules import allowed_modules, check_algorithm, trust_modules
+from spar_lightning.cli.run.resuming import resumed_line
+from spar_lightning.cli.run.several_processes import leave_processes
+from spar_lightning.cli.run.several_seeds import split_seeds
+from spar_lightning.cli.stages.staged import StagedCLI
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.report import report, summarize
@@ -37,7 +38,7 @@ from spar_lightning.training.news import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError
 
-COMMANDS: dict[str, Any] = {
+FUNCTIONS: dict[str, Any] = {
     "analyze": analyze,
     "bench": bench,
     "benchmark": benchmark,
@@ -49,10 +50,7 @@ COMMANDS: dict[str, Any] = {
     "report": report,
     "summarize": summarize,
 }
-"""Commands that train nothing, beside those of `StagedCLI`: a function, or functions by the name of a sub-command."""
-
-PARSING: dict[str, Callable[[Sequence[str], str], None]] = {"ope": ope}
-"""The like, which parse what follows the command themselves."""
+"""Commands whose arguments are those of a function, or of functions by the name of a sub-command."""
 
 
 def run(command: str, args: Sequence[str] | None) -> None:
@@ -64,62 +62,58 @@ def run(command: str, args: Sequence[str] | None) -> None:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     hide_what_is_no_news()
-    try:
+    with _told_errors():
         trust_modules(allowed_modules(arguments))
         prog = f"{program()} {command}"
-        if command in PARSING:
-            PARSING[command](arguments[1:], prog)
-        elif command in COMMANDS:
-            auto_cli(COMMANDS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
+        if command in STAGED:
+            _train_or_evaluate(arguments)
+        elif command == "ope":  # which takes settings of data, and so makes its own parser
+            ope(arguments[1:], prog)
         else:
-            arguments = resumed_line(arguments)
-            name = choose_algorithm(arguments)
-            _check_algorithm(name, arguments)
-            lines = split_seeds(arguments)
-            with STOP.listening(is_common=len(lines) > 1):
-                _train_or_evaluate(name, lines)
-                leave_processes()
+            auto_cli(FUNCTIONS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
+
+
+def _train_or_evaluate(arguments: Sequence[str]) -> None:
+    arguments = resumed_line(arguments)
+    algorithm = choose_algorithm(arguments)
+    check_algorithm(algorithm, arguments)
+    lines = split_seeds(arguments)
+    with STOP.listening(is_common=len(lines) > 1):
+        module = find_module(algorithm)
+        trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
+        if len(lines) == 1:
+            trainings[0]()
+        else:
+            train_together(trainings, at_meetings=STOP.decide)
+        leave_processes()
+
+
+@contextlib.contextmanager
+def _told_errors() -> Generator[None]:
+    """End the process where a block fails for what the user can mend, with a sentence and no traceback."""
+    try:
+        yield
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
-        _fail(str(error))
+        fail(str(error))
     except UnicodeDecodeError as error:
-        _fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
+        fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
     except BrokenPipeError:  # whoever read the output has enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         sys.exit(1)
     except OSError as error:
-        _fail(
+        fail(
             f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
         )
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
-        _fail(f"there is not enough memory ({' '.join(str(error).split())[:100]}): choose smaller sizes")
+        fail(f"there is not enough memory ({' '.join(str(error).split())[:100]}): choose smaller sizes")
     except Stopped as stopped:
-        _fail(str(stopped), status=128 + stopped.number)
+        fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
-        _fail("interrupted", status=130)
-
-
-def _train_or_evaluate(algorithm: str, lines: list[list[str]]) -> None:
-    module = find_module(algorithm)
-    if len(lines) == 1:
-        StagedCLI(module, OfflineDataModule, lines[0], algorithm=algorithm)
-        return
-    trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
-    train_together(trainings, at_meetings=STOP.decide)
-
-
-def _check_algorithm(name: str, arguments: Sequence[str]) -> None:
-    """See that a class that is no part of the package is named by the user, and not by a file alone."""
-    if "." in name and ("--algorithm", name) not in options(arguments):
-        check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
+        fail("interrupted", status=130)
 
 
 def _lacks_memory(error: BaseException) -> bool:
     """Whether more was asked for than there is, of whatever memory: PyTorch has no class for the machine's own."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _fail(message: str, status: int = 2) -> NoReturn:
-    print(f"\nerror: {message}", file=sys.stderr)
-    sys.exit(status)

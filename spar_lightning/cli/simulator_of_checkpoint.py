@@ -12,6 +12,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from lightning.pytorch.utilities import rank_zero_warn
 
+from spar_lightning.cli.data_of_checkpoint import EVALUATED_DATA, check_not_fetched, check_not_imported
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.simulators.environments import make_environment, register_environments
 from spar_lightning.simulators.observations import default_keys
@@ -19,9 +20,6 @@ from spar_lightning.simulators.simulator import Simulator
 from spar_lightning.training import AlgorithmModule
 from spar_lightning.training.checkpoints import SIMULATOR_KEY, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
-
-EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_steps")
-"""Settings of the data that say where a policy is evaluated, and what it sees there."""
 
 
 def simulator_of(
@@ -62,7 +60,7 @@ def _stated(path: str | Path, policy: AlgorithmModule) -> Simulator:
     except CheckpointError as error:
         raise CheckpointError(f"{path} is no sound checkpoint: {error}. Name the one with --environment") from error
     if found.module:
-        raise _refusal(path, f"{found.module}:{found.spec.id}")
+        check_not_imported(path, f"{found.module}:{found.spec.id}", "--environment")
     return found
 
 
@@ -70,9 +68,9 @@ def _of_earlier_version(path: str | Path, checkpoint: dict[str, Any], policy: Al
     """As `test` finds it, from the data; where these are not here, by the id that the run has noted."""
     recorded = checkpoint.get("datamodule_hyper_parameters", {})
     named = recorded.get("environment")
-    if ":" in (named or ""):
-        raise _refusal(path, named)
+    check_not_imported(path, named, "--environment")
     try:
+        check_not_fetched(path, recorded.get("dataset"))
         return OfflineDataModule(**{key: recorded[key] for key in EVALUATED_DATA if key in recorded}).simulator
     except UserError as error:
         rollouts = checkpoint.get("callbacks", {}).get("RolloutEvaluation", {})
@@ -84,13 +82,6 @@ def _of_earlier_version(path: str | Path, checkpoint: dict[str, Any], policy: Al
             ) from error
         rank_zero_warn(f"{path} is of an earlier version, and its data are not here: {noted} is taken as registered")
         return _named(noted, policy, recorded.get("observation_keys"))
-
-
-def _refusal(path: str | Path, environment: str) -> UserError:
-    return UserError(  # a checkpoint must not choose what is imported
-        f"{path} was evaluated in {environment}, whose module would be imported: name it again with --environment"
-        f" {environment}"
-    )
 
 
 def _recorded_keys(path: str | Path) -> list[str] | None:

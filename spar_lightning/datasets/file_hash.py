@@ -25,6 +25,21 @@ def sha256_of(path: Path) -> str:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
 
+def checked_hash(name: str, path: Path, expected: str | None) -> str:
+    """The hash of a data set's file, which must be the one that was asked for, if one was.
+
+    Raises:
+        DataError: it is another, or the file cannot be read.
+    """
+    found = sha256_of(path)
+    if expected not in (None, found):
+        raise DataError(
+            f"`{name}` has the SHA-256 {found[:12]}.., expected {expected[:12]}..: it is not the file that "
+            "the configuration is of. Name that one with `data.dataset`, or set `data.sha256` to null to take this."
+        )
+    return found
+
+
 def _digest_of(file: Path) -> str:
     state = file.stat()
     return _digest(file, state.st_size, state.st_mtime_ns)

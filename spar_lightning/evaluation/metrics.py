@@ -19,6 +19,7 @@ SATURATED = 0.99
 
 
 def _sample_std(values: Tensor) -> Tensor:
+    """Over episodes; as PyTorch computes it, since they are reduced on any device: NumPy's last digits are others."""
     # torch.std warns for a single value; that one episode has no spread is no news.
     return values.std() if len(values) > 1 else values.new_tensor(float("nan"))
 

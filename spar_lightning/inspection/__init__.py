@@ -1,6 +1,5 @@
 """Looking at data sets: what there is, what one holds, and whether it fits the installed simulator."""
 
-from spar_lightning.documents import json_ready
 from spar_lightning.inspection.checking.check import check_dataset, check_opened
 from spar_lightning.inspection.checking.report import CheckReport
 from spar_lightning.inspection.description import Description, describe, describe_as_text
@@ -15,7 +14,6 @@ __all__ = [
     "check_opened",
     "describe",
     "describe_as_text",
-    "json_ready",
     "list_datasets",
     "listing_as_text",
 ]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 from torch import Tensor
 
+from spar_lightning.documents import json_ready
 from spar_lightning.evaluation.metrics import CONFIDENCE
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,5 +66,5 @@ def told(values: Tensor) -> dict[str, float | None]:
 
     The values of one critic have an interval over episodes alone.
     """
-    estimate = bootstrap_interval(values.double().numpy())._asdict()
-    return {name: value if math.isfinite(value) else None for name, value in estimate.items()}
+    found: dict[str, float | None] = json_ready(bootstrap_interval(values.double().numpy())._asdict())
+    return found

@@ -10,25 +10,22 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import gymnasium as gym
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.datasets.dataset import FloatArray, OfflineDataset, check_time_limit
-from spar_lightning.datasets.file_hash import sha256_of
-from spar_lightning.datasets.selection import EpisodeFilter, Selection, chosen_episodes
+from spar_lightning.datasets.dataset import OfflineDataset, check_time_limit
+from spar_lightning.datasets.file_hash import checked_hash
+from spar_lightning.datasets.selection import EpisodeFilter, Selection
 from spar_lightning.datasets.sources.flat_columns import SuccessReward
 from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
 from spar_lightning.datasets.sources.registry import open_dataset, path_named
 from spar_lightning.datasets.sources.robomimic.dones import Dones
 from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame
-from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
-from spar_lightning.replay.quality import Quality, action_bounds, sound_transitions
-from spar_lightning.replay.rewards import check_reward_settings, reward_factor, terminate_at_goals, transform_rewards
-from spar_lightning.replay.statistics import compute_statistics, share_outside
-from spar_lightning.replay.storage.choice import Storage, prepare_transitions, read_transitions
+from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader, check_sampling
+from spar_lightning.replay.parts import Limits, Preparation, limits, read_parts, tell_parts
+from spar_lightning.replay.storage.choice import Storage, prepare_transitions
 from spar_lightning.replay.storage.transitions import Transitions
 from spar_lightning.simulators.dimension_names import dimension_names
 from spar_lightning.simulators.simulator import Simulator
@@ -41,10 +38,6 @@ from spar_lightning.types import (
 )
 
 T = TypeVar("T")
-
-_LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
-_MOST_UPDATES = 512  # a training step; more make it no faster
-_SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
 
 
 @runtime_checkable
@@ -130,10 +123,19 @@ class OfflineDataModule(pl.LightningDataModule):
         storage: Storage = "auto",
     ) -> None:
         super().__init__()
-        _check_settings(batch_size, validation_fraction, seed, updates_per_batch, max_episode_steps)
-        check_reward_settings(reward_scale, reward_shift)
-        self._selection = Selection(top_fraction, filter)
-        self._selection.check()
+        check_sampling(batch_size, seed, updates_per_batch)
+        check_time_limit(max_episode_steps)
+        self._preparation = Preparation(
+            Selection(top_fraction, filter),
+            storage,
+            validation_fraction,
+            drop_reset_rows,
+            goal_terminations,
+            reward_scale,
+            reward_shift,
+            normalize_observations,
+        )
+        self._preparation.check()
         # So that a checkpoint names its data; what makes no difference to a result is no hyper-parameter.
         self.save_hyperparameters(ignore=["updates_per_batch", "storage"])
         self._path = path_named(dataset)
@@ -141,9 +143,7 @@ class OfflineDataModule(pl.LightningDataModule):
             self.hparams["dataset"] = str(self._path)  # which means the same in any folder
         self.name = self._name = dataset
         self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
         self.updates_per_batch = updates_per_batch
-        self.storage = storage
         self.run_seed = os.environ.get("PL_GLOBAL_SEED")  # as `seed_everything` has left it
         self.seed = int(self.run_seed or 0) if seed is None else seed
         self._source: Callable[[], OfflineDataset] = self._open_by_name
@@ -171,7 +171,7 @@ class OfflineDataModule(pl.LightningDataModule):
         dataset = self._opened()
         tests = self.trainer is not None and self.trainer.state.fn == TrainerFn.TESTING  # they need no transitions
         if not tests and self._transitions is None:
-            prepare_transitions(dataset, self.storage)
+            prepare_transitions(dataset, self._preparation.storage)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data once, and put them on the trainer's device; a test needs only their simulator."""
@@ -315,93 +315,31 @@ class OfflineDataModule(pl.LightningDataModule):
 
     def _load(self) -> None:
         dataset = self._opened()
-        self._check_file()
+        if self._path is not None:
+            self.hparams["sha256"] = checked_hash(self._name, self._path, self.hparams["sha256"])
         for note in dataset.notes:
             rank_zero_warn(f"{self.name}: {note}")
-        (action_low, action_high), time_limit = self._limits()
-        checks = functools.partial(
-            Quality, action_low, action_high, dataset.observation_dim, time_limit, dataset.ends_flagged_twice
-        )
-        transitions = sound_transitions(
-            self._name, read_transitions(dataset, self.storage), checks, self.hparams["drop_reset_rows"]
-        )
-        transitions = self._selected(transitions)
-        episodes = transitions.num_episodes
-        held_out = _held_out_episodes(episodes, self.validation_fraction)
-        self._transitions, self._validation_transitions = transitions.split(held_out)
-        parts = [part for part in (self._transitions, self._validation_transitions) if part is not None]
-        if self.hparams["goal_terminations"]:
-            for part in parts:
-                terminate_at_goals(part)
-        factor = reward_factor(self._transitions, self.hparams["reward_scale"])  # of the training part alone
-        for part in parts:
-            transform_rewards(part, factor, self.hparams["reward_shift"])
-        self._statistics = compute_statistics(
-            self._transitions, action_low, action_high, self.hparams["normalize_observations"]
-        )
-        self._report(episodes, len(held_out))
+        parts = read_parts(self._name, dataset, self._limits(), self._preparation)
+        self._transitions, self._validation_transitions = parts.training, parts.held_out
+        self._statistics = parts.statistics
+        tell_parts(self._name, parts, self._preparation.goal_terminations)
 
-    def _check_file(self) -> None:
-        """Note the hash of the data's file, or see that it is the one that was asked for."""
-        if self._path is None:
-            return
-        expected, found = self.hparams["sha256"], sha256_of(self._path)
-        if expected not in (None, found):
-            raise DataError(
-                f"`{self.name}` has the SHA-256 {found[:12]}.., expected {expected[:12]}..: it is not the file that "
-                "the configuration is of. Name that one with `data.dataset`, or set `data.sha256` to null to take this."
-            )
-        self.hparams["sha256"] = found
-
-    def _selected(self, transitions: Transitions) -> Transitions:
-        """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""
-        if self._selection.keeps_all:
-            return transitions
-        chosen = chosen_episodes(self._opened(), self._selection)
-        rank_zero_info(f"{self.name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
-        return transitions.only_episodes(chosen.numbers)
-
-    def _limits(self) -> tuple[tuple[FloatArray, FloatArray], int | None]:
-        """The bounds that the actions should keep, and the environment's time limit where one is known.
+    def _limits(self) -> Limits:
+        """Those of the data.
 
         An environment that the run itself names is made for it, so that one that cannot be had, or does not fit, is
         found before anything is trained.
         """
         dataset = self._opened()
         if not dataset.environment_named:
-            spec = dataset.environment_spec
-            return action_bounds(dataset, None), None if spec is None else spec.max_episode_steps
+            return limits(dataset, None)
         with contextlib.closing(self.make_environment()) as environment:
-            limit = None if environment.spec is None else environment.spec.max_episode_steps
-            return action_bounds(dataset, environment), limit
+            return limits(dataset, environment)
 
     def _move(self, device: torch.device) -> None:
         self._transitions = self.transitions.to(device)
         if self._validation_transitions is not None:
             self._validation_transitions = self._validation_transitions.to(device)
-
-    def _report(self, episodes: int, held_out: int) -> None:
-        rows = len(self.transitions)
-        where = ", on disk" if self.transitions.on_disk else ""
-        if self.validation_transitions is None:
-            rank_zero_info(f"{self.name}: {rows:,} transitions in {episodes} episodes{where}; none are held out")
-        else:
-            others = len(self.validation_transitions)
-            rank_zero_info(
-                f"{self.name}: {rows:,} of {rows + others:,} transitions are trained on, {episodes - held_out} of"
-                f" {episodes} episodes{where}; the other {others:,} are held out for validation losses and the offline"
-                " check (`data.validation_fraction`)"
-            )
-        low, high = self.statistics.action_low, self.statistics.action_high
-        if self.hparams["goal_terminations"]:
-            reached = self.transitions.column("terminations").mean().item()
-            rank_zero_info(f"{reached:.2%} of the transitions of {self.name} now end an episode: at a goal, or anyway")
-        outside = share_outside(self.transitions, low, high)
-        if outside > 0:
-            rank_zero_warn(
-                f"{outside:.2%} of the action values of {self.name} are outside the environment's bounds "
-                f"{_shortest(low)} to {_shortest(high)}; they are clipped where a policy needs it."
-            )
 
 
 def offline_data(trainer: pl.Trainer) -> OfflineDataModule:
@@ -419,33 +357,7 @@ def offline_data(trainer: pl.Trainer) -> OfflineDataModule:
     return datamodule
 
 
-def _check_settings(
-    batch_size: int, validation_fraction: float, seed: int | None, updates_per_batch: int, max_episode_steps: int | None
-) -> None:
-    if not 1 <= batch_size <= _LARGEST_BATCH:
-        raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
-    if not 0 <= validation_fraction < 1:
-        raise DataError(f"`validation_fraction` is {validation_fraction}, expected at least 0 and less than 1.")
-    if seed is not None and seed < 0:
-        raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
-    if not 1 <= updates_per_batch <= _MOST_UPDATES:
-        raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
-    check_time_limit(max_episode_steps)
-
-
-def _shortest(bounds: Tensor) -> str:
-    values = sorted(set(bounds.tolist()))
-    return f"{values[0]:g}" if len(values) == 1 else str([round(value, 4) for value in bounds.tolist()])
-
-
 def _ready(value: T | None) -> T:
     if value is None:
         raise DataError("The data are not read yet: call `setup()` first, or let the Trainer do it.")
     return value
-
-
-def _held_out_episodes(num_episodes: int, fraction: float) -> list[int]:
-    """Numbers of the held-out episodes, ascending: a rounded share of them, never all."""
-    count = min(int(num_episodes * fraction + 0.5), num_episodes - 1)
-    order = np.random.default_rng(_SPLIT_SEED).permutation(num_episodes)
-    return sorted(order[:count].tolist())

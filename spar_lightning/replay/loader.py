@@ -10,10 +10,26 @@ from torch import Tensor
 
 from spar_lightning.replay.beginnings import Beginnings
 from spar_lightning.replay.storage.transitions import Transitions
-from spar_lightning.types import TransitionBatch
+from spar_lightning.types import DataError, TransitionBatch
 
 _BLOCK = 512  # batches whose indices are drawn at once
 _ENDLESS = 1 << 40  # batches
+_LARGEST_BATCH = 2**20  # transitions; the indices of 512 batches are drawn at once
+_MOST_UPDATES = 512  # a training step; more make it no faster
+
+
+def check_sampling(batch_size: int, seed: int | None, updates_per_batch: int) -> None:
+    """Refuse batches that cannot be drawn.
+
+    Raises:
+        DataError: a setting of the data module is out of its range.
+    """
+    if not 1 <= batch_size <= _LARGEST_BATCH:
+        raise DataError(f"`batch_size` is {batch_size}, expected 1 to {_LARGEST_BATCH:,} transitions.")
+    if seed is not None and seed < 0:
+        raise DataError(f"`seed` is {seed}, expected a non-negative integer.")
+    if not 1 <= updates_per_batch <= _MOST_UPDATES:
+        raise DataError(f"`updates_per_batch` is {updates_per_batch}, expected 1 to {_MOST_UPDATES} updates.")
 
 
 def batch_indices(seed: int, rank: int, block: int, num_transitions: int, batch_size: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from spar_lightning.pyplot import load_pyplot, require_matplotlib
 from spar_lightning.report.analysis import Analysis, curve, improvements
-from spar_lightning.types import UserError
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7F7F7F", "#7B2D8B")
 """Okabe and Ito's, which the color-blind can tell apart, and a few more; then they come again, dashed."""
@@ -22,25 +21,13 @@ Figures = dict[str, bytes]
 """Names -> PNG."""
 
 
-def load_pyplot() -> Any:
-    """Matplotlib, drawing into files.
+def draw_figures(analysis: Analysis) -> Figures:
+    """All that there is something to show in.
 
     Raises:
-        UserError: if it is not installed.
+        UserError: if matplotlib is not installed.
     """
-    try:
-        importlib.import_module("matplotlib").use("agg")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "the figures need matplotlib, which is not installed: pip install 'spar-lightning[report]', or add"
-            " --figures false"
-        ) from error
-    return importlib.import_module("matplotlib.pyplot")
-
-
-def draw_figures(analysis: Analysis) -> Figures:
-    """All that there is something to show in."""
-    load_pyplot()
+    require_matplotlib("`figures`", "report", ", or add --figures false")
     figures: Figures = {}
     several = {
         "aggregates": _aggregates,

@@ -104,6 +104,7 @@ def _interval(values: Sequence[float]) -> str:
 def bounds(values: Sequence[float]) -> dict[str, Any]:
     """Mean, sample deviation and Student-t interval over seeds; None where one run has none."""
     mean, low, high = mean_interval(values)
+    # As NumPy computes it, like the interval's; PyTorch, which has that of episodes, gives other last digits.
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     spread = {"low": None, "high": None} if math.isnan(low) else {"low": low, "high": high}
     return {"mean": mean, "std": deviation, "runs": len(values), **spread}

@@ -30,8 +30,6 @@ _WALLS = {
 _ANT_GOALS = {"umaze": (3, 1), "medium": (6, 6), "large": (7, 9)}  # row, column
 _BALL_GOALS = {"umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
 
-MAZES = tuple(_WALLS)
-
 
 def ant_maze_map(maze: str) -> MazeMap:
     """The maze of D4RL's `antmaze-<maze>`: the start is cell (1, 1), which is at the origin, and there is one goal."""

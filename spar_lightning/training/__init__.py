@@ -1,5 +1,6 @@
 """Training: the only room that knows Lightning's loops."""
 
+from spar_lightning.training.finding import find_module, load_trained
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.modules import (
     ALGORITHMS,
@@ -8,8 +9,6 @@ from spar_lightning.training.modules import (
     ReBRACModule,
     SPARModule,
     TD3BCModule,
-    find_module,
-    load_trained,
 )
 from spar_lightning.training.news import hide_what_is_no_news
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Algorithm, Metrics
 from spar_lightning.algorithms.algorithm import Loss
-from spar_lightning.functional import update_average
 from spar_lightning.replay import Minibatches, Transitions
-from spar_lightning.training.flat import flat_parameters
+from spar_lightning.training.flat import Averages
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.stream import NetworkUnits
 from spar_lightning.types import DatasetStatistics
@@ -32,7 +31,7 @@ class Alone:
         self.made = 0
         """Updates so far."""
         self._generator = generator
-        self._averages: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self._averages = Averages()
 
     def descend(self, name: str, loss: Loss, *arguments: Any) -> Metrics:
         """Step the optimizer `name` down the gradient of `loss(*arguments)`."""
@@ -47,10 +46,7 @@ class Alone:
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move a network's slow copy."""
-        if average not in self._averages:
-            self._averages[average] = flat_parameters(average), flat_parameters(source)
-        vector, followed = self._averages[average]
-        update_average([vector], [followed], tau(self.made) if callable(tau) else tau)
+        self._averages.move(average, source, tau, self.made)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers."""

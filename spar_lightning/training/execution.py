@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
-from spar_lightning.functional import update_average
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.compiled import CompiledLoss
-from spar_lightning.training.flat import flat_parameters
+from spar_lightning.training.flat import Averages
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.stream import NetworkUnits
 
@@ -45,7 +44,7 @@ class Execution:
         self._algorithm, self._stream, self.optimizers = algorithm, stream, optimizers
         self._generator, self._compiles = generator, compiles
         self._losses: dict[str, Loss] = {}  # compiled
-        self._averages: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self._averages = Averages()
         self._update = 0
         # Processes wait for the gradient of every parameter that a loss reaches; one by itself computes those it needs.
         self._selects = not isinstance(self._trainer.strategy, ParallelStrategy) and not compiles
@@ -81,10 +80,7 @@ class Execution:
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move a network's slow copy."""
-        if average not in self._averages:
-            self._averages[average] = flat_parameters(average), flat_parameters(source)
-        vector, followed = self._averages[average]
-        update_average([vector], [followed], tau(self._update) if callable(tau) else tau)
+        self._averages.move(average, source, tau, self._update)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
+from spar_lightning.functional import update_average
 from spar_lightning.types import UserError
 
 _ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
@@ -32,6 +33,20 @@ def flat_parameters(network: nn.Module) -> Tensor:
         view.copy_(parameter.detach())
         parameter.data = view
     return flat
+
+
+class Averages:
+    """The slow copies of networks that one training has, each moved as one vector."""
+
+    def __init__(self) -> None:
+        self._vectors: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # a copy's own, and its network's
+
+    def move(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float], update: int) -> None:
+        """Move a copy towards its network, in the update of this number."""
+        if average not in self._vectors:
+            self._vectors[average] = flat_parameters(average), flat_parameters(source)
+        vector, followed = self._vectors[average]
+        update_average([vector], [followed], tau(update) if callable(tau) else tau)
 
 
 class FlatParameters:

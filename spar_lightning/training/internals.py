@@ -83,6 +83,11 @@ def step_metrics(trainer: pl.Trainer) -> tuple[object, str]:
     return trainer._logger_connector, "update_train_step_metrics"
 
 
+def has_validation_data(trainer: pl.Trainer) -> bool:
+    """Whether a trainer was given data to validate with; guarded by `tests/callbacks/test_rollout_evaluation.py`."""
+    return trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined()
+
+
 def ddp_settings(strategy: DDPStrategy) -> dict[str, Any]:
     """What a strategy will wrap modules with, to be changed: `auto` gives no chance to set it earlier.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
@@ -21,19 +19,18 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.checks import check_dimensions, check_position
+from spar_lightning.training.choice import choose_execution
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
-from spar_lightning.training.obstacles import check_joint, obstacle
+from spar_lightning.training.noise import NOISE_KEY, make_noise, noise_state
 from spar_lightning.training.optimizers import FlatAdam
-from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
+from spar_lightning.training.seeds import ByItself, SeedPlace
 from spar_lightning.training.signatures import constructor_like
-from spar_lightning.training.stack import Seed
+from spar_lightning.training.stack import Seed, copy_tensors
 from spar_lightning.training.stream import NetworkUnits, in_network_units
-from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
-
-NOISE_KEY = "noise"
-"""Where a checkpoint holds the state of the generator that the updates' noise comes from."""
+from spar_lightning.training.update_logs import log_update
+from spar_lightning.types import Array, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
 
 class AlgorithmModule(pl.LightningModule):
@@ -109,15 +106,6 @@ class AlgorithmModule(pl.LightningModule):
         """Raw observations (B, O) -> actions (B, A) in the environment's units, as `act`, but part of a graph."""
         return self.algorithm.select_actions(observations)
 
-    @property
-    def maker(self) -> Callable[..., nn.Module]:
-        """What makes such a module of its hyper-parameters, also in another process."""
-        if not self.checkpoint_name:
-            return type(self)
-        from spar_lightning.training.modules import make_module  # knows all modules, this one among them
-
-        return partial(make_module, self.checkpoint_name)
-
     def reference_policies(self) -> dict[str, Policy]:
         """Fixed policies to compare with, by name."""
         return self.algorithm.reference_policies()
@@ -181,55 +169,11 @@ class AlgorithmModule(pl.LightningModule):
         align_batches(self.trainer, self._updates // datamodule.updates_per_batch)
         self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
         self._derive(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
-        self._noise = self._make_noise()
-        self.execution = self._make_execution(self._noise)
-
-    def _make_noise(self) -> torch.Generator:
-        """The generator of the updates' noise: anew on every rank, or where a checkpoint left it."""
-        noise, state = torch.Generator(self.device), self._noise_state
-        states = [] if state is None else [*state] if state.ndim == 2 else [state]
-        if len(states) == self.trainer.world_size:
-            state = states[self.trainer.global_rank].clone()  # a generator reads what lies at the beginning
-        if len(states) != self.trainer.world_size or state is None or state.shape != noise.get_state().shape:
-            # What a generator's state is differs between devices, and a checkpoint may be of fewer processes, or more.
-            noise.manual_seed(self._noise_seed + self.trainer.global_rank + (0 if state is None else self._updates))
-            return noise
-        try:
-            noise.set_state(state)
-        except (RuntimeError, TypeError) as error:
-            raise CheckpointError(
-                f"the checkpoint's `{NOISE_KEY}` is no state of a generator ({error}): take another one of this run"
-            ) from error
-        return noise
-
-    def _make_execution(self, noise: torch.Generator) -> Execution | ByItself | SeedPlace:
-        if (place := current_place()) is not None:
-            check_joint(self.trainer)
-        captures = self._can_be_captured()
-        if place is None and not captures:
-            return Execution(self, self.algorithm, self.stream, self._adams, noise, compiles=self._compiles)
+        self._noise = make_noise(self, self._noise_seed, self._noise_state, self._updates)
         seed = Seed(
-            self.algorithm,
-            self.stream,
-            self._adams,
-            noise,
-            self.settings,
-            clip_norm=self._clip_norm,
-            compiles=self._compiles,
-            captures=captures,
+            self.algorithm, self.stream, self._adams, self._noise, self.settings, self._clip_norm, self._compiles
         )
-        if place is None:
-            return ByItself(seed)
-        place.bring(seed)
-        return place
-
-    def _can_be_captured(self) -> bool:
-        if self._captures is False:
-            return False
-        reason = obstacle(self.trainer, offline_data(self.trainer).transitions)
-        if reason is not None and (self._captures is True or self.device.type == "cuda"):
-            rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
-        return reason is None
+        self.execution = choose_execution(self, seed, self._captures)
 
     def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
         """One update of each minibatch; returns the losses of the last."""
@@ -243,7 +187,8 @@ class AlgorithmModule(pl.LightningModule):
             if self.algorithm.is_due(self._updates):
                 self._derive(self.algorithm.refresh(self.stream, self._updates))
             if self._updates % self._log_interval == 0:
-                self._write(self.algorithm.summary(last, self._latest))
+                summary = self.algorithm.summary(last, self._latest)
+                log_update(self, summary, self._updates, self.algorithm.shown)
         count_updates(self.trainer, len(batch))
         set_log_axis(self.trainer, self._updates)
         return {name: value for name, value in self._latest.items() if value.ndim == 0}
@@ -263,24 +208,6 @@ class AlgorithmModule(pl.LightningModule):
                 yield start, stop
                 start = stop
         yield start, count
-
-    def _write(self, metrics: Metrics) -> None:
-        metrics = self._of_all_processes(metrics)
-        self.log_dict(metrics, logger=False)
-        # Through the module, Lightning would repeat the last value of what is not trained any more at every log step.
-        for logger in self.loggers:
-            logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=self._updates - 1)
-        for name in self.algorithm.shown:
-            if name in metrics:
-                self.log(name.split("/")[0], metrics[name], prog_bar=True, logger=False)
-
-    def _of_all_processes(self, metrics: Metrics) -> Metrics:
-        """Means over the processes, each of which has seen other batches."""
-        if self.trainer.world_size == 1:
-            return metrics
-        values = torch.stack([value.detach().float().reshape(()) for value in metrics.values()]).to(self.device)
-        reduced = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
-        return dict(zip(metrics, reduced.unbind(), strict=True))
 
     def validation_step(self, batch: TransitionBatch | Tensor, batch_idx: int) -> None:  # noqa: ARG002
         """Losses on held-out episodes; where none are held out, nothing, but rollouts still happen."""
@@ -324,13 +251,9 @@ class AlgorithmModule(pl.LightningModule):
                 checkpoint[SIMULATOR_KEY] = entry
         checkpoint[FORMAT_KEY] = FORMAT
         if self._noise is not None:
-            state, alone = self._noise.get_state(), self.trainer.world_size == 1
-            checkpoint[NOISE_KEY] = state if alone else cast(Tensor, self.all_gather(state)).cpu()
+            checkpoint[NOISE_KEY] = noise_state(self, self._noise)
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of
-            checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
-            for optimizer in checkpoint.get("optimizer_states", ()):
-                states = optimizer["state"].items()  # of the optimizer itself: not to be changed
-                optimizer["state"] = {k: {name: value.clone() for name, value in one.items()} for k, one in states}
+            copy_tensors(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the noise where it was."""

@@ -139,3 +139,11 @@ class Stack:
             self.tensors[name] = together = self.joined([tensor.detach() for tensor in tensors])
             for tensor, row in zip(tensors, () if self.is_alone else together, strict=False):
                 tensor.data = row
+
+
+def copy_tensors(checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint of a seed have its own weights and states: a view is saved with all that it is of."""
+    checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
+    for optimizer in checkpoint.get("optimizer_states", ()):
+        states = optimizer["state"].items()  # of the optimizer itself: not to be changed
+        optimizer["state"] = {k: {name: value.clone() for name, value in one.items()} for k, one in states}

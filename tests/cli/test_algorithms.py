@@ -13,7 +13,7 @@ import yaml
 from commands import CONFIGS, HOPPER, TINY, config, last, one_stage, read_checkpoint, refused, results, same, weights
 
 from spar_lightning.cli import main
-from spar_lightning.cli.algorithm import choose_algorithm
+from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
 from spar_lightning.training import ALGORITHMS, TD3BCModule
 from spar_lightning.types import CheckpointError, UserError
 

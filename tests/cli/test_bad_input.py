@@ -15,7 +15,7 @@ from commands import HOPPER, TINY, fit, last, options, read_checkpoint, refused
 from filelock import FileLock
 
 from spar_lightning.cli import main
-from spar_lightning.cli.run_folder import LOCK
+from spar_lightning.cli.run.run_folder import LOCK
 
 Place = tuple[Any, ...]
 """Names and numbers that lead to an entry, from the outside in."""

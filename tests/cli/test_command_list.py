@@ -10,9 +10,8 @@ from commands import refused, run_command, shown
 
 import spar_lightning
 from spar_lightning.cli.command_list import COMMANDS, STAGED
-from spar_lightning.cli.running import COMMANDS as NOT_STAGED
-from spar_lightning.cli.running import PARSING
-from spar_lightning.cli.staged import StagedCLI
+from spar_lightning.cli.running import FUNCTIONS
+from spar_lightning.cli.stages.staged import StagedCLI
 
 
 def assert_listed(text: str) -> None:
@@ -22,7 +21,7 @@ def assert_listed(text: str) -> None:
 
 def test_the_list_is_of_the_commands_there_are() -> None:
     assert STAGED.keys() == StagedCLI.subcommands().keys()
-    assert COMMANDS.keys() == STAGED.keys() | NOT_STAGED.keys() | PARSING.keys()
+    assert COMMANDS.keys() == STAGED.keys() | FUNCTIONS.keys() | {"ope"}
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("--config", "walker", "--help")], ids=" ".join)

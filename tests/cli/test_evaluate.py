@@ -127,6 +127,9 @@ def test_one_without_its_data_takes_the_environment_that_its_run_has_noted(
     assert found["returns"]["policy"][0] == pytest.approx(results(finished_run)["return"], rel=1e-5)
     older = _changed(old, tmp_path / "older.ckpt", callbacks={})
     assert "name it with --environment" in refused(capsys, "evaluate", str(older))
+    url = {"dataset": "http://127.0.0.1:9/logs.npz"}
+    elsewhere = _changed(older, tmp_path / "elsewhere.ckpt", datamodule_hyper_parameters=url)
+    assert f"was trained on {url['dataset']}" in refused(capsys, "evaluate", str(elsewhere))
     named = _evaluated(capsys, str(older), *FEW, "--environment", results(finished_run)["environment_id"])
     assert named["returns"] == found["returns"]
 

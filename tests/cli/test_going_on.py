@@ -14,7 +14,7 @@ from test_stopping import advised, arguments, assert_same_end, at_call, logged, 
 from spar_lightning import cli
 from spar_lightning.algorithms import SPAR
 from spar_lightning.cli import main
-from spar_lightning.cli.resuming import align_seeds
+from spar_lightning.cli.run.resuming import align_seeds
 from spar_lightning.training import ALGORITHMS, BCModule
 from spar_lightning.training.batched import BatchedExecution
 from spar_lightning.types import UserError

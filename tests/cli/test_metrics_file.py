@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spar_lightning.cli.metrics_file import ContinuedCSVLogger
+from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 
 
 def logger(folder: Path, updates: int = 0) -> ContinuedCSVLogger:

@@ -148,6 +148,7 @@ def test_what_is_refused(
     [
         ("reward_scale", [1, 2], "settings of the data that make no sense"),
         ("environment", "os:Plant-v0", "name it again with --data.environment"),
+        ("dataset", "http://127.0.0.1:9/logs.npz", "name it again with --data.dataset"),
         ("module", "Foreign", "the own algorithm Foreign"),
         ("dataset", None, "`datamodule_hyper_parameters.dataset`"),
     ],

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from commands import HOPPER, TINY, fit, last, one_stage, read_checkpoint, refused, results, run_command, spawn
 from test_stopping import start, wait_for_metrics
 
-from spar_lightning.cli.going_on import GoingOn
+from spar_lightning.cli.run.going_on import GoingOn
 from spar_lightning.types import UserError
 
 TWO = ("--data.dataset", HOPPER, "--trainer.devices", "2")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from commands import HOPPER, TINY, config, fit, last, refused, results, weights
 
-from spar_lightning.cli.several_seeds import split_seeds
+from spar_lightning.cli.run.several_seeds import split_seeds
 
 
 def test_command_lines_of_the_seeds() -> None:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from typing_extensions import Unpack
 
-from spar_lightning.datasets.dataset import Episode, OfflineDataset
+from spar_lightning.datasets.dataset import OfflineDataset
 from spar_lightning.datasets.recording.recipes import BUNDLED_PREFIX
 from spar_lightning.datasets.sources.array_source import open_file
 from spar_lightning.datasets.sources.bundled import open_bundled
@@ -39,8 +39,6 @@ from spar_lightning.datasets.sources.remote_files import open_d4rl, open_url
 from spar_lightning.datasets.sources.robomimic.robomimic_source import is_robomimic, open_robomimic
 from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
 from spar_lightning.types import DataError
-
-__all__ = ["SOURCES", "Episode", "OfflineDataset", "Source", "open_dataset", "path_named"]
 
 
 class Source(NamedTuple):

@@ -58,7 +58,7 @@ class ColumnSums:
     """Gathers a `ColumnSummary`.
 
     Means and variances are merged by the formulas of Chan, Golub and LeVeque (1979), in float64: sums of squares would
-    lose digits.
+    lose digits. Unlike `functional.moments`, which passes over the data twice, this takes rows once, as they are read.
 
     Args:
         width: number of dimensions, K.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spar_lightning.cli.algorithm import peek
-from spar_lightning.cli.resuming import align_seeds, checkpoint_option
+from spar_lightning.cli.parsing.peeking import peek
+from spar_lightning.cli.run.resuming import align_seeds, checkpoint_option
 from spar_lightning.types import UserError
 
 MOST_SEEDS = 256

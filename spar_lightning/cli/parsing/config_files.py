@@ -11,7 +11,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from spar_lightning.cli.nearest import did_you_mean
 from spar_lightning.types import UserError
 
-FOLDER = Path(__file__).parents[1] / "configs"
+FOLDER = Path(__file__).parents[2] / "configs"
 SUITES = "suites"
 """Folder below it of what is no configuration of a training."""
 _NAME = re.compile(r"[\w./~-]+")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from jsonargparse import set_parsing_settings
 
-from spar_lightning.cli.algorithm import options
+from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.types import UserError
 
 TRUSTED = ("spar_lightning", "lightning", "torch", "torchmetrics")
@@ -55,6 +55,26 @@ def check_trusted(setting: str, module: str, allowed: Iterable[str]) -> None:
     """
     if not any(module == one or module.startswith(f"{one}.") for one in (*TRUSTED, *allowed)):
         raise UserError(f"{setting} in a configuration, which would import {module}: {_remedy(module)}")
+
+
+def check_environment(environment: str | None, arguments: Sequence[str]) -> None:
+    """See that a module that would be imported for an environment is named by the user, not by a file alone."""
+    environment = environment or ""
+    if ":" in environment and ("--data.environment", environment) not in options(arguments):
+        module = environment.rpartition(":")[0]
+        check_trusted(f"`data.environment` is {environment}", module, allowed_modules(arguments))
+
+
+def check_algorithm(name: str, arguments: Sequence[str]) -> None:
+    """See that a class that is no part of the package is named by the user, and not by a file alone."""
+    if "." in name and ("--algorithm", name) not in options(arguments):
+        check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
+
+
+def needed_modules(algorithm: str, environment: str | None, arguments: Sequence[str]) -> list[str]:
+    """Modules beside the trusted ones that a run needs, which the command that goes on must allow."""
+    named = {algorithm.rpartition(".")[0], (environment or "").rpartition(":")[0]}
+    return sorted((named | {*allowed_modules(arguments)}) - {"", *TRUSTED})
 
 
 def denied_import(message: str) -> str | None:

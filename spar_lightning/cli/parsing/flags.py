@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spar_lightning.cli.mistyped import MistypedParser
+from spar_lightning.cli.parsing.mistyped import MistypedParser
 
 FLAGS = ("--json", "--dry_run")
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.resuming import CONFIG, LAST
-from spar_lightning.cli.several_processes import is_first_process, leave_processes, lost_process
+from spar_lightning.cli.run.resuming import CONFIG, LAST
+from spar_lightning.cli.run.several_processes import is_first_process, leave_processes, lost_process
 from spar_lightning.types import UserError
 
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

@@ -9,9 +9,9 @@ from typing import Any
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
-from spar_lightning.cli.config_files import ConfigFile, names
-from spar_lightning.cli.mistyped import MistypedParser
-from spar_lightning.cli.overview import GENERAL, MACHINE, TRAINER, Overview, Selection
+from spar_lightning.cli.parsing.config_files import ConfigFile, names
+from spar_lightning.cli.parsing.mistyped import MistypedParser
+from spar_lightning.cli.parsing.overview import GENERAL, MACHINE, TRAINER, Overview, Selection
 
 _EVALUATION = (
     *("config", "seed_everything", "algorithm", "ckpt_path", "callbacks.rollout.", *MACHINE),

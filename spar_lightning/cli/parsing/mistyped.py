@@ -9,7 +9,7 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from spar_lightning.cli.nearest import did_you_mean
-from spar_lightning.cli.trusted_modules import denied_import
+from spar_lightning.cli.parsing.trusted_modules import denied_import
 
 _KEY = re.compile(
     r"(?:Subcommand '\S+' does not accept option|Group '(?P<group>\S+)' does not accept option|Option) '(?P<key>\S+)'"

@@ -8,8 +8,8 @@ from typing import Any
 
 from spar_lightning.callbacks.random_state import restore_random_state
 from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME
-from spar_lightning.cli.algorithm import options, peek
-from spar_lightning.cli.several_processes import rank
+from spar_lightning.cli.parsing.peeking import options
+from spar_lightning.cli.run.several_processes import rank
 from spar_lightning.training.checkpoints import read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, UserError
@@ -48,20 +48,6 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
 def checkpoint_option(folder: Path) -> list[str]:
     """The option that names a run's last checkpoint, if there is one."""
     return ["--ckpt_path", str(folder / LAST)] if (folder / LAST).is_file() else []
-
-
-def started_from(path: str | None, folder: Path) -> str | None:
-    """The checkpoint of another run that a run began with; what a run goes on from is no setting of it.
-
-    Args:
-        path: `ckpt_path` of the command line.
-        folder: of the run, where an earlier configuration may say it.
-    """
-    recorded = peek(["fit", "--config", str(folder / CONFIG)], ("ckpt_path",)).get("ckpt_path")
-    for found in (path, recorded):
-        if found is not None and folder.resolve() not in Path(str(found)).resolve().parents:
-            return str(found)
-    return None
 
 
 def take_finished_base(base: AlgorithmModule, checkpoint: dict[str, Any]) -> None:

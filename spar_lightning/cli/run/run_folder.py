@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from spar_lightning.cli.metrics_file import ContinuedCSVLogger
+from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 from spar_lightning.types import UserError
 
 LOCK = ".lock"

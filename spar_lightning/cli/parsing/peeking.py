@@ -1,0 +1,62 @@
+"""What a command line and its configurations say, looked up before there is a parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spar_lightning.cli.command_list import STAGED
+from spar_lightning.cli.parsing.config_files import find_config
+
+CONFIG_OPTIONS = ("--config", "-c")
+
+
+def staged_command(arguments: Sequence[str]) -> str | None:
+    """The command of a training or its checkpoint that a command line has, if it has one."""
+    return next((argument for argument in arguments if argument in STAGED), None)
+
+
+def peek(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Settings at the top level, as the command line and its files give them, before there is a parser.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        names: of the settings; a later value wins, and one that is not given is not there.
+    """
+    command = staged_command(arguments)
+    found: dict[str, Any] = {}
+    for name, value in options(arguments):
+        if name in CONFIG_OPTIONS:
+            of_file = _read(Path(find_config(value)), command)
+            found |= {name: of_file[name] for name in names if name in of_file}
+        elif name.removeprefix("--") in names and name.startswith("--"):
+            found[name.removeprefix("--")] = value
+    return found
+
+
+def options(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Options with their values, of `--name value`, `--name=value` and `-cvalue`."""
+    return [*_options(arguments)]
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        name, equals, value = argument.partition("=")
+        if argument.startswith("-c") and argument != "-c":
+            name, equals, value = "-c", "=", argument.removeprefix("-c").removeprefix("=")
+        yield name, value if equals else following
+
+
+def _read(path: Path, command: str | None) -> dict[str, Any]:
+    """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    of_command = document.get(command)
+    return document | of_command if isinstance(of_command, dict) else document

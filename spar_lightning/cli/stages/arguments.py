@@ -1,0 +1,95 @@
+"""The arguments of a training's commands: of its data, both stages' models and trainers, and its callbacks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import lightning.pytorch as pl
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from spar_lightning.callbacks import FiniteLossGuard, OfflineCheck, ResidualMonitor, RolloutEvaluation
+from spar_lightning.cli.stages.trainer_settings import BASE_TRAINER_DEFAULTS, TRAINER_DEFAULTS
+from spar_lightning.training import ALGORITHMS
+from spar_lightning.training.module import AlgorithmModule
+from spar_lightning.types import UserError
+
+DIMENSIONS = {"observation_dim", "action_dim"}
+"""What a model is told by the data."""
+
+NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
+"""Settings that have a default, and a meaning without a value."""
+
+
+def add_run_arguments(parser: LightningArgumentParser, algorithm: str) -> None:
+    """Add what a run is, and where.
+
+    Args:
+        parser: of a command.
+        algorithm: the name that was chosen before there was a parser.
+    """
+    parser.add_argument(
+        "--algorithm",
+        type=str,
+        default=algorithm,
+        help=f"How to train: {', '.join(ALGORITHMS)}, or the class path of an own method; each has own settings.",
+    )
+    parser.add_argument(
+        "--num_seeds",
+        type=int,
+        default=1,
+        help="Train so many seeds at once, from seed_everything on, each into a run folder of its own.",
+    )
+    parser.add_argument(
+        "--run_dir",
+        type=str | None,
+        default=None,
+        help="Folder of this run; by default runs/<dataset>/version_<n>, or that of a resumed checkpoint.",
+    )
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        default=None,
+        help="Folder of a run to go on with, wherever it was stopped: its settings are found there.",
+    )
+    parser.add_argument(
+        "--allow_module",
+        type=str | None,
+        default=None,
+        help="A module, with all that is in it, whose classes a configuration may name; may be given repeatedly.",
+    )
+
+
+def add_main_arguments(
+    parser: LightningArgumentParser, main_class: type[AlgorithmModule], data_class: type[pl.LightningDataModule]
+) -> None:
+    """Add data, model, callbacks and trainer of the main stage."""
+    parser.add_lightning_class_args(data_class, "data")
+    parser.add_class_arguments(main_class, "model", skip={"base", *DIMENSIONS}, instantiate=False)
+    parser.add_lightning_class_args(FiniteLossGuard, "callbacks.finite_loss")  # looks before the others use it
+    parser.add_lightning_class_args(RolloutEvaluation, "callbacks.rollout")
+    parser.add_lightning_class_args(ResidualMonitor, "callbacks.residual")
+    parser.add_lightning_class_args(OfflineCheck, "callbacks.offline_check")
+    parser.add_lightning_class_args(pl.Trainer, "trainer")
+    parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+
+
+def add_base_arguments(parser: LightningArgumentParser, base_class: type[AlgorithmModule]) -> None:
+    """Add model and trainer of the base stage, and which stages there are."""
+    parser.add_argument(
+        "--stage",
+        type=Literal["all", "base", "residual", "improvement"],
+        default="all",
+        help="What to train. `improvement` takes base, manifold and critics from --ckpt_path as they are.",
+    )
+    parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
+    parser.add_class_arguments(base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
+    parser.add_lightning_class_args(pl.Trainer, "bc.trainer")
+    parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
+
+
+def check_nulls(defaults: Namespace, settings: Namespace) -> None:
+    """Refuse a null where a value is needed: the parser takes it for any type."""
+    for key, default in defaults.items():
+        if default is not None and settings.get(key) is None and key not in NULLABLE:
+            raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")

@@ -1,0 +1,47 @@
+"""How the updates of a training are made: under Lightning, by themselves in a CUDA graph, or with other seeds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_info
+
+from spar_lightning.replay import offline_data
+from spar_lightning.training.execution import Execution
+from spar_lightning.training.obstacles import check_joint, obstacle
+from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
+from spar_lightning.training.stack import Seed
+
+
+def choose_execution(
+    module: pl.LightningModule, seed: Seed, capture: bool | Literal["auto"]
+) -> Execution | ByItself | SeedPlace:
+    """What makes the updates; with other seeds, when all of them have come.
+
+    Args:
+        module: whose trainer runs.
+        seed: what there is to train.
+        capture: whether updates are to be captured in a CUDA graph.
+
+    Raises:
+        UserError: if several seeds are trained together, and something is asked for that only updates of one have.
+    """
+    if (place := current_place()) is not None:
+        check_joint(module.trainer)
+    seed = seed._replace(captures=_can_be_captured(module, capture))
+    if place is not None:
+        place.bring(seed)
+        return place
+    if seed.captures:
+        return ByItself(seed)
+    return Execution(module, seed.algorithm, seed.stream, seed.optimizers, seed.generator, compiles=seed.compiles)
+
+
+def _can_be_captured(module: pl.LightningModule, capture: bool | Literal["auto"]) -> bool:
+    if capture is False:
+        return False
+    reason = obstacle(module.trainer, offline_data(module.trainer).transitions)
+    if reason is not None and (capture is True or module.device.type == "cuda"):
+        rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
+    return reason is None
