@@ -18,6 +18,7 @@ ROOT = Path(spar_lightning.__file__).parent
 ALLOWED = {
     "types": set(),
     "documents": set(),
+    "whole_file": set(),
     "functional": {"types"},
     "networks": {"types"},
     "simulators": {"types"},
@@ -31,6 +32,7 @@ ALLOWED = {
     "callbacks": {
         "types",
         "documents",
+        "whole_file",
         "functional",
         "networks",
         "replay",
@@ -38,9 +40,10 @@ ALLOWED = {
         "training",
         "offline_evaluation",
     },
-    "export": {"types", "algorithms", "networks", "training", "callbacks"},
+    "export": {"types", "whole_file", "algorithms", "networks", "training"},
     "benchmark": {
         "types",
+        "whole_file",
         "functional",
         "networks",
         "datasets",
@@ -52,6 +55,7 @@ ALLOWED = {
     },
     "analysis": {
         "types",
+        "whole_file",
         "networks",
         "replay",
         "evaluation",
@@ -59,11 +63,12 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "evaluation", "callbacks"},
-    "suite": {"types", "simulators", "datasets", "inspection", "callbacks", "report"},
+    "report": {"types", "whole_file", "evaluation", "callbacks"},
+    "suite": {"types", "whole_file", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",
         "documents",
+        "whole_file",
         "simulators",
         "datasets",
         "replay",

@@ -17,6 +17,7 @@ from spar_lightning.benchmark.rounds import measure
 from spar_lightning.benchmark.settings import Setting, at_least, grid, missing_package
 from spar_lightning.benchmark.tables import speed_table, split_table
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import write_text
 
 Value = TypeVar("Value")
 
@@ -176,4 +177,4 @@ def _check_writable(name: str, path: Path) -> None:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(document, indent=2) + "\n")

@@ -26,7 +26,6 @@ from spar_lightning.callbacks import (
     TensorBoardPage,
 )
 from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
-from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.cli.algorithm import options
 from spar_lightning.cli.base_check import tell_useless
 from spar_lightning.cli.command_list import STAGED, program
@@ -46,6 +45,7 @@ from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import CheckpointError, UserError
+from spar_lightning.whole_file import write_text
 
 DIMENSIONS = {"observation_dim", "action_dim"}
 TRAINER_DEFAULTS: dict[str, Any] = {
