@@ -39,7 +39,7 @@ from spar_lightning.cli.simulator_of_checkpoint import EVALUATED_DATA
 from spar_lightning.cli.trusted_modules import TRUSTED, allowed_modules, check_trusted
 from spar_lightning.training import ALGORITHMS
 from spar_lightning.training.arithmetic import use_tensor_cores
-from spar_lightning.training.checkpoints import check_resumable, has_warmup, load_module, read_checkpoint
+from spar_lightning.training.checkpoints import check_resumable, has_warmup, is_there, load_module, read_checkpoint
 from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
@@ -192,8 +192,12 @@ class StagedCLI(LightningCLI):
 
     # ---------------------------------------------------------------------------------------------------- the parts
 
-    def instantiate_classes(self) -> None:
-        """Build data module, model and trainer; the model's base is not trained yet."""
+    def check_settings(self) -> None:
+        """Refuse settings that the parser takes and no run can have, before anything is made of them.
+
+        Raises:
+            UserError: for the first of them.
+        """
         if (algorithm := self._get(self.config, "algorithm")) != self.algorithm:
             raise UserError(
                 f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"
@@ -207,15 +211,20 @@ class StagedCLI(LightningCLI):
         self._check_environment()
         _check_nulls(self._parser(self.subcommand).get_defaults(), self._get_config())
         for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
-            _check_limits(key, self._get(self.config, key))
+            trainer = self._get(self.config, key)
+            _check_limits(key, trainer)
+            if self.subcommand == "fit":
+                _check_intervals(key, trainer, self._get(self.config, "data").updates_per_batch)
+
+    def instantiate_classes(self) -> None:
+        """Build data module, model and trainer; the model's base is not trained yet."""
+        self.check_settings()
         if self.subcommand != "fit":
             self._use_data_of_checkpoint()
         with named_classes(self._get_config().as_dict()):
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self._get(self.config_init, "data")
         if self.subcommand == "fit":
-            for key in ("trainer",) if self.base_class is None else ("trainer", "bc.trainer"):
-                _check_intervals(key, self._get(self.config, key), self._get(self.config, "data").updates_per_batch)
             self.model = self._build_model()
             if self._get(self.config, "stage") == "improvement":
                 self._leave_out_warmup(self.model)
@@ -287,7 +296,7 @@ class StagedCLI(LightningCLI):
     def _base_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint of the base stage of a run that is gone on with."""
         path = self.folder.path / "base" / LAST
-        return read_checkpoint(path) if self._goes_on and path.is_file() else None
+        return read_checkpoint(path) if self._goes_on and is_there(path) else None
 
     def _record_settings(self) -> None:
         """Write `config.yaml`, by which the run can be gone on with, unless it is only tried."""
