@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.cli.algorithm import choose_algorithm, options
+from spar_lightning.cli.algorithm import choose_algorithm
 from spar_lightning.cli.command_list import program
 from spar_lightning.cli.data import DATA_COMMANDS
 from spar_lightning.cli.evaluate import evaluate
@@ -27,11 +27,11 @@ from spar_lightning.cli.resuming import resumed_line
 from spar_lightning.cli.several_processes import leave_processes
 from spar_lightning.cli.several_seeds import split_seeds
 from spar_lightning.cli.staged import StagedCLI
-from spar_lightning.cli.trusted_modules import allowed_modules, check_trusted, trust_modules
+from spar_lightning.cli.suite import benchmark
+from spar_lightning.cli.trusted_modules import allowed_modules, check_algorithm, trust_modules
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.report import report, summarize
-from spar_lightning.suite import benchmark
 from spar_lightning.training import find_module
 from spar_lightning.training.news import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
@@ -74,7 +74,7 @@ def run(command: str, args: Sequence[str] | None) -> None:
         else:
             arguments = resumed_line(arguments)
             name = choose_algorithm(arguments)
-            _check_algorithm(name, arguments)
+            check_algorithm(name, arguments)
             lines = split_seeds(arguments)
             with STOP.listening(is_common=len(lines) > 1):
                 _train_or_evaluate(name, lines)
@@ -107,12 +107,6 @@ def _train_or_evaluate(algorithm: str, lines: list[list[str]]) -> None:
         return
     trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
     train_together(trainings, at_meetings=STOP.decide)
-
-
-def _check_algorithm(name: str, arguments: Sequence[str]) -> None:
-    """See that a class that is no part of the package is named by the user, and not by a file alone."""
-    if "." in name and ("--algorithm", name) not in options(arguments):
-        check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
 
 
 def _lacks_memory(error: BaseException) -> bool:

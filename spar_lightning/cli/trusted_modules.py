@@ -57,6 +57,20 @@ def check_trusted(setting: str, module: str, allowed: Iterable[str]) -> None:
         raise UserError(f"{setting} in a configuration, which would import {module}: {_remedy(module)}")
 
 
+def check_algorithm(name: str, arguments: Sequence[str]) -> None:
+    """See that an algorithm that is no part of the package is named by the user, and not by a file alone.
+
+    Args:
+        name: of the algorithm, or its class path.
+        arguments: of the command line, without the program's name.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if "." in name and ("--algorithm", name) not in options(arguments):
+        check_trusted(f"`algorithm` is {name}", name, allowed_modules(arguments))
+
+
 def denied_import(message: str) -> str | None:
     """What to say in the place of the parser's words, where those are of a class that it may not import."""
     found = _DENIED.search(message)
