@@ -79,17 +79,17 @@ def run(command: str, args: Sequence[str] | None) -> None:
             with STOP.listening(is_common=len(lines) > 1):
                 _train_or_evaluate(name, lines)
                 leave_processes()
+        sys.stdout.flush()
     except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
         _fail(str(error))
     except UnicodeDecodeError as error:
         _fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
     except BrokenPipeError:  # whoever read the output has enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        _drop_output()
         sys.exit(1)
     except OSError as error:
-        _fail(
-            f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
-        )
+        place = error.filename or ("a file" if _takes_output() else "the standard output")
+        _fail(f"cannot read or write {place} ({error.strerror or error}): free space, or name another folder")
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
@@ -107,6 +107,21 @@ def _train_or_evaluate(algorithm: str, lines: list[list[str]]) -> None:
         return
     trainings = [partial(StagedCLI, module, OfflineDataModule, line, algorithm=algorithm) for line in lines]
     train_together(trainings, at_meetings=STOP.decide)
+
+
+def _takes_output() -> bool:
+    """Whether more can be printed; if not, no more is tried."""
+    try:
+        print(flush=True)  # what failed before is not kept to be flushed
+    except OSError:
+        _drop_output()
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _lacks_memory(error: BaseException) -> bool:

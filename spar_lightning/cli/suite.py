@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning import suite
@@ -71,12 +70,8 @@ class SettingsTrial(StagedCLI):
             UserError: if the settings make no sense.
         """
         self._arguments = list(arguments)
-        self.parse_arguments(self.parser, self._arguments)
+        self.config = self.parser.parse_args(self._arguments)
         self.check_settings()
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """As Lightning's, whose warning about the process's own arguments is none here."""
-        self.config = parser.parse_args(self._arguments)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

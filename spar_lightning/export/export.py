@@ -82,7 +82,8 @@ def _checked(module: AlgorithmModule, kind: str, encoded: bytes) -> Trial:
     """Try a file out before it takes the place of another."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"policy.{kind}")
-        path.write_bytes(encoded)
+        with whole_file(path) as stream:
+            stream.write(encoded)
         trial = try_out(module, FORMATS[kind].run(path))
     if not trial.difference <= TOLERANCE:
         raise UserError(
