@@ -44,7 +44,7 @@ def bench(
     output: str = "bench.json",
     figure: str | None = None,
 ) -> None:
-    """Measure how fast modules train, side by side, and compare them with plain PyTorch.
+    """Measure how fast modules train, side by side with plain PyTorch; scores of a suite are `benchmark`'s.
 
     Every contender under every setting is a process of its own, which trains with the loggers and callbacks of a
     default run. Windows of updates of all of them take turns, so that noise of the machine hits all alike. What a

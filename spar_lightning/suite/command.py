@@ -41,11 +41,12 @@ def benchmark(
     *,
     refusal: Refusal | None = None,
 ) -> None:
-    """Run a suite: methods x data sets x settings x seeds from one YAML, each in a process and a folder of its own.
+    """Run a suite: methods x data sets x settings x seeds, each in a process of its own; `bench` measures speed.
 
-    The same command goes on where it was stopped: finished runs are kept, interrupted ones continue from their last
-    checkpoint, failed ones start again. A run that fails is told of and does not stop the rest. Scores are those of
-    the last policy over 100 episodes, of which every return is kept. `report` shows what it all came to.
+    Each run has a folder of its own, too. The same command goes on where it was stopped: finished runs are kept,
+    interrupted ones continue from their last checkpoint, failed ones start again. A run that fails is told of and does
+    not stop the rest. Scores are those of the last policy over 100 episodes, of which every return is kept. `report`
+    shows what it all came to.
 
     Args:
         suite: path of a YAML, or the name of one of the package's.

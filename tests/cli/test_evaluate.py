@@ -47,6 +47,16 @@ def _evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str,
     return document
 
 
+def test_the_command_that_a_training_ends_with_runs_without_its_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    fit(tmp_path / "run")
+    (line,) = re.findall(r"^  evaluate +python -m spar_lightning (evaluate .*)$", capsys.readouterr().out, re.MULTILINE)
+    request.getfixturevalue("without_data")
+    main([*shlex.split(line), *options(episodes=1)])
+    assert "improvement" in capsys.readouterr().out
+
+
 def _changed(checkpoint: Path, target: Path, **entries: Any) -> Path:
     """A copy with other entries; those that are None are left out."""
     contents = read_checkpoint(checkpoint) | entries
