@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
+from spar_lightning.callbacks.last_video import VIDEO
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 from spar_lightning.offline_evaluation import summary_lines, verdict
@@ -45,6 +46,8 @@ class RunSummary(pl.Callback):
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
             places["results"] = str(folder / "results.json")
+        if (folder / VIDEO).is_file():
+            places["video"] = str(folder / VIDEO)
         places["curves"] = f"tensorboard --logdir {folder}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
             names = {"checkpoint": files["last"], "folder": folder, "options": _own_code(trainer)}

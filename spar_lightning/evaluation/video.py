@@ -147,7 +147,7 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise EnvironmentUnavailableError(
             f"no video can be drawn here ({reason}): it takes EGL or OSMesa (`apt install libegl1` or `libosmesa6`),"
-            " chosen with MUJOCO_GL=egl or osmesa. Leave --video out to score without"
+            " chosen with MUJOCO_GL=egl or osmesa. Leave the video out to score without"
         ) from error
     try:
         yield environment

@@ -167,6 +167,15 @@ def test_a_video_shows_base_and_policy(
     assert found["video"]["returns"]["policy"] == pytest.approx(found["returns"]["policy"][0], rel=1e-4)
 
 
+@pytest.mark.skipif(ctypes.util.find_library("EGL") is None, reason="needs EGL")
+def test_a_training_films_its_last_policy_if_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    fit(tmp_path / "run", *options(callbacks__rollout__video="true", data__max_episode_steps=5))
+    frames = imageio.mimread(tmp_path / "run" / "video.mp4", memtest=False)
+    assert len(frames) == 6
+    assert frames[0].shape[:2] == (480, 960)
+
+
 def test_without_a_renderer_there_is_one_line_and_no_file(
     capsys: pytest.CaptureFixture[str], finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
