@@ -106,14 +106,14 @@ def _locked(file: BinaryIO) -> Generator[None]:
     """Keep a file locked, also when it is closed, where locks end with a process that is killed."""
     if sys.platform == "win32":
         yield
-        return
-    descriptor = os.dup(file.fileno())
-    try:
-        with contextlib.suppress(OSError):  # not every file system has locks; none is removed then
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    else:
+        descriptor = os.dup(file.fileno())
+        try:
+            with contextlib.suppress(OSError):  # not every file system has locks; none is removed then
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
