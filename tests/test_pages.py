@@ -60,11 +60,16 @@ def test_commands_of_other_programs_name_what_there_is() -> None:
             assert re.search(rf"^{words[1]}:", makefile, flags=re.MULTILINE), line
         if "--constraint" in words:
             assert (ROOT / words[words.index("--constraint") + 1]).is_file(), line
-    extras = {
-        name for text in PAGES.values() for found in re.findall(r"'\.\[([\w,]+)\]'", text) for name in found.split(",")
-    }
+    found = [name for text in PAGES.values() for name in re.findall(r"'(?:\.|spar-lightning)\[([\w,]+)\]'", text)]
+    extras = {name for names in found for name in names.split(",")}
     assert extras
     assert extras <= project["optional-dependencies"].keys()
+
+
+def test_there_is_one_way_to_add_an_extra() -> None:
+    files = [path for folder in ("configs", "spar_lightning", "examples") for path in (ROOT / folder).rglob("*")]
+    texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in (".py", ".yaml")]
+    assert not [line for text in (*PAGES.values(), *texts) for line in text.splitlines() if "pip install -e" in line]
 
 
 def test_the_line_that_continuous_integration_takes() -> None:

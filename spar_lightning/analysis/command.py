@@ -28,7 +28,7 @@ def analyze(
     from spar_lightning.analysis.drawing import draw, figure_names
     from spar_lightning.analysis.page import write_page
     from spar_lightning.analysis.study import Study
-    from spar_lightning.callbacks.whole_file import check_folder
+    from spar_lightning.whole_file import check_folder
 
     check_folder(Path(out))
     names = figure_names()  # before anything that takes long: matplotlib may be missing

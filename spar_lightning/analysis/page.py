@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from spar_lightning.analysis.drawing import Drawn
-from spar_lightning.callbacks.whole_file import whole_file, write_text
+from spar_lightning.whole_file import whole_file, write_text
 
 _CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }

@@ -17,6 +17,7 @@ from spar_lightning.benchmark.rounds import measure
 from spar_lightning.benchmark.settings import Setting, at_least, grid, missing_package
 from spar_lightning.benchmark.tables import speed_table, split_table
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import write_text
 
 Value = TypeVar("Value")
 
@@ -43,7 +44,7 @@ def bench(
     output: str = "bench.json",
     figure: str | None = None,
 ) -> None:
-    """Measure how fast modules train, side by side, and compare them with plain PyTorch.
+    """Measure how fast modules train, side by side with plain PyTorch; scores of a suite are `benchmark`'s.
 
     Every contender under every setting is a process of its own, which trains with the loggers and callbacks of a
     default run. Windows of updates of all of them take turns, so that noise of the machine hits all alike. What a
@@ -176,4 +177,4 @@ def _check_writable(name: str, path: Path) -> None:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(document, indent=2) + "\n")

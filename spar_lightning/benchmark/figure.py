@@ -13,6 +13,7 @@ from spar_lightning.benchmark.results import Result
 from spar_lightning.benchmark.settings import APPLIES
 from spar_lightning.pyplot import load_pyplot, require_matplotlib
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import whole_file
 
 AXES = {"batch_size": "batch size", "hidden_dim": "width of the hidden layers", "num_critics": "critics"}
 ROWS = {"updates_per_second": "updates/s", "peak_share": "share of the peak"}
@@ -61,7 +62,8 @@ def draw(results: Sequence[Result], path: Path) -> None:
             panel.grid(alpha=0.3)
     if measured:
         panels[0][0].legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120, format=path.suffix[1:].lower())
     pyplot.close(figure)
 
 

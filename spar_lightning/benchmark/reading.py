@@ -24,6 +24,7 @@ from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.minari_folder import minari_root
 from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import write_text
 
 LEGEND = """\
 open: until sizes and ends of episodes are known; read: from there until all transitions are in memory, both in seconds
@@ -59,7 +60,7 @@ def bench_reading(transitions: int = 1_000_000, kinds: list[str] | None = None, 
     print("\n".join([*_table(rows), "", LEGEND]))
     if json_file is not None:
         document = {"machine": describe_machine("cpu"), "results": rows}
-        Path(json_file).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        write_text(Path(json_file), json.dumps(document, indent=1))
 
 
 def _in_child(function: Any, *arguments: Any) -> Any:

@@ -23,6 +23,7 @@ from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder
 from spar_lightning.replay import MappedTransitions
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import write_text
 
 Kind = Literal["memory", "map"]
 
@@ -67,7 +68,7 @@ def bench_storage(
     print("\n".join([*_table(rows), "", LEGEND]))
     if json_file is not None:
         document = {"machine": describe_machine("cpu"), "results": rows}
-        Path(json_file).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        write_text(Path(json_file), json.dumps(document, indent=1))
 
 
 def _in_child(cache: str, *case: Any) -> dict[str, Any]:

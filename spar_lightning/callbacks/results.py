@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.offline_check import offline_check
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
-from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.documents import json_ready
 from spar_lightning.evaluation import Comparison, Scores
+from spar_lightning.whole_file import write_text
 
 BEST_NOTE = "chosen with the simulator: not an estimate of what offline training alone achieves"
 

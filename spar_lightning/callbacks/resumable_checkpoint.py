@@ -17,8 +17,9 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state
 from spar_lightning.callbacks.stopping import STOP, Stopped
-from spar_lightning.callbacks.whole_file import WholeCheckpointIO, whole_file
+from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import whole_file
 
 RETURN = "rollout/return"
 NORMALIZED_SCORE = "rollout/normalized_score"

@@ -17,7 +17,9 @@ from spar_lightning.callbacks.background_rollouts import (
     refuse_several_processes,
 )
 from spar_lightning.callbacks.clock import RunClock
+from spar_lightning.callbacks.last_video import film_last
 from spar_lightning.callbacks.policy_rollouts import PolicyRollouts, eval_mode
+from spar_lightning.callbacks.random_state import unchanged_random_state
 from spar_lightning.callbacks.results import (
     comparison_results,
     history_row,
@@ -68,6 +70,8 @@ class RolloutEvaluation(pl.Callback):
         background: evaluate in another process during training, which must be one process itself.
         action_noise: evaluate at the end and in tests once more, with noise on every action, to see how fragile the
             policies are: its deviation as a share of half the range of actions, such as 0.05; 0 leaves it out.
+        video: film an episode of the last policy beside the base after training: `video.mp4` in the run's folder, and
+            an animation in TensorBoard. Where nothing can be drawn, a line says so.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class RolloutEvaluation(pl.Callback):
         first_seed: int = 10_000,
         background: bool = False,
         action_noise: float = 0.0,
+        video: bool = False,
     ) -> None:
         if min(num_episodes, final_episodes) < 0 or max(num_episodes, final_episodes) > _MOST_EPISODES:
             raise UserError(
@@ -92,6 +97,7 @@ class RolloutEvaluation(pl.Callback):
         self.first_seed = first_seed
         self.background = background
         self.action_noise = action_noise
+        self.video = video
         self.unavailable: str | None = None
         self.base_s: float | None = None
         """Seconds that an earlier stage of the same run took, for whoever trains it to tell."""
@@ -230,6 +236,9 @@ class RolloutEvaluation(pl.Callback):
         folder = run_folder(trainer)
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             write_json(folder / "results.json", self.document)
+            if self.video and self.unavailable is None:
+                with unchanged_random_state(), eval_mode(pl_module):
+                    film_last(trainer, pl_module, folder, self.first_seed)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
+from spar_lightning.callbacks.last_video import VIDEO
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
 from spar_lightning.offline_evaluation import summary_lines, verdict
@@ -20,10 +21,11 @@ class RunSummary(pl.Callback):
     """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores.
 
     Args:
-        test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in.
+        test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in, and
+            `{options}`, which name the code of the user's that it takes.
     """
 
-    def __init__(self, test_command: str = "python -m spar_lightning test --ckpt_path {checkpoint}") -> None:
+    def __init__(self, test_command: str = "python -m spar_lightning evaluate {checkpoint}{options}") -> None:
         self.test_command = test_command
 
     @override
@@ -44,10 +46,21 @@ class RunSummary(pl.Callback):
         places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
         if (folder / "results.json").is_file():
             places["results"] = str(folder / "results.json")
+        if (folder / VIDEO).is_file():
+            places["video"] = str(folder / VIDEO)
         places["curves"] = f"tensorboard --logdir {folder}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
-            places["evaluate"] = self.test_command.format(checkpoint=files["last"], folder=folder)
+            names = {"checkpoint": files["last"], "folder": folder, "options": _own_code(trainer)}
+            places["evaluate"] = self.test_command.format(**names)
         return [f"  {name:<17}{place}" for name, place in places.items()]
+
+
+def _own_code(trainer: pl.Trainer) -> str:
+    """Options that name an algorithm and an environment of the user's, which no checkpoint has imported by itself."""
+    algorithm = getattr(trainer.lightning_module, "checkpoint_name", None)
+    environment = str(getattr(getattr(trainer, "datamodule", None), "hparams", {}).get("environment") or "")
+    named = f" --algorithm {algorithm}" if algorithm else ""
+    return named + (f" --environment {environment}" if ":" in environment else "")
 
 
 def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:

@@ -36,13 +36,13 @@ class SimulatedData(Protocol):
 class SendsSimulator(Protocol):
     """A data set whose simulator can be made in another process."""
 
-    def environment_maker(self) -> Callable[[], gym.Env[Any, Any]]:
-        """What makes one environment: small, and it can be pickled."""
+    def environment_maker(self) -> Callable[..., gym.Env[Any, Any]]:
+        """What makes one environment, of a render mode where one is given: small, and it can be pickled."""
         ...
 
 
-def environment_maker(trainer: pl.Trainer) -> Callable[[], gym.Env[Any, Any]]:
-    """What makes the environment of the trainer's data in another process.
+def environment_maker(trainer: pl.Trainer) -> Callable[..., gym.Env[Any, Any]]:
+    """What makes the environment of the trainer's data in another process, or to be drawn.
 
     Raises:
         UserError: if the data module cannot give it.
@@ -52,7 +52,7 @@ def environment_maker(trainer: pl.Trainer) -> Callable[[], gym.Env[Any, Any]]:
     if not isinstance(datamodule, SendsSimulator):
         raise UserError(
             f"the trainer's data module is {type(datamodule).__name__}, expected one with `environment_maker` for an "
-            "evaluation in the background: switch that off"
+            "evaluation in the background or a video: switch that off"
         )
     return datamodule.environment_maker()
 

@@ -19,8 +19,8 @@ STAGED = {
 
 COMMANDS = STAGED | {
     "analyze": "Draw what a finished run's residual does: figures and one page.",
-    "benchmark": "Run a suite: methods x data sets x seeds from one YAML, several at once.",
-    "bench": "Measure how fast every module trains, beside plain PyTorch.",
+    "benchmark": "Run a suite: methods x data sets x seeds from one YAML, several at once; for speed see bench.",
+    "bench": "Measure how fast every module trains, beside plain PyTorch; for scores see benchmark.",
     "collect": "Record a bundled data set.",
     "data": "List, describe, check and time data sets.",
     "evaluate": "Score a checkpoint's policy and its base on the same start states, without the data.",

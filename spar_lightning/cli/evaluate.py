@@ -11,7 +11,6 @@ import torch
 
 from spar_lightning.callbacks.provenance import library_versions
 from spar_lightning.callbacks.results import comparison_results
-from spar_lightning.callbacks.whole_file import whole_file
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.cli.simulator_of_checkpoint import simulator_of
 from spar_lightning.evaluation import PolicyEvaluator, normalized_score
@@ -24,6 +23,7 @@ from spar_lightning.simulators.simulator import Simulator
 from spar_lightning.training import load_trained
 from spar_lightning.training.checkpoints import read_checkpoint
 from spar_lightning.types import Policy, UserError
+from spar_lightning.whole_file import whole_file
 
 _MOST_EPISODES = 10_000
 _WIDTH = 30

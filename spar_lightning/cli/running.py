@@ -29,10 +29,10 @@ from spar_lightning.cli.run.resuming import resumed_line
 from spar_lightning.cli.run.several_processes import leave_processes
 from spar_lightning.cli.run.several_seeds import split_seeds
 from spar_lightning.cli.stages.staged import StagedCLI
+from spar_lightning.cli.suite import benchmark
 from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.report import report, summarize
-from spar_lightning.suite import benchmark
 from spar_lightning.training import find_module
 from spar_lightning.training.news import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
@@ -71,6 +71,7 @@ def run(command: str, args: Sequence[str] | None) -> None:
             ope(arguments[1:], prog)
         else:
             auto_cli(FUNCTIONS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
+        sys.stdout.flush()
 
 
 def _train_or_evaluate(arguments: Sequence[str]) -> None:
@@ -98,12 +99,11 @@ def _told_errors() -> Generator[None]:
     except UnicodeDecodeError as error:
         fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
     except BrokenPipeError:  # whoever read the output has enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        _drop_output()
         sys.exit(1)
     except OSError as error:
-        fail(
-            f"cannot read or write {error.filename or 'a file'} ({error.strerror}): free space, or name another folder"
-        )
+        place = error.filename or ("a file" if _takes_output() else "the standard output")
+        fail(f"cannot read or write {place} ({error.strerror or error}): free space, or name another folder")
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
@@ -112,6 +112,21 @@ def _told_errors() -> Generator[None]:
         fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
         fail("interrupted", status=130)
+
+
+def _takes_output() -> bool:
+    """Whether more can be printed; if not, no more is tried."""
+    try:
+        print(flush=True)  # what failed before is not kept to be flushed
+    except OSError:
+        _drop_output()
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _lacks_memory(error: BaseException) -> bool:

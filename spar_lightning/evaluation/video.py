@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes.util
 import importlib.util
+import io
 import os
 import platform
+import struct
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,6 +63,8 @@ def write_video(
 
     Raises:
         EnvironmentUnavailableError: if the environment cannot be drawn here.
+        UserError: if the encoder fails, as where the folder of temporary files is full.
+        OSError: if the stream takes no more.
     """
     import imageio.v2 as imageio
 
@@ -67,13 +72,41 @@ def write_video(
         environments = {name: open_ones.enter_context(_drawn(make_environment)) for name in policies}
         rate = next(iter(environments.values())).metadata.get("render_fps", 30)
         # A GIF tells how long a frame is shown, in milliseconds.
-        timing = {"duration": 1000 / rate, "loop": 0} if kind == ".gif" else {"fps": rate, "macro_block_size": _BLOCK}
+        of_mp4 = {"fps": rate, "macro_block_size": _BLOCK, "ffmpeg_log_level": "quiet"}
+        settings = {"duration": 1000 / rate, "loop": 0} if kind == ".gif" else of_mp4
         returns: dict[str, float] = dict.fromkeys(policies, 0.0)
-        writer: Any = imageio.get_writer(stream, format=kind, mode="I", **timing)
-        with writer:
-            for frame in _episode(environments, policies, seed, returns):
-                writer.append_data(frame)
+        encoded = io.BytesIO()  # on a full disk the libraries' writers either say nothing or say too much
+        writer: Any = imageio.get_writer(encoded, format=kind, mode="I", **settings)
+        try:
+            with writer:
+                for frame in _episode(environments, policies, seed, returns):
+                    writer.append_data(frame)
+        except OSError as error:
+            raise _unfinished() from error
+    if kind == ".mp4" and not is_whole(encoded.getbuffer()):
+        raise _unfinished()
+    stream.write(encoded.getbuffer())
     return returns
+
+
+def is_whole(video: memoryview) -> bool:
+    """Whether an MP4 is complete: its boxes, each with its length before it, fill it, and its index is one of them."""
+    place, kinds = 0, set[bytes]()
+    while place + 16 <= len(video):
+        length, kind = struct.unpack_from(">I4s", video, place)
+        length = struct.unpack_from(">Q", video, place + 8)[0] if length == 1 else length
+        if length < 8:
+            return False
+        kinds.add(kind)
+        place += length
+    return place == len(video) and b"moov" in kinds
+
+
+def _unfinished() -> UserError:
+    return UserError(
+        f"the video was not encoded to its end, expected a whole one: free space in {tempfile.gettempdir()}, where the"
+        " encoder works, or name a file that ends in .gif"
+    )
 
 
 def _episode(
@@ -114,7 +147,7 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise EnvironmentUnavailableError(
             f"no video can be drawn here ({reason}): it takes EGL or OSMesa (`apt install libegl1` or `libosmesa6`),"
-            " chosen with MUJOCO_GL=egl or osmesa. Leave --video out to score without"
+            " chosen with MUJOCO_GL=egl or osmesa. Leave the video out to score without"
         ) from error
     try:
         yield environment

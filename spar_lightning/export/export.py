@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.callbacks.whole_file import check_folder, whole_file, write_text
 from spar_lightning.export import numpy_policy
 from spar_lightning.export.formats import FORMATS, Act, require_packages
 from spar_lightning.export.metadata import metadata_of
@@ -18,6 +17,7 @@ from spar_lightning.export.model_card import CARD, check_card, model_card
 from spar_lightning.export.program import capture
 from spar_lightning.training import AlgorithmModule, load_trained
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import check_folder, whole_file, write_text
 
 TOLERANCE = 1e-5
 """Largest difference to `act`, as a share of half the range of actions, on inputs like the training data."""
@@ -82,7 +82,8 @@ def _checked(module: AlgorithmModule, kind: str, encoded: bytes) -> Trial:
     """Try a file out before it takes the place of another."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"policy.{kind}")
-        path.write_bytes(encoded)
+        with whole_file(path) as stream:
+            stream.write(encoded)
         trial = try_out(module, FORMATS[kind].run(path))
     if not trial.difference <= TOLERANCE:
         raise UserError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from spar_lightning.callbacks.whole_file import check_folder, whole_file, write_text
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.figures import draw_figures
@@ -17,6 +16,7 @@ from spar_lightning.report.sections import sections
 from spar_lightning.report.short_table import short_table
 from spar_lightning.report.spreadsheet import cells_csv, runs_csv
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import check_folder, whole_file, write_text
 
 RAW = "runs.json"
 """What `report` itself reads: enough to make the whole report anew."""

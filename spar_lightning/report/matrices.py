@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from spar_lightning.callbacks.whole_file import whole_file
 from spar_lightning.report.analysis import Analysis
 from spar_lightning.report.documents import Document
 from spar_lightning.report.grouping import slug
+from spar_lightning.whole_file import whole_file
 
 RLIABLE, UNIFLORAL = "rliable.npz", "unifloral"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.whole_file import write_text
 
 FORMAT = "spar_lightning runs 1"
 SHARED = ("settings", "machine", "versions")

@@ -15,7 +15,7 @@ from spar_lightning.suite.engine import Engine, LocalProcesses
 from spar_lightning.suite.jobs import Job, State, jobs_of, state_of, still_running
 from spar_lightning.suite.missing import fetch, missing
 from spar_lightning.suite.running import run_jobs
-from spar_lightning.suite.runs import Run, check_imports, plan
+from spar_lightning.suite.runs import Refusal, Run, check_imports, check_settings, plan
 from spar_lightning.suite.suite_file import find_suite, read_suite
 from spar_lightning.suite.tally import Tally
 from spar_lightning.types import UserError
@@ -38,12 +38,15 @@ def benchmark(
     settings: list[str] | None = None,
     allow_module: str | None = None,
     dry_run: bool = False,
+    *,
+    refusal: Refusal | None = None,
 ) -> None:
-    """Run a suite: methods x data sets x settings x seeds from one YAML, each in a process and a folder of its own.
+    """Run a suite: methods x data sets x settings x seeds, each in a process of its own; `bench` measures speed.
 
-    The same command goes on where it was stopped: finished runs are kept, interrupted ones continue from their last
-    checkpoint, failed ones start again. A run that fails is told of and does not stop the rest. Scores are those of
-    the last policy over 100 episodes, of which every return is kept. `report` shows what it all came to.
+    Each run has a folder of its own, too. The same command goes on where it was stopped: finished runs are kept,
+    interrupted ones continue from their last checkpoint, failed ones start again. A run that fails is told of and does
+    not stop the rest. Scores are those of the last policy over 100 episodes, of which every return is kept. `report`
+    shows what it all came to.
 
     Args:
         suite: path of a YAML, or the name of one of the package's.
@@ -60,6 +63,7 @@ def benchmark(
         settings: run only these.
         allow_module: module of your own that the suite may name an algorithm or an environment of: their code runs.
         dry_run: run nothing; show the commands, and what is missing here.
+        refusal: tells what is wrong with a command line of `fit`, so that no run starts where one has such settings.
 
     Raises:
         UserError: if the suite is none, a folder holds something else, or nothing can be started.
@@ -77,6 +81,8 @@ def benchmark(
     check_imports(runs, allow_module)
     states = [state_of(run) for run in runs]
     jobs = jobs_of(runs, states, num_seeds)
+    if refusal is not None:
+        check_settings([run for job in jobs for run in job.runs], refusal)
     if dry_run:
         _show(found.note, runs, states, jobs)
         return

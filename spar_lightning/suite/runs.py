@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,12 @@ DEFAULTS: Settings = {FINAL_EPISODES: 100}
 
 OWN = ("seed_everything", "run_dir", "num_seeds", "ckpt_path", "stage", "resume", "allow_module")
 """Settings that are the benchmark's to give, or its user's."""
+
+DATA_SET = "data.dataset"
+"""Of which any name may be right: what there is of it here is told elsewhere."""
+
+Refusal = Callable[[Sequence[str]], str | None]
+"""What `fit` would say against a command line, None if nothing."""
 
 _LONGEST = 150  # characters of a folder's name
 
@@ -108,6 +114,20 @@ def check_imports(runs: Collection[Run], allowed: str | None) -> None:
                     f"{run.label} of {run.suite} would import {module}, whose code would run: if you trust it, add"
                     f" --allow_module {module.partition('.')[0]}"
                 )
+
+
+def check_settings(runs: Collection[Run], refusal: Refusal) -> None:
+    """See that `fit` would take the settings of all runs; those that differ in data set and seed only are tried once.
+
+    Raises:
+        UserError: naming the first run that it would refuse, and why.
+    """
+    tried = set[tuple[str, ...]]()
+    for run in runs:
+        line = fit_arguments({name: value for name, value in run.settings.items() if name != DATA_SET})
+        if tuple(line) not in tried and (reason := refusal(["fit", *line])) is not None:
+            raise UserError(f"the run {run.name} of {run.suite} cannot be, and none is started: {reason}")
+        tried.add(tuple(line))
 
 
 def _of(suite: Suite, part: str, only: Mapping[str, Collection[str]] | None = None) -> list[str]:

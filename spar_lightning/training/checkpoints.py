@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -38,10 +39,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a Lightning checkpoint without unpickling arbitrary objects.
 
     Raises:
-        CheckpointError: if there is no such file, or it is not a checkpoint with hyper-parameters and weights.
+        CheckpointError: if there is no such file that may be read, or it is not a checkpoint with hyper-parameters and
+            weights.
     """
-    if not Path(path).is_file():
-        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .ckpt file that a run has written")
+    _check_file(Path(path))
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no pickle may raise anything, as `KeyError: 101` of a text
@@ -58,6 +59,35 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     _check_entries(checkpoint, MODULE, path)
     _check_format(checkpoint, path)
     return cast(dict[str, Any], checkpoint)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything stands in the place of a checkpoint; what is wrong with it is said when it is read."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
+    return True
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            path.open("rb").close()
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(
+            f"there is no checkpoint {path}: give the path of a .ckpt file that a run has written"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}), expected a checkpoint that this user may read: see to its"
+            " rights, or move it away and take another one of the run"
+        ) from error
+    raise CheckpointError(
+        f"{path} is {'a folder' if path.is_dir() else 'no file'}, expected a .ckpt file that a run has written, such as"
+        " checkpoints/last.ckpt in a run's folder: name one, or move away what stands in its place"
+    )
 
 
 def _check_format(checkpoint: dict[str, Any], path: str | Path) -> None:

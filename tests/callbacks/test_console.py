@@ -90,9 +90,19 @@ def test_the_summary_shows_scores_and_places(tmp_path, capsys, monkeypatch):
         "run/results.json",
         "run/checkpoints/best.ckpt",
         "tensorboard --logdir run",
-        "test --ckpt_path run/checkpoints/last.ckpt",
+        "python -m spar_lightning evaluate run/checkpoints/last.ckpt\n",
     ):
         assert part in printed
+
+
+def test_the_summary_names_code_of_the_users_that_evaluate_takes(tmp_path, capsys):
+    class Own(ToyResidualModule):
+        checkpoint_name = "my_methods.Own"
+
+    data = ToyData()
+    data.hparams["environment"] = "my_plants:Toy-v0"
+    train(tmp_path, Own(), [RunSummary(), ResumableCheckpoint()], data=data)
+    assert "last.ckpt --algorithm my_methods.Own --environment my_plants:Toy-v0\n" in capsys.readouterr().out
 
 
 def test_the_summary_says_why_there_are_no_scores(tmp_path, capsys):

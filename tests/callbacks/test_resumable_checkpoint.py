@@ -11,7 +11,7 @@ from toy_training import ToyData, ToyModule, ToyResidualModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
 from spar_lightning.callbacks.random_state import collect_random_state, restore_random_state
-from spar_lightning.callbacks.whole_file import WholeCheckpointIO
+from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
 from spar_lightning.types import UserError
 
 

@@ -261,7 +261,8 @@ def test_one_training_at_a_time_in_a_folder(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
-    (folder / "checkpoints" / "last.ckpt.tmp").touch()  # the other training writes it right now
+    unfinished = folder / "checkpoints" / "last.ckpt.0123abcd.tmp"
+    unfinished.write_bytes(b"half")  # as the other training leaves it if it is killed
     more = ("fit", "--resume", str(folder), "--trainer.max_steps", "60")
 
     def files() -> dict[Path, int]:
@@ -272,7 +273,7 @@ def test_one_training_at_a_time_in_a_folder(
         assert f"another training goes on in the run folder {folder}" in refused(capsys, *more)
     assert files() == before
     main(more)
-    assert not (folder / "checkpoints" / "last.ckpt.tmp").exists()
+    assert not unfinished.exists()
     with FileLock(folder / LOCK, timeout=0):  # it is given back
         pass
 

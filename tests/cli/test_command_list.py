@@ -82,3 +82,11 @@ def test_usage_is_as_the_program_was_called(
     monkeypatch.setattr(sys, "argv", [path])
     for command in ("", "fit ", "collect "):
         assert shown(capsys, *command.split(), "--help").startswith(f"usage: {expected} {command}")
+
+
+@pytest.mark.parametrize(("command", "other"), [("bench", "benchmark"), ("benchmark", "bench")])
+def test_each_of_two_like_names_says_what_the_other_is(
+    capsys: pytest.CaptureFixture[str], command: str, other: str
+) -> None:
+    assert re.search(rf"for \w+ see {other}\.$", COMMANDS[command])
+    assert f"`{other}`" in shown(capsys, command, "--help").partition("options:")[0]

@@ -47,6 +47,16 @@ def _evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str,
     return document
 
 
+def test_the_command_that_a_training_ends_with_runs_without_its_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    fit(tmp_path / "run")
+    (line,) = re.findall(r"^  evaluate +python -m spar_lightning (evaluate .*)$", capsys.readouterr().out, re.MULTILINE)
+    request.getfixturevalue("without_data")
+    main([*shlex.split(line), *options(episodes=1)])
+    assert "improvement" in capsys.readouterr().out
+
+
 def _changed(checkpoint: Path, target: Path, **entries: Any) -> Path:
     """A copy with other entries; those that are None are left out."""
     contents = read_checkpoint(checkpoint) | entries
@@ -158,6 +168,15 @@ def test_a_video_shows_base_and_policy(
     assert len(frames) == longest + 1
     assert frames[0].shape[:2] == (480, 960)
     assert found["video"]["returns"]["policy"] == pytest.approx(found["returns"]["policy"][0], rel=1e-4)
+
+
+@pytest.mark.skipif(ctypes.util.find_library("EGL") is None, reason="needs EGL")
+def test_a_training_films_its_last_policy_if_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    fit(tmp_path / "run", *options(callbacks__rollout__video="true", data__max_episode_steps=5))
+    frames = imageio.mimread(tmp_path / "run" / "video.mp4", memtest=False)
+    assert len(frames) == 6
+    assert frames[0].shape[:2] == (480, 960)
 
 
 def test_without_a_renderer_there_is_one_line_and_no_file(

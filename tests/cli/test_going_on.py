@@ -34,6 +34,27 @@ def test_a_finished_run_has_nothing_left(run: Path, caplog: pytest.LogCaptureFix
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("stage", ["", "base"], ids=["the run's", "its base's"])
+@pytest.mark.parametrize("found", ["a folder", "cannot be read"])
+def test_a_checkpoint_that_is_none_is_told_and_nothing_is_trained_again(
+    run: Path, capsys: pytest.CaptureFixture[str], stage: str, found: str
+) -> None:
+    (run / "results.json").unlink()
+    last(run).unlink()
+    path = last(run / stage)
+    path.unlink(missing_ok=True)
+    if found == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path)  # as one without rights, also for the superuser
+    before = {file: file.read_bytes() for file in run.rglob("*.c*") if file.is_file()}
+    said = refused(capsys, "fit", "--resume", str(run))
+    assert f"error: {path} {'is a folder' if found == 'a folder' else found}" in said
+    assert ", expected " in said
+    assert "move" in said
+    assert {file: file.read_bytes() for file in run.rglob("*.c*") if file.is_file()} == before
+
+
 def test_a_finished_run_is_made_longer(run: Path) -> None:
     main(["fit", "--trainer.max_steps", "60", "--resume", str(run)])
     assert results(run)["updates"] == 60

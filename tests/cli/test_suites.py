@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import HOPPER, fit, last, results, same, weights
+from commands import HOPPER, fit, last, refused, results, same, weights
 
 import spar_lightning
 from spar_lightning.cli import main
+from spar_lightning.cli.suite import refusal
+from spar_lightning.suite.runs import check_settings, plan
+from spar_lightning.suite.suite_file import FOLDER, read_suite
 
 ROOMS = Path(spar_lightning.__file__).parent
 COMMANDS = [
@@ -45,6 +48,59 @@ methods: {TD3+BC: {}}
 def test_every_dry_run_of_the_texts_shows_commands(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     main(command)
     assert "python -m spar_lightning fit " in capsys.readouterr().out
+
+
+MISTYPED = """
+seeds: 2
+data_sets: [spar/hopper/medium-replay-v0]
+common: {trainer.max_steps: 100}
+methods: {BC: {algorithm: bc}, SPAR: {}}
+settings: {short: {}, long: {all: {}, SPAR: {}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "run", "reason"),
+    [
+        (
+            "SPAR: {}}\nset",
+            "SPAR: {model.kapa: 1}}\nset",
+            "SPAR, short",
+            "no option --model.kapa, did you mean --model.kappa?",
+        ),
+        ("SPAR: {}}}", "SPAR: {model.kapa: 1}}}", "SPAR, long", "no option --model.kapa, did you mean --model.kappa?"),
+        ("all: {}", "all: {model.kappa: 1}", "BC, long", "there is no option --model.kappa"),
+        ("max_steps: 100", "max_stepz: 100", "BC, short", "did you mean --trainer.max_steps?"),
+        ("max_steps: 100", "max_steps: many", "BC, short", "Expected a <class 'int'>. Got value: many"),
+        ("max_steps: 100", "max_steps: 0", "BC, short", "`trainer.max_steps` is 0, expected a positive number"),
+        ("max_steps: 100", "max_steps: null", "BC, short", "Got value: None"),
+        ("algorithm: bc", "algorithm: bcc", "BC, short", "bcc"),
+        ("algorithm: bc", "config: wolker", "BC, short", "there is no file wolker, did you mean walker?"),
+        ("algorithm: bc", "help: true", "BC, short", "`fit` would print something"),
+    ],
+)
+def test_a_setting_that_no_run_takes_is_told_before_any_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], right: str, wrong: str, run: str, reason: str
+) -> None:
+    suite = tmp_path / "toy.yaml"
+    suite.write_text(MISTYPED.replace(right, wrong))
+    for option in ([], ["--dry_run"]):
+        said = refused(capsys, "benchmark", str(suite), *option)
+        assert f"the run {run}, spar/hopper/medium-replay-v0, seed 0 of toy cannot be, and none is started: " in said
+        assert reason in said
+        assert not (tmp_path / "runs").exists()
+
+
+def test_the_suites_of_the_package_are_ones_that_fit_takes(tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.yaml"):
+        check_settings(plan(read_suite(path), tmp_path), refusal)
+
+
+def test_settings_are_tried_once_for_all_seeds_and_data_sets(tmp_path: Path) -> None:
+    tried: list[list[str]] = []
+    runs = plan(read_suite(FOLDER / "locomotion.yaml"), tmp_path)
+    check_settings(runs, lambda line: tried.append(list(line)))
+    assert (len(runs), len(tried)) == (324, 12)
 
 
 @pytest.mark.slow

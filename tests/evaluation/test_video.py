@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_environment import STEPS, Constant, ToyEnvironment, bonus
 
-from spar_lightning.evaluation.video import check_video, choose_renderer, write_video
+from spar_lightning.evaluation.video import check_video, choose_renderer, is_whole, write_video
 from spar_lightning.types import EnvironmentUnavailableError, Policy, UserError
 
 
@@ -55,6 +55,14 @@ def test_both_policies_are_seen_until_both_have_ended(kind: str) -> None:
     assert below[:, 0] == pytest.approx([0, *[40] * STEPS], abs=8), "who has ended stands still"
     assert below[:, 1] == pytest.approx([40 * step for step in range(STEPS + 1)], abs=8)
     assert ToyEnvironment.opened == 0
+
+
+def test_a_video_that_is_cut_is_found_out() -> None:
+    stream = io.BytesIO()
+    write_video(stream, ".mp4", DrawnEnvironment, {"policy": Single(0.5)}, seed=3)
+    video = stream.getbuffer()
+    assert is_whole(video)
+    assert not any(is_whole(video[:length]) for length in range(0, len(video), 7))
 
 
 def test_the_return_so_far_is_written_above() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import string
@@ -13,7 +14,7 @@ from torch import nn
 
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import BCModule, SPARModule
-from spar_lightning.training.checkpoints import FORMAT, check_resumable, load_module, read_checkpoint
+from spar_lightning.training.checkpoints import FORMAT, check_resumable, is_there, load_module, read_checkpoint
 from spar_lightning.types import CheckpointError
 
 MakeSPAR = Callable[..., SPARModule]
@@ -35,8 +36,23 @@ def test_a_missing_file(tmp_path: Path) -> None:
         CheckpointError, match=r"there is no checkpoint .*nothing\.ckpt: give the path of a \.ckpt file"
     ):
         read_checkpoint(tmp_path / "nothing.ckpt")
-    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+
+
+def test_what_is_no_file_or_cannot_be_opened(tmp_path: Path) -> None:
+    loop, pipe = tmp_path / "loop.ckpt", tmp_path / "pipe.ckpt"
+    loop.symlink_to(loop)
+    os.mkfifo(pipe)
+    with pytest.raises(CheckpointError, match=f"{tmp_path} is a folder, expected a .ckpt file .*: name one, or move"):
         read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"pipe\.ckpt is no file, expected"):
+        read_checkpoint(pipe)
+    with pytest.raises(
+        CheckpointError, match=r"cannot be read \(Too many levels .*this user may read: see to its rights"
+    ):
+        read_checkpoint(loop)
+    assert [is_there(path) for path in (loop, pipe, tmp_path, tmp_path / "none", pipe / "below")] == [True] * 3 + [
+        False
+    ] * 2
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken", b"\x80\x02garbage"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spar_lightning.cli.parsing.peeking import peek, staged_command
 from spar_lightning.training import ALGORITHMS
-from spar_lightning.training.checkpoints import module_name, read_checkpoint
+from spar_lightning.training.checkpoints import is_there, module_name, read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
 
 
@@ -32,7 +32,7 @@ def choose_algorithm(arguments: Sequence[str]) -> str:
     if algorithm is not None and not isinstance(algorithm, str):
         raise UserError(f"`algorithm` is {algorithm}, expected one of {', '.join(ALGORITHMS)}, or a class path")
     # What is not there, such as an interpolation, is left to those who will read it.
-    of_checkpoint = _algorithm_of(str(path)) if path and Path(str(path)).is_file() else None
+    of_checkpoint = _algorithm_of(str(path)) if path and is_there(Path(str(path))) else None
     if algorithm is None:
         default = next(iter(ALGORITHMS))
         # A class path is code that would be imported: a checkpoint alone does not name it.

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
-from spar_lightning.callbacks.whole_file import write_text
+from spar_lightning.whole_file import write_text
 
 STEP = "step"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from spar_lightning.callbacks.whole_file import write_text
 from spar_lightning.cli.parsing.peeking import peek
 from spar_lightning.cli.run.resuming import CONFIG
 from spar_lightning.training.seeds import current_place
+from spar_lightning.whole_file import write_text
 
 
 def record_settings(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> None:

@@ -10,7 +10,7 @@ from spar_lightning.callbacks.random_state import restore_random_state
 from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.run.several_processes import rank
-from spar_lightning.training.checkpoints import read_checkpoint
+from spar_lightning.training.checkpoints import is_there, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, UserError
 
@@ -47,7 +47,7 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
 
 def checkpoint_option(folder: Path) -> list[str]:
     """The option that names a run's last checkpoint, if there is one."""
-    return ["--ckpt_path", str(folder / LAST)] if (folder / LAST).is_file() else []
+    return ["--ckpt_path", str(folder / LAST)] if is_there(folder / LAST) else []
 
 
 def take_finished_base(base: AlgorithmModule, checkpoint: dict[str, Any]) -> None:
@@ -92,4 +92,4 @@ def align_seeds(folders: Sequence[Path]) -> None:
 
 
 def _updates(path: Path) -> int:
-    return int(read_checkpoint(path).get("global_step", 0)) if path.is_file() else 0
+    return int(read_checkpoint(path).get("global_step", 0)) if is_there(path) else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 from spar_lightning.types import UserError
+from spar_lightning.whole_file import remove_unfinished
 
 LOCK = ".lock"
 KEPT = ("checkpoints", "base/checkpoints", "results.json")
@@ -67,9 +67,7 @@ class RunFolder:
                 " or name another --run_dir"
             ) from error
         try:
-            with contextlib.suppress(OSError):
-                for unfinished in self.path.rglob("*.tmp"):  # what a kill has left half written
-                    unfinished.unlink()
+            remove_unfinished(self.path)
             yield
         finally:
             lock.release()

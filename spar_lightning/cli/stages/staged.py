@@ -141,7 +141,7 @@ class StagedCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data module, model and trainer; the model's base is not trained yet."""
-        self._check_settings()
+        self.check_settings()
         if self.subcommand != "fit":
             use_data_of_checkpoint(str(self.subcommand), self.settings, self._defaults)
         with named_classes(self.settings.as_dict()):
@@ -163,8 +163,12 @@ class StagedCLI(LightningCLI):
         defaults: Namespace = self._parser(self.subcommand).get_defaults()
         return defaults
 
-    def _check_settings(self) -> None:
-        """Refuse what can be seen to be wrong before anything is made."""
+    def check_settings(self) -> None:
+        """Refuse settings that the parser takes and no run can have, before anything is made of them.
+
+        Raises:
+            UserError: for the first of them.
+        """
         if (algorithm := self.settings.algorithm) != self.algorithm:
             raise UserError(
                 f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"
@@ -179,6 +183,8 @@ class StagedCLI(LightningCLI):
         check_nulls(self._defaults, self.settings)
         for key in self._trainers:
             check_limits(key, self.settings[key])
+            if self.subcommand == "fit":
+                check_intervals(key, self.settings[key], self.settings.data.updates_per_batch)
 
     @property
     def _trainers(self) -> tuple[str, ...]:
@@ -186,8 +192,6 @@ class StagedCLI(LightningCLI):
 
     def _make_training(self) -> None:
         """Build what is trained, find out what is left to do, and read the data for that."""
-        for key in self._trainers:
-            check_intervals(key, self.settings[key], self.settings.data.updates_per_batch)
         self.model = self._build_model()
         if self.settings.get("stage") == "improvement":
             leave_out_warmup(self.model, self.datamodule, self.settings, self.made.trainer)

@@ -15,7 +15,7 @@ from spar_lightning.cli.run.resuming import LAST
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.cli.stages.trainer_settings import check_intervals
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training.checkpoints import check_resumable, has_warmup, read_checkpoint
+from spar_lightning.training.checkpoints import check_resumable, has_warmup, is_there, read_checkpoint
 from spar_lightning.training.checks import check_position
 from spar_lightning.types import UserError
 
@@ -69,7 +69,7 @@ def updates_made(model: pl.LightningModule, datamodule: OfflineDataModule, setti
 def base_checkpoint(folder: RunFolder) -> dict[str, Any] | None:
     """The last checkpoint of the base stage of a run that is gone on with."""
     path = folder.path / BASE / LAST
-    return read_checkpoint(path) if folder.goes_on and path.is_file() else None
+    return read_checkpoint(path) if folder.goes_on and is_there(path) else None
 
 
 def is_finished(settings: Namespace, max_steps: int, folder: RunFolder) -> bool:

@@ -18,54 +18,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from toy_training import ToyModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
-from spar_lightning.callbacks.results import write_json
-from spar_lightning.callbacks.whole_file import WholeCheckpointIO, check_folder, whole_file
-
-NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
+from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "file"
-    with whole_file(path) as file:
-        file.write(b"new")
-        assert not path.exists()
-    assert path.read_bytes() == b"new"
-    assert names(path.parent) == ["file"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError("stopped"), KeyboardInterrupt(), NO_SPACE])
-def test_what_was_there_stays_when_the_writing_fails(tmp_path: Path, error: BaseException) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def fail() -> None:
-        with whole_file(path) as file:
-            file.write(b"new")
-            raise error
-
-    with pytest.raises(type(error)):
-        fail()
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["file"]
-
-
-def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "results.json"
-    write_json(path, {"updates": 1})
-
-    def full(descriptor: int) -> None:
-        raise NO_SPACE
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left") as info:
-        write_json(path, {"updates": 2})
-    assert info.value.filename == str(path)
-    assert '"updates": 1' in path.read_text()
-    assert names(tmp_path) == ["results.json"]
 
 
 def test_a_checkpoint_on_a_full_disk_costs_nothing_that_is_there(tmp_path: Path) -> None:
@@ -106,7 +63,7 @@ def test_another_way_to_write_checkpoints_is_left_alone(tmp_path: Path) -> None:
 def test_a_kill_while_a_checkpoint_is_written_leaves_one_that_loads(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     code = (
-        "import torch; from spar_lightning.callbacks.whole_file import WholeCheckpointIO\n"
+        "import torch; from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO\n"
         "for number in range(1, 10**6):\n"
         f"    WholeCheckpointIO().save_checkpoint({{'state': torch.full((300_000,), number)}}, {str(path)!r})"
     )
@@ -120,15 +77,6 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_one_that_loads(tmp_path: Pa
         process.wait()
         state = torch.load(path, weights_only=True)["state"]
         assert len(state.unique()) == 1
-        assert set(names(tmp_path)) <= {"last.ckpt", "last.ckpt.tmp"}
+        assert len(names(tmp_path)) <= 2, "what the kill before has left is gone"
     WholeCheckpointIO().save_checkpoint({}, path)
     assert names(tmp_path) == ["last.ckpt"], "what a kill has left is not in the way of the next"
-
-
-def test_a_folder_is_tried_before_there_is_anything_to_write(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(NotADirectoryError, match=str(tmp_path / "file")):
-            check_folder(folder)
-    check_folder(tmp_path / "new" / "below")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
