@@ -56,7 +56,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
     _link_datasets(tmp_path / "datasets", tiny_datasets)
-    for folder in ("configs", "tests"):
+    for folder in ("configs", "tests", "results"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 

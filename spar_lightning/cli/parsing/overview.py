@@ -17,7 +17,7 @@ GENERAL = {
     "algorithm": None,
     "num_seeds": None,
     "run_dir": None,
-    "resume": None,
+    "resume": "Folder of a stopped run, to do what is left of it.",
     "allow_module": None,
     "stage": None,
     "bc.ckpt_path": None,
