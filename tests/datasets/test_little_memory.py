@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import resource
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import h5py
@@ -50,18 +51,19 @@ def read(name: str) -> None:
     PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
 
 
+def measure(action: Callable[[str], None], name: str, connection: Connection) -> None:
+    """Send by how many bytes this process grows at most when it does something for the second time."""
+    action(write_zeros(Path(name).with_name("few.npz"), 100))  # what that imports is not counted
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    action(name)
+    connection.send(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
 def added(action: Callable[[str], None], name: str) -> int:
-    """Bytes by which a process grows at most that does something, for the second time, and nothing else."""
-    forking = multiprocessing.get_context("fork")
-    ours, theirs = forking.Pipe()
-
-    def measure() -> None:
-        action(write_zeros(Path(name).with_name("few.npz"), 100))  # what that imports is not counted
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        action(name)
-        theirs.send(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
-
-    process = forking.Process(target=measure)
+    """What `measure` finds in a process of its own: a copy of this one would count pages that it only shares."""
+    spawning = multiprocessing.get_context("spawn")
+    ours, theirs = spawning.Pipe()
+    process = spawning.Process(target=measure, args=(action, name, theirs))
     process.start()
     process.join()
     assert process.exitcode == 0
