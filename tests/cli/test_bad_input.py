@@ -140,6 +140,8 @@ def test_a_callback_that_gives_up(
         ({"model__hidden_dims": [-4]}, "hidden_dims"),
         ({"model__expectile": 2}, "expectile"),
         ({"model__averaged_share": 0}, "averaged_share"),
+        ({"model__step": 0}, "step"),
+        ({"model__step": 1.5}, "step"),
         ({"model__freeze_critic": "true", "model__critic_target": "policy"}, "freeze_critic"),
         ({"bc__model__learning_rate": -1}, "learning_rate"),
         ({"trainer__accelerator": "abacus"}, "abacus"),
