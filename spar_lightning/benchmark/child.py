@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import psutil
 import torch
 from tqdm import tqdm
 
 from spar_lightning.benchmark.contenders import count_flops, train
 from spar_lightning.benchmark.gate import WindowGate
+from spar_lightning.benchmark.memory import peak_memory
 from spar_lightning.benchmark.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
 from spar_lightning.evaluation.worker import Worker
@@ -96,12 +96,12 @@ class Child:
 
 def run_contender(connection: Connection, setting: Setting, warmup: int, window: int) -> None:
     """Count a contender's operations, then train it under the parent's command."""
-    imports = _memory_mb()
+    imports = peak_memory() / 1e6
     use_tensor_cores(_device(setting.accelerator))
     flops = count_flops(setting)
     train(setting, WindowGate(connection, warmup, window))
     on_device = torch.cuda.max_memory_allocated() / 1e6 if setting.accelerator == "gpu" else None
-    connection.send(Finished(flops, _memory_mb(), imports, on_device))
+    connection.send(Finished(flops, peak_memory() / 1e6, imports, on_device))
 
 
 def run_peak(connection: Connection, shapes: Sequence[Shape], accelerator: str) -> None:
@@ -141,16 +141,6 @@ def _be_silent() -> None:
         stream.flush()
     for number in (1, 2):
         os.dup2(nowhere, number)
-
-
-def _memory_mb() -> float:
-    if sys.platform == "win32":
-        return float(psutil.Process().memory_info().peak_wset / 1e6)
-    else:  # noqa: RET505  # a branch of its own, which types are not checked in for another system
-        import resource
-
-        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return largest / 1e6 if sys.platform == "darwin" else largest / 1e3
 
 
 @contextmanager

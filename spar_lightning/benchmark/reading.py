@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from spar_lightning.benchmark.machine import describe_machine
+from spar_lightning.benchmark.memory import peak_memory
 from spar_lightning.benchmark.source_files import WRITERS, write_source
-from spar_lightning.benchmark.storage import process_memory
 from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.cache_folder import cache_folder
@@ -83,7 +83,7 @@ def measure(folder: str, name: str, settings: dict[str, Any], keep: bool) -> dic
         keep: the transitions; else episodes are read and forgotten.
     """
     torch.set_num_threads(1)
-    before = process_memory("VmHWM")
+    before = peak_memory()
     with minari_root(Path(folder)):
         began = time.process_time()
         dataset = open_dataset(name, **settings)
@@ -98,7 +98,7 @@ def measure(folder: str, name: str, settings: dict[str, Any], keep: bool) -> dic
         "transitions": rows,
         "open_s": opened - began,
         "read_s": done - opened,
-        "peak_bytes": process_memory("VmHWM") - before,
+        "peak_bytes": peak_memory() - before,
         "file_bytes": sum(file.stat().st_size for file in (place, *place.rglob("*")) if file.is_file()),
     }
 

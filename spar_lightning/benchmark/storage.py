@@ -6,7 +6,6 @@ import json
 import logging
 import multiprocessing
 import os
-import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from spar_lightning.benchmark.machine import describe_machine
+from spar_lightning.benchmark.memory import process_memory
 from spar_lightning.benchmark.synthetic import SyntheticData
 from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder
@@ -119,13 +119,6 @@ def _consume(item: Any) -> None:
     """Gather the rows of a training step, which minibatches do when they are iterated over."""
     for _ in item:
         pass
-
-
-def process_memory(name: str) -> int:
-    """Bytes of a kind of memory of this process; 0 where the system does not tell."""
-    path = Path(f"/proc/{os.getpid()}/status")
-    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8")) if path.is_file() else None
-    return 0 if found is None else 1024 * int(found[1])
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
