@@ -96,6 +96,7 @@ class Optimized(NamedTuple):
     networks: Sequence[nn.Module]  # that it steps
     learning_rate: float
     factor: Callable[[int], float] | None = None  # of the learning rate, at the update of this number
+    decays: Sequence[float] = ()  # of each network's weights, as AdamW has it; () is none
 
 
 class Learner(Protocol):

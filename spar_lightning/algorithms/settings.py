@@ -33,6 +33,7 @@ AT_LEAST = {
     "conservative_deviations": 0,
     "kappa": 0,
     "beta": 0,
+    "critic_weight_decay": 0,
     "min_residual_scale": 0,
     "target_noise": 0,
     "target_noise_bound": 0,

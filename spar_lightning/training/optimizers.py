@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ class FlatAdam(Adam):
     def __init__(self, optimized: Optimized, fused: bool) -> None:
         self.flats = [FlatParameters(network) for network in optimized.networks]
         self.optimized = optimized
+        self.decays = optimized.decays or [0.0] * len(self.flats)
         vectors = [flat.vector for flat in self.flats]
         on_cuda = vectors[0].is_cuda
         super().__init__(vectors, lr=optimized.learning_rate, fused=fused, capturable=on_cuda)
@@ -50,6 +52,12 @@ class FlatAdam(Adam):
         for group in self.param_groups:
             group["lr"] = rate
 
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Let weights decay, then make a step."""
+        group = self.param_groups[0]
+        decay_weights(group["params"], self.decays, group["lr"])
+        return super().step(closure)
+
     def clear_gradients(self) -> None:
         """Forget all gradients."""
         for flat in self.flats:
@@ -59,6 +67,14 @@ class FlatAdam(Adam):
         """Put the parameters' gradients where the step finds them."""
         for flat in self.flats:
             flat.gather_gradients()
+
+
+@torch.no_grad()
+def decay_weights(vectors: Sequence[Tensor], decays: Sequence[float], rate: float | Tensor) -> None:
+    """Shrink vectors by their decay times the learning rate, apart from the gradient (Loshchilov and Hutter, 2019)."""
+    for vector, decay in zip(vectors, decays, strict=True):
+        if decay > 0:
+            vector.mul_(1.0 - rate * decay)
 
 
 def adam_step(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.algorithms import Algorithm, Batch
-from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.optimizers import FlatAdam, decay_weights
 from spar_lightning.training.stream import NetworkUnits
 from spar_lightning.types import UserError
 
@@ -89,8 +89,13 @@ class Stack:
             flat.packed([*islice(following, len(flat.parameters))]) for flat in self.seeds[0].optimizers[name].flats
         ]
 
+    def decays(self, name: str) -> Sequence[float]:
+        """How the weights of each network of an optimizer decay."""
+        return self.seeds[0].optimizers[name].decays
+
     def step(self, name: str, rate: float | Tensor) -> None:
         """Step an optimizer of all seeds by the gradients of its vectors."""
+        decay_weights(self.vectors[name], self.decays(name), rate)
         self.adams[name].param_groups[0]["lr"] = rate
         self.adams[name].step()
         if name not in self._shared:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.training.mapped import clip, follow, mapped_gradients
-from spar_lightning.training.optimizers import adam_step
+from spar_lightning.training.optimizers import adam_step, decay_weights
 from spar_lightning.training.stack import Stack
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -117,6 +117,7 @@ class _Traced:
         found, metrics = mapped_gradients(self._stack, self._tensors, name, loss, arguments)
         gradients = self._stack.packed(name, found)
         clip(gradients, self._stack.seeds[0].clip_norm)
+        decay_weights(self._vectors[name], self._stack.decays(name), self.rates[name])
         group = self._stack.adams[name].param_groups[0]
         for vector, gradient, moments in zip(self._vectors[name], gradients, self._moments[name], strict=True):
             adam_step(vector, gradient, moments, self.rates[name], group)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW
 
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
 from spar_lightning.algorithms.algorithm import Learner, Metrics
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.batched import BatchedExecution
-from spar_lightning.training.optimizers import FlatAdam, adam_step
+from spar_lightning.training.optimizers import FlatAdam, adam_step, decay_weights
 from spar_lightning.training.stack import Seed
 from spar_lightning.training.stream import NetworkUnits
 
@@ -140,15 +140,25 @@ def test_whole_updates_are_compiled() -> None:
         assert_near(one, other)
 
 
-def test_a_step_is_adams() -> None:
-    network = nn.Linear(3, 2)
-    adam = FlatAdam(Optimized([network], 1e-2), fused=True)
-    vector = adam.flats[0].vector.detach().clone().unsqueeze(0)
-    moments = (torch.zeros(()), torch.zeros_like(vector), torch.zeros_like(vector))
-    step = partial(adam_step, rate=torch.tensor(1e-2), group=adam.param_groups[0])
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_step_is_adams(decay: float) -> None:
+    networks = [nn.Linear(3, 2), nn.Linear(2, 1)]
+    adam = FlatAdam(Optimized(networks, 1e-2, decays=[decay, 0.0]), fused=True)
+    flats = [flat.vector for flat in adam.flats]
+    vectors, alone = ([one.detach().clone() for one in flats] for _ in range(2))
+    groups = [{"params": [vector], "weight_decay": own} for vector, own in zip(alone, (decay, 0.0), strict=True)]
+    torchs = AdamW(groups, lr=1e-2)
+    moments = [(torch.zeros(()), torch.zeros_like(vector), torch.zeros_like(vector)) for vector in vectors]
+    rate = torch.tensor(1e-2)
     for _ in range(5):
-        gradient = torch.randn_like(vector)
-        adam.flats[0].vector.grad = gradient[0]
+        gradients = [torch.randn_like(vector) for vector in vectors]
+        for number, gradient in enumerate(gradients):
+            flats[number].grad, alone[number].grad = gradient.clone(), gradient.clone()
         adam.step()
-        step(vector, gradient, moments)
-    assert torch.allclose(vector[0], adam.flats[0].vector, atol=1e-6)
+        torchs.step()
+        decay_weights(vectors, adam.decays, rate)
+        for vector, gradient, its in zip(vectors, gradients, moments, strict=True):
+            adam_step(vector, gradient, its, rate, adam.param_groups[0])
+    for vector, own, expected in zip(vectors, flats, alone, strict=True):
+        assert torch.allclose(own, expected, atol=1e-6)
+        assert torch.allclose(vector, expected, atol=1e-6)

@@ -51,6 +51,10 @@ class Critics(nn.Module):
         """The networks that are regressed."""
         return [self.critic, self.value, *([] if self.check_critic is None else [self.check_critic])]
 
+    def decays(self, of_critics: float) -> list[float]:
+        """Of the weights of each of them: V, which compares no actions, has none."""
+        return [0.0 if network is self.value else of_critics for network in self.trained]
+
     def loss(self, batch: Batch, target_q: Tensor, value_target: Tensor, expectile: float) -> tuple[Tensor, Metrics]:
         """Regression of every Q(s, a) and of V(s) on standardized targets (B,)."""
         q_values = self.critic(batch.observations, batch.actions)

@@ -111,6 +111,8 @@ class SPAR(Algorithm):
             steps.
         learning_rate: of Adam for critic, value network and manifold.
         actor_learning_rate: of Adam for the actor.
+        critic_weight_decay: of the critics, as AdamW has it. Returns are noisy, and a critic that is free to fit their
+            noise ranks actions by it.
         critic_decay: let the critics' learning rate fall linearly to 0 while they are trained.
         actor_decay: let the actor's fall to 0, with the root of the updates that are left.
         manifold_decay: let the manifold's fall linearly to 0 over `manifold_steps`.
@@ -159,6 +161,7 @@ class SPAR(Algorithm):
         start_decay: float = 0.98,
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
+        critic_weight_decay: float = 1.0,
         critic_decay: bool = True,
         actor_decay: bool = True,
         manifold_decay: bool = True,
@@ -200,6 +203,7 @@ class SPAR(Algorithm):
         self.actor_every, self.lsi_batch = actor_every, lsi_batch
         self.beginnings = Beginnings(round(start_fraction * lsi_batch), start_decay)
         self.learning_rate, self.actor_learning_rate = learning_rate, actor_learning_rate
+        self.critic_weight_decay = critic_weight_decay
         self.critic_decay, self.actor_decay, self.manifold_decay = critic_decay, actor_decay, manifold_decay
 
     @property
@@ -316,7 +320,9 @@ class SPAR(Algorithm):
             return remaining(update, 0, self.manifold_steps) if self.manifold_decay else 1.0
 
         found = {
-            "critic": Optimized(self.critics.trained, self.learning_rate, critic_factor),
+            "critic": Optimized(
+                self.critics.trained, self.learning_rate, critic_factor, self.critics.decays(self.critic_weight_decay)
+            ),
             "actor": Optimized([self.policy.actor], self.actor_learning_rate, actor_factor),
         }
         if isinstance(self.policy.manifold, VariationalManifold):
