@@ -52,7 +52,7 @@ class FlatAdam(Adam):
         for group in self.param_groups:
             group["lr"] = rate
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Let weights decay, then make a step."""
         group = self.param_groups[0]
         decay_weights(group["params"], self.decays, group["lr"])
