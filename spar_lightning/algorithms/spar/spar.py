@@ -154,7 +154,7 @@ class SPAR(Algorithm):
         num_candidates: int = 8,
         sigma: float = 0.5,
         kappa: float = 1.4,
-        step: float = 0.65,
+        step: float = 0.5,
         actor_every: int = 1,
         lsi_batch: int = 64,
         start_fraction: float = 0.1,
