@@ -62,7 +62,7 @@ class CommandParser(MistypedParser, LightningArgumentParser):
     def make_overview(self, command: str) -> None:
         """Limit the help to what a person needs, and add options that show the parts in full."""
         self.shown, self.in_full = SHOWN[command], False
-        resumed = "Checkpoint to go on from; with `--stage improvement` that of the parts to keep."
+        resumed = "Checkpoint to go on from, or whose parts to keep."
         self._option_string_actions["--ckpt_path"].help = resumed if command == "fit" else "Checkpoint to evaluate."
         titles = {
             "trainer": "Lightning's trainer",
