@@ -161,7 +161,7 @@ class SPAR(Algorithm):
         start_decay: float = 0.98,
         learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
-        critic_weight_decay: float = 1.0,
+        critic_weight_decay: float = 0.4,
         critic_decay: bool = True,
         actor_decay: bool = True,
         manifold_decay: bool = True,
