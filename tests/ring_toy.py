@@ -48,6 +48,7 @@ BASE_UPDATES, WARMUP, IMPROVEMENT = 1_000, 1_500, 500  # updates
 SETTINGS: dict[str, Any] = {
     "hidden_dims": (64, 64),
     "warmup_steps": WARMUP,
+    "step": 1.0,  # the whole way, as those that follow a gradient go it
     # A run of 2,000 updates instead of 30,000: everything moves faster.
     "learning_rate": 1e-3,
     "actor_every": 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,8 @@ class FlatAdam(Adam):
         vectors = [flat.vector for flat in self.flats]
         on_cuda = vectors[0].is_cuda
         super().__init__(vectors, lr=optimized.learning_rate, fused=fused, capturable=on_cuda)
+        # No `step` of its own: torch lets hooks of steps run once for each class of a step.
+        self.register_step_pre_hook(lambda *_: decay_weights(vectors, self.decays, self.param_groups[0]["lr"]))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state; how steps are made is this machine's affair, and not the checkpoint's."""
@@ -51,12 +53,6 @@ class FlatAdam(Adam):
         """Step at this rate from here on; a tensor may change without a word."""
         for group in self.param_groups:
             group["lr"] = rate
-
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Let weights decay, then make a step."""
-        group = self.param_groups[0]
-        decay_weights(group["params"], self.decays, group["lr"])
-        return super().step(closure)
 
     def clear_gradients(self) -> None:
         """Forget all gradients."""

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
 from spar_lightning.algorithms.algorithm import Learner, Metrics
@@ -162,3 +163,14 @@ def test_a_step_is_adams(decay: float) -> None:
     for vector, own, expected in zip(vectors, flats, alone, strict=True):
         assert torch.allclose(own, expected, atol=1e-6)
         assert torch.allclose(vector, expected, atol=1e-6)
+
+
+def test_a_step_is_one_to_who_watches_steps() -> None:
+    Adam([nn.Parameter(torch.zeros(1))])  # from then on torch watches Adam's own steps too
+    adam = FlatAdam(Optimized([nn.Linear(3, 2)], 1e-2, decays=[0.5]), fused=True)
+    seen: list[Any] = []
+    watch = register_optimizer_step_post_hook(lambda optimizer, *_: seen.append(optimizer))
+    adam.flats[0].vector.grad = torch.ones_like(adam.flats[0].vector)
+    adam.step()
+    watch.remove()
+    assert seen == [adam]
