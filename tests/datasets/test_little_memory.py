@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import re
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from spar_lightning.benchmark.memory import process_memory
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.minari_folder import datasets_folder
 from spar_lightning.inspection import describe
@@ -51,19 +51,12 @@ def read(name: str) -> None:
     PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
 
 
-def status(name: str) -> int:
-    """Bytes. Not `ru_maxrss`: a process starts with the largest that the one which started it had."""
-    found = re.search(name + r":\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return 1024 * int(found[1])
-
-
 def measure(action: Callable[[str], None], name: str, connection: Connection) -> None:
     """Send by how many bytes this process grows at most when it does something for the second time."""
     action(write_zeros(Path(name).with_name("few.npz"), 100))  # what that imports is not counted
-    before = status("VmHWM")
+    before = process_memory("VmHWM")
     action(name)
-    connection.send(status("VmHWM") - before)
+    connection.send(process_memory("VmHWM") - before)
 
 
 def added(action: Callable[[str], None], name: str) -> int:
