@@ -7,13 +7,19 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that is most like another one, if any is; a last part alone stands for the shortest that ends so.
+    """The known name that is most like another one, if any is.
+
+    A last part alone stands for the shortest name that ends so, and what is like none for the shortest that begins so.
 
     >>> nearest("model.kapa", ["model.kappa", "model.sigma"]), nearest("--tau", ["--bc.model.tau", "--model.tau"])
     ('model.kappa', '--model.tau')
+    >>> nearest("--env", ["--environment", "--max_episode_steps"])
+    '--environment'
     """
-    ends = sorted((one for one in known if one.endswith(f".{name.removeprefix('--')}")), key=len)
-    return next(iter(ends or get_close_matches(name, known, n=1)), None)
+    by_length = sorted(known, key=len)
+    ends = [one for one in by_length if one.endswith(f".{name.removeprefix('--')}")]
+    begin = [one for one in by_length if one.startswith(name)]
+    return next(iter(ends or get_close_matches(name, known, n=1) or begin), None)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -23,11 +23,17 @@ from commands import refused
         ("test", "--ckpt_pth", "--ckpt_path"),
         ("validate", "--callbacks.rollout.num_episode", "--callbacks.rollout.num_episodes"),
         ("collect", "--stepz", "--steps"),
+        ("evaluate", "--episode", "--episodes"),
+        ("export", "--form", "--format"),
+        ("ope", "--rollout", "--rollouts"),
+        ("report", "--ou", "--out"),
+        ("data info", "--env", "--environment"),
     ],
 )
 @pytest.mark.parametrize("form", ["{} 3", "{}=3"])
 def test_an_option(capsys: pytest.CaptureFixture[str], command: str, typed: str, meant: str, form: str) -> None:
-    message = refused(capsys, command, *form.format(typed).split())
+    needed = [] if command in {"fit", "test", "validate", "collect"} else ["a_file"]
+    message = refused(capsys, *command.split(), *needed, *form.format(typed).split())
     assert message == f"error: there is no option {typed}, did you mean {meant}?\n"
 
 

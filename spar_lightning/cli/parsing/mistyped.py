@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
@@ -20,7 +20,14 @@ _CHOICE = re.compile(r"argument subcommand: invalid choice: '(?P<name>.*)' \(cho
 
 
 class MistypedParser(ArgumentParser):
-    """jsonargparse's parser, with shorter and more helpful words about names that it does not know."""
+    """jsonargparse's parser, with shorter and more helpful words about names that it does not know.
+
+    A name is written in full: what is short for one option today is short for two when another is added.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As jsonargparse's."""
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, and end the process with status 2; as jsonargparse's, but for unknown names."""

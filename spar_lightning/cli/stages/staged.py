@@ -82,7 +82,6 @@ class StagedCLI(LightningCLI):
                 parser_kwargs={
                     "parser_mode": "omegaconf+",
                     "prog": program(),
-                    "allow_abbrev": False,
                     **{
                         name: {
                             "usage": f"{program()} {name} [--config FILE ...] [--SETTING VALUE ...]",
