@@ -54,8 +54,8 @@ class Job:
         """Of `python -m spar_lightning`."""
         run = self.runs[0]
         if self.state is State.INTERRUPTED:
-            last = run.folder / "checkpoints" / "last.ckpt"
-            return ["fit", "--config", str(run.folder / "config.yaml"), "--ckpt_path", str(last)]
+            allowed = [part for module in run.modules for part in ("--allow_module", module)]
+            return ["fit", "--resume", str(run.folder), *allowed]
         several = ["--num_seeds", str(len(self.runs))] if len(self.runs) > 1 else []
         quiet = ["--trainer.enable_progress_bar", "false"]
         own = ["--seed_everything", str(run.seed), "--run_dir", str(self.folder)]
@@ -77,8 +77,7 @@ def state_of(run: Run) -> State:
     _check_record(run)
     if (run.folder / "results.json").is_file():
         return State.FINISHED
-    resumable = (run.folder / "checkpoints" / "last.ckpt", run.folder / "config.yaml")
-    return State.INTERRUPTED if all(path.is_file() for path in resumable) else State.NEW
+    return State.INTERRUPTED if (run.folder / "config.yaml").is_file() else State.NEW
 
 
 def _check_record(run: Run) -> None:
@@ -140,7 +139,7 @@ def still_running(jobs: Sequence[Job]) -> list[int]:
     A benchmark that is killed leaves them behind.
     """
     folders = {place for job in jobs for run in job.runs for place in (run.folder, run.folder.parent)}
-    named = {str(place) for place in folders} | {str(place / "config.yaml") for place in folders}
+    named = {str(place) for place in folders}
     processes = psutil.process_iter(["cmdline"])
     return [process.pid for process in processes if named.intersection(process.info["cmdline"] or ())]
 
@@ -153,6 +152,6 @@ def prepare(job: Job) -> None:
     """
     for run in job.runs:
         if job.state is State.NEW and run.folder.is_dir():
-            shutil.rmtree(run.folder)  # it was the same run, and ended before its first checkpoint
+            shutil.rmtree(run.folder)  # it was the same run, and ended before it was one
         run.folder.mkdir(parents=True, exist_ok=True)
         write_text(run.folder / RECORD, json.dumps(run.record(), indent=2) + "\n")

@@ -50,6 +50,12 @@ class Run:
         """In a line."""
         return f"{self.label}, {self.data_set}, seed {self.seed}"
 
+    @property
+    def modules(self) -> list[str]:
+        """Modules that it imports for its algorithm or environment: others' code."""
+        algorithm, environment = (str(self.settings.get(name) or "") for name in ("algorithm", "data.environment"))
+        return [module for module in (algorithm.rpartition(".")[0], environment.rpartition(":")[0]) if module]
+
     def record(self) -> dict[str, Any]:
         """What is kept beside its results."""
         return {
@@ -107,9 +113,8 @@ def check_imports(runs: Collection[Run], allowed: str | None) -> None:
         UserError: if one is not named.
     """
     for run in runs:
-        algorithm, environment = (str(run.settings.get(name) or "") for name in ("algorithm", "data.environment"))
-        for module in (algorithm.rpartition(".")[0], environment.rpartition(":")[0]):
-            if module and not (allowed and f"{module}.".startswith(f"{allowed}.")):
+        for module in run.modules:
+            if not (allowed and f"{module}.".startswith(f"{allowed}.")):
                 raise UserError(
                     f"{run.label} of {run.suite} would import {module}, whose code would run: if you trust it, add"
                     f" --allow_module {module.partition('.')[0]}"

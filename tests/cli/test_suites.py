@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import HOPPER, fit, last, refused, results, same, weights
+import yaml
+from commands import HOPPER, TINY, fit, last, refused, results, same, weights
 
 import spar_lightning
 from spar_lightning.cli import main
@@ -154,6 +156,23 @@ def test_a_suite_that_is_stopped_goes_on_to_what_it_would_have_been(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_was_killed_after_its_base_keeps_it(tmp_path: Path) -> None:
+    suite, out = tmp_path / "toy.yaml", tmp_path / "out"
+    common = dict(zip((name.removeprefix("--") for name in TINY[::2]), map(yaml.safe_load, TINY[1::2]), strict=True))
+    suite.write_text(yaml.safe_dump({"common": common, "data_sets": [HOPPER], "methods": {"SPAR": {}}, "seeds": 1}))
+    main(["benchmark", str(suite), "--out", str(out)])
+    run = out / "hopper-medium-replay-v0" / "SPAR" / "seed_0"
+    whole, base = weights(last(run)), last(run / "base").stat().st_mtime_ns
+    shutil.rmtree(run / "checkpoints")
+    (run / "results.json").unlink()
+    main(["benchmark", str(suite), "--out", str(out)])
+    assert last(run / "base").stat().st_mtime_ns == base
+    assert same(weights(last(run)), whole)
+    assert (run / "results.json").is_file()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # a cluster and two trainings, of which a busy machine makes minutes
 def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
@@ -182,8 +201,6 @@ def test_a_suite_runs_on_the_nodes_of_a_ray_cluster(tmp_path: Path, monkeypatch:
 def test_a_search_with_ray_tune(tmp_path: Path, tiny_datasets: Path) -> None:
     pytest.importorskip("ray")
     example = ROOMS.parent / "examples" / "search_with_ray_tune.py"
-    from commands import TINY
-
     search = ["--num_samples", "2", "--metric", "score", "--out", str(tmp_path / "search")]
     training = ["--config", "hopper", *TINY]
     environment: dict[str, Any] = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}

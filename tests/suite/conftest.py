@@ -23,7 +23,7 @@ import json, sys, time
 from pathlib import Path
 arguments = sys.argv[1:]
 folder = Path(arguments[arguments.index("--run_dir") + 1]) if "--run_dir" in arguments else (
-    Path(arguments[arguments.index("--ckpt_path") + 1]).parents[1])
+    Path(arguments[arguments.index("--resume") + 1]))
 print("trains", *arguments)
 if "bc" in arguments and FAILS:
     print("error: there is no simulator", file=sys.stderr)

@@ -69,21 +69,21 @@ def test_finished_runs_are_kept_and_a_failure_stops_nothing(
     assert "4 of 4 runs are done" in capsys.readouterr().out
 
 
-def test_interrupted_runs_go_on_first_and_those_without_a_checkpoint_start_again(
+def test_interrupted_runs_go_on_first_and_those_that_had_not_begun_start_again(
     suite_file: Path, training: Training, tmp_path: Path
 ) -> None:
     training(fails=True)
     with pytest.raises(SystemExit):
         benchmark(str(suite_file), str(tmp_path / "out"))
     interrupted, begun = (run_folder(tmp_path / "out", f"BC/seed_{seed}") for seed in (0, 1))
-    (interrupted / "checkpoints").mkdir()
-    (interrupted / "checkpoints" / "last.ckpt").touch()
+    (interrupted / "base" / "checkpoints").mkdir(parents=True)
     (interrupted / "config.yaml").touch()
-    (begun / "checkpoints").mkdir()  # `fit` would refuse the folder
+    (begun / "base").mkdir()  # `fit` would refuse the folder
     training()
     benchmark(str(suite_file), str(tmp_path / "out"))
-    assert f"--ckpt_path {interrupted / 'checkpoints' / 'last.ckpt'}" in (interrupted / "output.log").read_text()
-    assert not (begun / "checkpoints").exists()
+    assert f"fit --resume {interrupted}" in (interrupted / "output.log").read_text()
+    assert (interrupted / "base" / "checkpoints").is_dir()
+    assert not (begun / "base").exists()
     assert (begun / "results.json").is_file()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from spar_lightning.suite.jobs import Job, State
 from spar_lightning.suite.runs import Run, check_imports, fit_arguments, plan
 from spar_lightning.suite.suite_file import FOLDER, find_suite, read_suite
 from spar_lightning.types import UserError
@@ -146,3 +147,10 @@ def test_a_suite_alone_has_nothing_imported(tmp_path: Path, setting: dict[str, s
         check_imports(runs, "their")
     check_imports(runs, "theirs")
     check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), None)
+
+
+def test_who_goes_on_may_import_what_the_suite_named(tmp_path: Path) -> None:
+    names = {"algorithm": "theirs.Own", "data.environment": "plants:Plant-v0"}
+    (run,) = runs_of(tmp_path, seeds=1, methods={"Theirs": names})
+    arguments = Job((run,), State.INTERRUPTED).arguments()
+    assert arguments == ["fit", "--resume", str(run.folder), *["--allow_module", "theirs", "--allow_module", "plants"]]
