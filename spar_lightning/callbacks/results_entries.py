@@ -36,7 +36,7 @@ OF_RUN = Entries(
         "settings": Maybe(Each(object)),
         "machine": Maybe(Each(object)),
         "versions": Maybe(Each(object)),
-        **dict.fromkeys(("base", "fitted"), _ROW),
+        **dict.fromkeys(("base", "fitted", "noisy_policy", "noisy_base", "noisy_fitted"), _ROW),
         **dict.fromkeys(("improvement", "noisy_improvement"), _GAIN),
         **dict.fromkeys(("episode_returns", "noisy_episode_returns"), Maybe(Each([_NUMBER]))),
         "benchmark": OF_SUITE,

@@ -13,6 +13,7 @@ from spar_lightning.report import statistics
 from spar_lightning.report.documents import Document, value_of
 from spar_lightning.report.grouping import Results
 from spar_lightning.report.published import Published, published_for
+from spar_lightning.report.reliability import gain, swings
 from spar_lightning.report.short_table import bounds
 from spar_lightning.report.statistics import Estimate, Scores
 
@@ -138,6 +139,15 @@ class Analysis:
             "clearly_below": sum(clearly) / len(values),
         }
 
+    def reliability(self, task: str, method: str) -> dict[str, Any] | None:
+        """What became of the bases of a cell, with and without noise on the actions, and the swings; None without."""
+        runs = self.results.of(task, method)
+        found = gain(runs)
+        if found is None:
+            return None
+        noisy = gain(runs, noisy=True)
+        return found._asdict() | {"noisy": None if noisy is None else noisy._asdict(), "swings": swings(runs)}
+
     def speed(self, method: str) -> dict[str, float | None]:
         """Medians over all runs of a method: updates a second in training, and minutes, with those of a base."""
         runs = self.runs_of(method)
@@ -201,6 +211,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
                     "last": analysis.cell(task, method),
                     "best": analysis.cell(task, method, "best"),
                     "improvement": analysis.improvement(task, method),
+                    "reliability": analysis.reliability(task, method),
                     "published": None if (found := analysis.published(task, method)) is None else found._asdict(),
                 }
                 for other, method in cells

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from spar_lightning.report.analysis import Analysis
 from spar_lightning.report.published import CORL_LAST, METHODS, SPAR_PAPER, UPDATES
+from spar_lightning.report.reliability import LAST_EVALUATIONS, swings
 from spar_lightning.report.statistics import Estimate
 
 LAST = "Of the policy at the end of training, over its final episodes: mean and deviation over training seeds."
@@ -36,7 +39,7 @@ def sections(analysis: Analysis) -> list[Section]:
         *([_aggregates(analysis)] if analysis.matrices else []),
         *([_probabilities(analysis)] if len(analysis.matrices) > 1 else []),
         *([_expected_best(analysis)] if analysis.has_several_seeds else []),
-        *([_improvement(analysis)] if any(map(analysis.against_base, analysis.results.methods)) else []),
+        *([_improvement(analysis), _reliability(analysis)] if _improved(analysis) else []),
         _speed(analysis),
         _curves(),
         *_published(analysis),
@@ -141,8 +144,12 @@ def _expected_best(analysis: Analysis) -> Section:
     return Section("Expected best of k policies", text, header, rows, {"expected_best": ""})
 
 
+def _improved(analysis: Analysis) -> list[str]:
+    return [method for method in analysis.results.methods if analysis.against_base(method)]
+
+
 def _improvement(analysis: Analysis) -> Section:
-    methods = [method for method in analysis.results.methods if analysis.against_base(method)]
+    methods = _improved(analysis)
     rows = []
     for task in analysis.results.tasks:
         of_task = [analysis.improvement(task, method) for method in methods]
@@ -156,6 +163,33 @@ def _improvement(analysis: Analysis) -> Section:
         " 95% interval. A run is clearly below its base where the interval over its own episodes is."
     )
     return Section("Improvement over the base", text, ["task", *methods], rows, {"improvement": ""})
+
+
+def _reliability(analysis: Analysis) -> Section:
+    rows = []
+    for method in _improved(analysis):
+        for task in analysis.results.tasks:
+            if (found := analysis.reliability(task, method)) is not None:
+                noisy = ["-"] * 3 if found["noisy"] is None else _gain(found["noisy"], ("base", "policy"))
+                rows.append([task, method, str(found["runs"]), *_gain(found), *noisy, _swing(found["swings"])])
+        rows.append([f"**all of {method}**", *[""] * 9, _swing(swings(analysis.runs_of(method)))])
+    text = (
+        "Means over the runs of base, fitted policy and last policy; `least` is the smallest improvement of a run."
+        " With noise: the same policies with noise on every action, where runs were evaluated so. Swing: the largest"
+        f" less the smallest of a training's last {LAST_EVALUATIONS} evaluations, median and largest over runs."
+    )
+    of_gain = ["base", "fitted", "policy", "least"]
+    with_noise = [f"{name}, noise" for name in ("base", "policy", "least")]
+    return Section("Reliability", text, ["task", "method", "runs", *of_gain, *with_noise, "swing"], rows)
+
+
+def _gain(found: Mapping[str, Any], policies: Sequence[str] = ("base", "fitted", "policy")) -> list[str]:
+    scores = ["-" if found[name] is None else f"{found[name]:.1f}" for name in policies]
+    return [*scores, f"{found['least']:+.1f}"]
+
+
+def _swing(values: Sequence[float]) -> str:
+    return f"{np.median(values):.1f}, {max(values):.1f}" if values else "-"
 
 
 def _interval(found: Mapping[str, Any]) -> str:

@@ -144,6 +144,36 @@ def test_runs_below_their_base_are_counted(tmp_path: Path) -> None:
     assert found["clearly_below"] == pytest.approx(1 / 3)  # -10 [-11, -9]; -0.5 [-1.5, 0.5] is not clear
 
 
+def test_reliability_is_the_worst_seed_the_noise_and_the_swing(tmp_path: Path) -> None:
+    history = [{"score": value, "return": value, "step": step} for step, value in enumerate((90, 40, 41, 44, 39, 42))]
+    warmup = {"score": 0.0, "return": 0.0, "step": 9, "warmup": True}
+    noisy = {
+        "noisy_base": {"score": 10.0, "return": 20.0},
+        "noisy_policy": {"score": 12.0, "return": 24.0},
+        "noisy_improvement": {"mean": 2.0, "low": 1.0, "high": 3.0},
+    }
+    write(tmp_path / "a", document(30.0, seed=0, history=[*history, warmup], **noisy), method="SPAR")
+    write(tmp_path / "b", document(50.0, seed=1, fitted={"score": 25.0, "return": 50.0}), method="SPAR")
+    found = analysis_of(tmp_path).reliability("toy/one-v0", "SPAR")
+    assert found == {
+        **{"runs": 2, "base": 20.0, "fitted": 25.0, "policy": 40.0, "least": 10.0},
+        "noisy": {"runs": 1, "base": 10.0, "fitted": None, "policy": 12.0, "least": 2.0},
+        "swings": [5.0],  # of seed 0; seed 1 has but two evaluations
+    }
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "| toy/one-v0 | SPAR | 2 | 20.0 | 25.0 | 40.0 | +10.0 | 10.0 | 12.0 | +2.0 | 5.0, 5.0 |" in text
+    assert analysis_of(tmp_path).reliability("toy/one-v0", "BC") is None
+
+
+@pytest.mark.parametrize("name", ["noisy_base", "noisy_policy", "noisy_improvement"])
+@pytest.mark.parametrize("value", ["text", 5, None])
+def test_an_evaluation_with_noise_that_is_damaged_is_told(tmp_path: Path, name: str, value: Any) -> None:
+    folder = write(tmp_path / "run", document() | {name: value})
+    with pytest.raises(UserError, match=f"this version writes it: `{name}"):
+        report([str(folder)], str(tmp_path / "out"), figures=False)
+
+
 def test_curves_count_the_time_of_the_base() -> None:
     made = document()
     assert curve(made) == ([50, 100], [(30 + 40) / 60, (30 + 60) / 60], [35.0, 30.0])
