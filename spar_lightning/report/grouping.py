@@ -142,8 +142,20 @@ def own_label(key: Group, groups: Mapping[Group, object]) -> str:
 def task_of(document: Document) -> str:
     """A short name of the data set: as the suite calls it, without a path."""
     record = document.get("benchmark") or {}
-    name = str(record.get("data_set") or document["dataset"]).removeprefix("spar/")
-    return PurePath(name).stem if name.startswith(("/", "~", ".")) else name
+    return short_name(str(record.get("data_set") or document["dataset"]))
+
+
+def short_name(data_set: str) -> str:
+    """What to call a data set: a file or folder without its path.
+
+    >>> short_name("spar/hopper/medium-v0"), short_name("D4RL/door/human-v2"), short_name("../data/logs.npz")
+    ('hopper/medium-v0', 'D4RL/door/human-v2', 'logs')
+    >>> short_name("logs.npz"), short_name("/data/lift/v1.5"), short_name("https://example.org/mine.hdf5")
+    ('logs', 'v1.5', 'mine')
+    """
+    path, is_file = PurePath(data_set), re.search(r"\.[A-Za-z]\w*$", data_set) is not None
+    is_place = is_file or data_set.startswith(("/", "~", "."))
+    return (path.stem if is_file else path.name) if is_place else data_set.removeprefix("spar/")
 
 
 def slug(name: str) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import HOPPER, TINY, WALKER, fit, one_stage, options
-from pages import ROOT, Piece, blocks, command_lines
+from commands import CONFIGS, HOPPER, TINY, WALKER, fit, one_stage, options
+from pages import PAGES, ROOT, Piece, blocks, command_lines
 from published_data import place
 
 from spar_lightning.cli import main
+from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
 
@@ -161,6 +162,17 @@ def test_the_pages_have_commands() -> None:
     assert {one.page for one in COMMANDS} >= {"README.md", "configs/README.md", "spar_lightning/algorithms/README.md"}
     assert len(COMMANDS) >= 30
     assert {"fit", "test", "data", "import", "summarize", "bench"} <= {one.text.split()[3] for one in COMMANDS}
+
+
+def test_the_run_folders_that_pages_name_are_those_of_their_data() -> None:
+    configs = re.findall(
+        r"^  dataset: (\S+)", "".join(path.read_text() for path in CONFIGS.rglob("*.yaml")), re.MULTILINE
+    )
+    given = re.findall(r"--data\.dataset (\S+)", " ".join(one.text for one in COMMANDS))
+    made = {RunFolder.choose(None, data_set, None).parent for data_set in [*configs, *given]}
+    named = {Path("runs", name) for text in PAGES.values() for name in re.findall(r"runs/([\w.-]+)/version_0", text)}
+    assert len(named) >= 3
+    assert named <= made
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
+from spar_lightning.report.grouping import short_name, slug
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import remove_unfinished
 
@@ -44,8 +44,7 @@ class RunFolder:
             return Path(run_dir)
         if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
             return Path(checkpoint).parent.parent
-        name = re.sub(r"[^\w.-]+", "-", dataset.removeprefix("spar/")).strip("-")
-        parent = Path("runs") / name
+        parent = Path("runs") / slug(short_name(dataset))
         numbers = (path.name.removeprefix("version_") for path in parent.glob("version_*"))
         taken = [int(number) for number in numbers if number.isdigit()]
         return parent / f"version_{max(taken, default=-1) + 1}"
