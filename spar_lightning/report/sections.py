@@ -51,7 +51,9 @@ def _overview(analysis: Analysis) -> Section:
     results = analysis.results
     runs = [run for of_cell in results.runs.values() for run in of_cell]
     seeds = Counter(len(of_cell) for of_cell in results.runs.values())
-    counts = ", ".join(f"{number} ({count} times)" for number, count in sorted(seeds.items(), reverse=True))
+    counts = ", ".join(
+        f"{number} ({count} time{'s' * (count > 1)})" for number, count in sorted(seeds.items(), reverse=True)
+    )
     lines = [
         f"{len(runs)} runs; tasks: {len(results.tasks)}; methods: {', '.join(results.methods)}. Training seeds of a"
         f" task and method: {counts}."
@@ -168,19 +170,19 @@ def _improvement(analysis: Analysis) -> Section:
 def _reliability(analysis: Analysis) -> Section:
     rows = []
     for method in _improved(analysis):
+        rows.append([f"**{method}**", *[""] * 8, _swing(swings(analysis.runs_of(method)))])
         for task in analysis.results.tasks:
             if (found := analysis.reliability(task, method)) is not None:
                 noisy = ["-"] * 3 if found["noisy"] is None else _gain(found["noisy"], ("base", "policy"))
-                rows.append([task, method, str(found["runs"]), *_gain(found), *noisy, _swing(found["swings"])])
-        rows.append([f"**all of {method}**", *[""] * 9, _swing(swings(analysis.runs_of(method)))])
+                rows.append([task, str(found["runs"]), *_gain(found), *noisy, _swing(found["swings"])])
     text = (
-        "Means over the runs of base, fitted policy and last policy; `least` is the smallest improvement of a run."
-        " With noise: the same policies with noise on every action, where runs were evaluated so. Swing: the largest"
-        f" less the smallest of a training's last {LAST_EVALUATIONS} evaluations, median and largest over runs."
+        "Means over the runs of base, fitted policy and last policy; the least gain is the smallest improvement of a"
+        " run. Noisy: the same with noise on every action, where runs were evaluated so. Swing: the largest less the"
+        f" smallest of a training's last {LAST_EVALUATIONS} evaluations, median and largest over runs."
     )
-    of_gain = ["base", "fitted", "policy", "least"]
-    with_noise = [f"{name}, noise" for name in ("base", "policy", "least")]
-    return Section("Reliability", text, ["task", "method", "runs", *of_gain, *with_noise, "swing"], rows)
+    of_gain = ["base", "fitted", "policy", "least gain"]
+    with_noise = ["noisy base", "noisy policy", "least noisy gain"]
+    return Section("Reliability", text, ["task", "runs", *of_gain, *with_noise, "swing"], rows)
 
 
 def _gain(found: Mapping[str, Any], policies: Sequence[str] = ("base", "fitted", "policy")) -> list[str]:

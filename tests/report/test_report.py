@@ -162,7 +162,7 @@ def test_reliability_is_the_worst_seed_the_noise_and_the_swing(tmp_path: Path) -
     }
     report([str(tmp_path)], str(tmp_path / "out"), figures=False)
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "| toy/one-v0 | SPAR | 2 | 20.0 | 25.0 | 40.0 | +10.0 | 10.0 | 12.0 | +2.0 | 5.0, 5.0 |" in text
+    assert "| toy/one-v0 | 2 | 20.0 | 25.0 | 40.0 | +10.0 | 10.0 | 12.0 | +2.0 | 5.0, 5.0 |" in text
     assert analysis_of(tmp_path).reliability("toy/one-v0", "BC") is None
 
 
