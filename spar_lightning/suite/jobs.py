@@ -152,6 +152,6 @@ def prepare(job: Job) -> None:
     """
     for run in job.runs:
         if job.state is State.NEW and run.folder.is_dir():
-            shutil.rmtree(run.folder)  # it was the same run, and ended before it was one
+            shutil.rmtree(run.folder)  # it was the same run, and ended before it had a configuration
         run.folder.mkdir(parents=True, exist_ok=True)
         write_text(run.folder / RECORD, json.dumps(run.record(), indent=2) + "\n")
