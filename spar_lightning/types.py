@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, Tensor)
+
+LARGEST_SEED = 2**32 - 1
+"""That NumPy takes."""
 
 
 class TransitionBatch(NamedTuple):
@@ -138,3 +143,15 @@ class CheckpointError(UserError):
 
 class NonFiniteLossError(UserError):
     """A loss became NaN or infinite."""
+
+
+def failure(error: BaseException) -> str:
+    """An error in a line: its kind, where it was raised, and what it says.
+
+    >>> failure(RuntimeError("no licence"))
+    'RuntimeError: no licence'
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    said = " ".join(str(error).split()).rstrip(".?")
+    return f"{type(error).__name__}{place}" + (f": {said}" if said else "")

@@ -119,10 +119,10 @@ def _facts(dataset: OfflineDataset) -> _Facts:
 def _filtered(facts: _Facts, wanted: EpisodeFilter, name: str) -> BoolArray:
     kept = facts.steps > 0
     if "episodes" in wanted:
-        numbers = np.array(wanted["episodes"], dtype=np.int64)
-        outside = numbers[(numbers < 0) | (numbers >= len(kept))]
-        if len(outside) or not len(numbers):
-            found = f"names {outside[0]}" if len(outside) else "names none"
+        numbers = wanted["episodes"]
+        outside = [number for number in numbers if not 0 <= number < len(kept)]
+        if outside or not numbers:
+            found = f"names {outside[0]}" if outside else "names none"
             raise DataError(f"`filter.episodes` {found}, but `{name}` has episodes 0 to {len(kept) - 1}.")
         kept &= np.isin(np.arange(len(kept)), numbers)
     if "min_return" in wanted:

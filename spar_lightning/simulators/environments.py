@@ -6,25 +6,24 @@ import functools
 import importlib
 import logging
 import os
-import traceback
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from spar_lightning.simulators.guarded import WITHOUT_ROLLOUTS, Guarded
 from spar_lightning.simulators.observations import FlatObservations
 from spar_lightning.simulators.trusted_specs import ENVIRONMENT_PACKAGES, trusted_spec
-from spar_lightning.types import DataError, EnvironmentUnavailableError
+from spar_lightning.types import DataError, EnvironmentUnavailableError, failure
 
 _log = logging.getLogger(__name__)
 
 _FAILURES = (
-    *(gym.error.Error, ImportError, OSError),
+    *(gym.error.Error, ImportError, OSError, RuntimeError),
     *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
 )
 """What environments raise that are not installed, or whose arguments make no sense."""
@@ -124,42 +123,49 @@ def make_fitting_environment(
     module: str = "",
     render_mode: str | None = None,
 ) -> gym.Env[Any, Any]:
-    """`make_environment`, for policies that were trained on vectors of these dimensions.
+    """`make_environment`, for policies that were trained on vectors of these dimensions; what it does wrong is told.
 
     `module` registers the environment, where it is the user's own; this may be another process than the user's.
 
     Raises:
-        DataError: its observations or actions are of other shapes.
+        DataError: its observations or actions are of other shapes, or its actions are not continuous.
         EnvironmentUnavailableError: as `make_environment`.
     """
     register_environments(module)
     environment = make_environment(spec, observation_keys, render_mode)
-    found = environment.observation_space.shape, environment.action_space.shape
+    spaces = environment.observation_space, environment.action_space
+    found = tuple(getattr(space, "shape", None) for space in spaces)
     if found != ((observation_dim,), (action_dim,)):
         parts = " (a dict: choose its parts with `observation_keys`)" if found[0] is None else ""
         environment.close()
         raise DataError(
             f"The environment `{spec.id}` has observations of shape {found[0]}{parts} and actions of shape {found[1]}, "
             f"the data ({observation_dim},) and ({action_dim},): name the one that they come from with `environment`, "
-            "or turn the rollouts off."
+            f"or {WITHOUT_ROLLOUTS}."
         )
-    return environment
+    if not isinstance(spaces[1], gym.spaces.Box):
+        environment.close()
+        raise DataError(
+            f"The environment `{spec.id}` has actions {spaces[1]}, expected a Box, since policies give continuous "
+            f"actions: name another with `environment`, or {WITHOUT_ROLLOUTS}."
+        )
+    return Guarded(environment)
 
 
 def register_environments(module: str) -> None:
     """Import the module of the user's own environments, if one is named. Never for what a data set names.
 
     Raises:
-        EnvironmentUnavailableError: there is no such module.
+        EnvironmentUnavailableError: there is no such module, or it fails.
     """
     try:
         if module:
             silence_mujoco()  # imports it in a way that does not fail for want of what draws
             importlib.import_module(module)
-    except (ImportError, TypeError, ValueError) as error:
+    except Exception as error:  # it is the user's code
         raise EnvironmentUnavailableError(
-            f"The module `{module}` cannot be imported: {error}. Expected one that registers the environment, "
-            "installed or in `PYTHONPATH`."
+            f"The module `{module}` cannot be imported ({failure(error)}). Expected one that registers the "
+            "environment, installed or in `PYTHONPATH`."
         ) from error
 
 
@@ -175,11 +181,7 @@ def installed_simulators() -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    if str(error):
-        return str(error).rstrip(".?")
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
+    return str(error).rstrip(".?") or failure(error)
 
 
 def _remedy(error: Exception) -> str:

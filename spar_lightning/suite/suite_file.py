@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from spar_lightning.types import UserError
+from spar_lightning.types import LARGEST_SEED, UserError
 
 FOLDER = Path(__file__).parents[1] / "configs" / "suites"
 """Suites that come with the package."""
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "configs" / "suites"
 ALL = "all"
 """In `settings`, what every method gets."""
 
-MOST_SEEDS, LARGEST_SEED = 10_000, 2**32 - 1
+MOST_SEEDS = 10_000
 
 KEYS = {"note", "seeds", "common", "data_sets", "methods", "settings"}
 Settings = dict[str, Any]

@@ -16,7 +16,7 @@ from spar_lightning.algorithms import Algorithm
 from spar_lightning.training.checkpoints import load_module, module_name, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.modules import ALGORITHMS
-from spar_lightning.types import CheckpointError, UserError
+from spar_lightning.types import CheckpointError, UserError, failure
 
 
 class OwnModule(AlgorithmModule):
@@ -44,9 +44,10 @@ def find_module(name: str) -> type[AlgorithmModule]:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
         found = getattr(import_module(place), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # it is the user's code
+        reason = error if isinstance(error, ImportError | AttributeError | ValueError) else failure(error)
         raise UserError(
-            f"`algorithm` is {name} ({error}), expected one of {', '.join(ALGORITHMS)}, or the class path of an own"
+            f"`algorithm` is {name} ({reason}), expected one of {', '.join(ALGORITHMS)}, or the class path of an own"
             " `Algorithm`, such as my_package.MyMethod, that can be imported from here"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Algorithm)):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from spar_lightning.datasets import import_dataset, open_dataset
+from spar_lightning.evaluation import rollout
 from spar_lightning.inspection import check_dataset, describe
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.types import DataError, EnvironmentUnavailableError
+from spar_lightning.types import DataError, EnvironmentUnavailableError, UserError
 
 PLANT = """
 import gymnasium as gym
@@ -31,6 +32,41 @@ class Plant(gym.Env):
         return np.zeros(3, dtype=np.float32), 0.0, False, False, {}
 
 gym.register("my/Plant-v0", entry_point=Plant, max_episode_steps=5)
+
+
+class Odd(Plant):
+    def __init__(self, fault=None, render_mode=None):
+        self.fault = fault
+        if fault == "init":
+            raise RuntimeError("no licence")
+        if fault == "discrete":
+            self.action_space = gym.spaces.MultiDiscrete([3, 3])
+        if fault == "spaceless":
+            self.action_space = None
+
+    def reset(self, *, seed=None, options=None):
+        if self.fault == "reset":
+            raise ConnectionError("socket closed")
+        if self.fault == "bare_reset":
+            return np.zeros(3, dtype=np.float32)
+        return (np.full(3, np.nan) if self.fault == "NaN_observation" else np.zeros(3)), {}
+
+    def step(self, action):
+        if self.fault == "step":
+            raise ValueError("joint limit hit")
+        observation = np.zeros(2 if self.fault == "short" else 3)
+        reward = {"NaN": np.nan, "two": np.zeros(2), "none": None}.get(self.fault, 0.0)
+        if self.fault == "four":
+            return observation, reward, False, {}
+        return observation, reward, False, self.fault != "endless", {}
+
+    def close(self):
+        if self.fault == "close":
+            raise OSError("cannot close")
+
+FAULTS = "init discrete spaceless reset bare_reset NaN_observation step short NaN two none four endless close"
+for fault in FAULTS.split():
+    gym.register(f"odd/{fault}-v0", entry_point=Odd, kwargs={"fault": fault})
 """
 
 
@@ -40,7 +76,8 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "own_plant"
     sys.modules.pop("own_plant", None)
-    gym.registry.pop("my/Plant-v0", None)
+    for name in [name for name in gym.registry if name.startswith(("my/", "odd/"))]:
+        gym.registry.pop(name)
 
 
 @pytest.fixture
@@ -78,12 +115,15 @@ def test_without_an_environment_the_data_bound_the_actions(logs: str) -> None:
     [
         (".relative:my/Plant-v0", EnvironmentUnavailableError, r"`\.relative` cannot be imported"),
         ("no_such_module:my/Plant-v0", EnvironmentUnavailableError, "`no_such_module` cannot be imported"),
+        ("own_plant:odd/init-v0", EnvironmentUnavailableError, "cannot be made here: no licence"),
+        ("own_plant:odd/discrete-v0", DataError, r"actions MultiDiscrete\(\[3 3\]\), expected a Box"),
+        ("own_plant:odd/spaceless-v0", DataError, "actions of shape None"),
         ("Nope-v5", EnvironmentUnavailableError, "`Nope-v5`"),
         ("Walker2d-v5", DataError, r"observations of shape \(17,\).* the data \(3,\) and \(2,\)"),
     ],
 )
 def test_one_that_cannot_be_had_is_refused_before_training(
-    logs: str, environment: str, error: type[Exception], message: str
+    own_module: str, logs: str, environment: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         OfflineDataModule(logs, environment=environment).setup("fit")
@@ -105,3 +145,51 @@ def test_other_commands_know_it_as_well(
     imported.setup("fit")
     assert imported.statistics.action_high.tolist() == [3, 3]
     assert imported.make_environment().spec is not None
+
+
+@pytest.mark.parametrize("content", ["undefined_name", "def broken(:"])
+def test_a_module_that_fails_is_named_with_the_line(
+    content: str, logs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty_plant.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(EnvironmentUnavailableError, match=r"`faulty_plant` cannot be imported .*(Name|Syntax)Error"):
+        OfflineDataModule(logs, environment="faulty_plant:my/Plant-v0").setup("fit")
+
+
+class Still:
+    """A policy that does nothing."""
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        return np.zeros((len(observations), 2), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("reset", r"`reset` of .*`odd/reset-v0` failed \(ConnectionError in own_plant.py, line \d+: socket closed\)"),
+        ("bare_reset", "gave one ndarray, expected an observation and a dict"),
+        ("NaN_observation", r"gave the observation \[nan, nan, nan\], expected finite numbers"),
+        ("step", "`step` of .* failed .*joint limit hit"),
+        ("short", r"gave an observation of shape \(2,\), expected its space's, \(3,\)"),
+        ("NaN", "gave the reward nan, expected a finite number"),
+        ("two", "gave the reward array"),
+        ("none", "gave the reward None"),
+        ("four", "gave 4 values, expected observation, reward, terminated"),
+        ("endless", "has gone on for 100,000 steps without a time limit"),
+    ],
+)
+def test_what_it_does_wrong_in_an_episode_is_told(own_module: str, logs: str, fault: str, message: str) -> None:
+    data = OfflineDataModule(logs, environment=f"{own_module}:odd/{fault}-v0")
+    data.setup("fit")
+    with pytest.raises(UserError, match=message):
+        rollout(Still(), data.make_environment, seeds=[0])
+
+
+def test_one_that_cannot_be_closed_is_no_reason_to_lose_what_was_computed(own_module: str, logs: str) -> None:
+    data = OfflineDataModule(logs, environment=f"{own_module}:odd/close-v0")
+    with pytest.warns(UserWarning, match="`odd/close-v0` could not be closed .*cannot close"):
+        data.setup("fit")
+    with pytest.warns(UserWarning, match="could not be closed"):
+        rollouts = rollout(Still(), data.make_environment, seeds=[0])
+    assert rollouts.lengths.tolist() == [1]

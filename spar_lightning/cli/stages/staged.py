@@ -48,7 +48,7 @@ from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
-from spar_lightning.types import UserError
+from spar_lightning.types import LARGEST_SEED, UserError
 
 
 class StagedCLI(LightningCLI):
@@ -120,6 +120,13 @@ class StagedCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         cast(CommandParser, parser).make_overview(subcommand)
         return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse a seed that NumPy cannot take before one is set."""
+        super().parse_arguments(parser, args)
+        seed = self.config[self.config.subcommand].seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed <= LARGEST_SEED:
+            raise UserError(f"`seed_everything` is {seed}, expected 0 to {LARGEST_SEED}, or true for a random one")
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint's hyper-parameters override the command line, as Lightning's own does."""
@@ -248,7 +255,7 @@ class StagedCLI(LightningCLI):
             config["enable_progress_bar"] = config["enable_progress_bar"] or False  # one item: nothing to watch
         try:
             return self._instantiate_trainer(config, callbacks)
-        except ValueError as error:
+        except (ImportError, ValueError) as error:
             raise UserError(f"the trainer refuses its settings: {error}") from error
 
     # --------------------------------------------------------------------------------------------------- the stages
