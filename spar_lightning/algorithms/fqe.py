@@ -20,8 +20,8 @@ from spar_lightning.algorithms.algorithm import (
     frozen_copy,
     remaining,
 )
+from spar_lightning.algorithms.returns import CHUNK, ReturnSweep
 from spar_lightning.algorithms.settings import check_settings
-from spar_lightning.algorithms.spar.returns import CHUNK, ReturnSweep
 from spar_lightning.networks import EnsembleCritic
 from spar_lightning.types import Policy
 

@@ -7,6 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+import lightning.pytorch as pl
+from typing_extensions import override
+
 
 class RunClock:
     """Counts the seconds of a run over all its sessions, and those of them spent in evaluation."""
@@ -58,3 +61,30 @@ class RunClock:
         """Go on from an earlier session."""
         self._earlier_s, self.evaluation_s = state_dict["total_s"], state_dict["evaluation_s"]
         self.laps = dict(state_dict.get("laps", {}))
+
+
+class StageClock(pl.Callback):
+    """Counts the seconds of a stage that is not evaluated; they are kept in its checkpoints."""
+
+    def __init__(self) -> None:
+        self.clock = RunClock()
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin or go on counting."""
+        self.clock.start()
+
+    @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count no further."""
+        self.clock.stop()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds so far."""
+        return self.clock.state_dict()
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from an earlier session."""
+        self.clock.load_state_dict(state_dict)

@@ -18,6 +18,7 @@ from typing_extensions import override
 from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
+from spar_lightning.training.internals import validation_follows
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import whole_file
 
@@ -244,12 +245,6 @@ class ResumableCheckpoint(ModelCheckpoint):
 def is_last_update(trainer: pl.Trainer) -> bool:
     """Whether training ends with the update that was just made."""
     return 0 < trainer.max_steps <= trainer.global_step or trainer.should_stop
-
-
-def validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether there is a validation after the update that was just made."""
-    fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
 
 
 def _set_aside(last: Path, updates: int) -> None:

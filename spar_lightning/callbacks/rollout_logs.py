@@ -8,6 +8,7 @@ import torch
 from spar_lightning.callbacks.background_rollouts import Unfinished
 from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
 from spar_lightning.evaluation import Comparison
+from spar_lightning.training.internals import shows_one_metric
 from spar_lightning.training.progress import WARMUP
 
 
@@ -55,6 +56,5 @@ def log_final(trainer: pl.Trainer, comparison: Comparison) -> None:
     metrics = {name.replace("rollout/", "final/"): value for name, value in rollout_metrics(comparison).items()}
     score = comparison.policy.mean_return if comparison.policy.score is None else comparison.policy.score
     for logger in trainer.loggers:
-        # A logger of Lightning's defaults sets this one metric beside hyper-parameters, and has put -1 there.
-        extra = {"hp_metric": score} if getattr(logger, "_default_hp_metric", False) else {}
+        extra = {"hp_metric": score} if shows_one_metric(logger) else {}
         logger.log_metrics(metrics | extra, step=trainer.global_step - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ MOST_STATES = 4096
 
 BEHAVIOUR = "behaviour"
 """The name of what has recorded the data, among policies."""
+
+
+_MAKING = threading.Lock()
+"""Seeds in threads of one process share its random numbers."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def fitted_q_evaluation(
 def _make(policies: Mapping[str, Policy | None], transitions: Transitions, settings: Settings) -> FQE:
     assert settings.discount is not None
     dims, regression = (transitions.observation_dim, transitions.action_dim), min(1000, settings.updates // 4)
-    with torch.random.fork_rng():
+    with _MAKING, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return FQE(*dims, policies, 2 * settings.splits, discount=settings.discount, regression_updates=regression)
 

@@ -1,13 +1,14 @@
 """Updates on a GPU that do not wait for Python: those of a training step as one CUDA graph, of one seed or several.
 
 Not run on a GPU yet as it stands here, nor with compiled updates: `tests/training/test_captured.py`, behind the marker
-`cuda`, says what must hold. What is recorded runs on a CPU in `tests/training/test_batched.py`.
+`cuda`, says what must hold; there too a CPU plays the graph. What is recorded is tested in `test_batched.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,8 @@ from spar_lightning.replay import Minibatches
 from spar_lightning.training.batched import BatchedExecution, Told
 from spar_lightning.training.stack import Seed
 
-MOST_GRAPHS = 16
-"""Kinds of training steps that are recorded; each holds memory of its own, and further ones are made as written."""
+MOST_GRAPHS = 32
+"""That are kept; each holds memory of its own, and the one that was not replayed for the longest time makes room."""
 
 
 class Captured(NamedTuple):
@@ -35,9 +36,10 @@ class Captured(NamedTuple):
 class CapturedExecution(BatchedExecution):
     """Replays updates that were recorded once: the same kernels on the same memory, launched together.
 
-    A sequence of phases is first made as it is, which also lets compilers and libraries set themselves up, and recorded
-    after that. What changes from replay to replay lies in tensors: which transitions, learning rates, and the states of
-    the generators of random numbers, which the graph takes from torch. Metrics are read when someone asks for them.
+    A graph has a power of two of updates, so that few are enough however training steps are parted. A sequence of
+    phases is first made as it is, which also lets compilers and libraries set themselves up, and recorded after that.
+    What changes from replay to replay lies in tensors: which transitions, learning rates, and the states of the
+    generators of random numbers, which the graph takes from torch. Metrics are read when someone asks for them.
     """
 
     def __init__(self, seeds: Sequence[Seed]) -> None:
@@ -48,16 +50,26 @@ class CapturedExecution(BatchedExecution):
         self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
-        """Make the updates, by a replay if there were such updates before."""
+        """Make the updates, by replays if there were such updates before."""
+        told: Told = []
+        for start, stop in powers_of_two(len(minibatches[0])):
+            found = self._replayed([one.part(start, stop) for one in minibatches], update + start)
+            earlier = [metrics for metrics, _ in told] or [{} for _ in found]
+            told = [(before | metrics, last) for before, (metrics, last) in zip(earlier, found, strict=True)]
+        return told
+
+    def _replayed(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         count = len(minibatches[0])
         phases, memory = self.phases(update, count), self._memory(minibatches)
         self._made[phases] += 1
-        found = self.captured.get(phases)
+        found = self.captured.pop(phases, None)
         if found is None or found.memory != memory:
-            is_full = len(self.captured) >= MOST_GRAPHS and phases not in self.captured
-            if self._made[phases] <= self._rehearsals or is_full:
+            if self._made[phases] <= self._rehearsals:
                 return self._made_aside(minibatches, update)
-            found = self.captured[phases] = self._capture(minibatches, phases, memory)
+            if len(self.captured) >= MOST_GRAPHS:
+                del self.captured[next(iter(self.captured))]
+            found = self._capture(minibatches, phases, memory)
+        self.captured[phases] = found  # the last of them
         for indices, one in zip(found.indices, minibatches, strict=True):
             indices.copy_(one.indices)
         rates = [[one[name] for name in found.names] for one in self.rates(update, count)]
@@ -95,6 +107,17 @@ class CapturedExecution(BatchedExecution):
             told = self.make(given, phases, [dict(zip(names, row, strict=True)) for row in rates])
         torch.clear_autocast_cache()
         return Captured(graph, copies, rates, names, told, memory)
+
+
+def powers_of_two(count: int) -> list[tuple[int, int]]:
+    """Parts of a whole, the largest first, each of a power of two.
+
+    >>> powers_of_two(10)
+    [(0, 8), (8, 10)]
+    """
+    sizes = [1 << bit for bit in reversed(range(count.bit_length())) if count >> bit & 1]
+    ends = [*accumulate(sizes)]
+    return list(zip([0, *ends], ends, strict=False))
 
 
 def joint_execution(seeds: Sequence[Seed]) -> BatchedExecution:

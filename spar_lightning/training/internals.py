@@ -1,5 +1,9 @@
 """What is touched of Lightning's own parts, each with the reason, and the test that guards it.
 
+Nothing else of this package reads a private attribute of Lightning's objects: `tests/test_private_names.py`. Private
+methods are called or replaced in subclasses alone: how `ResumableCheckpoint` saves, when `StageProgressBar` draws, what
+`MetricsFile` writes, what `StagedCLI` parses.
+
 Lightning counts batches and the steps of optimizers; a training here counts updates, of which a training step makes
 several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards what counts.
 """
@@ -10,6 +14,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelSummary, RichModelSummary, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from spar_lightning.training.progress import StageProgressBar
@@ -86,6 +91,20 @@ def step_metrics(trainer: pl.Trainer) -> tuple[object, str]:
 def has_validation_data(trainer: pl.Trainer) -> bool:
     """Whether a trainer was given data to validate with; guarded by `tests/callbacks/test_rollout_evaluation.py`."""
     return trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined()
+
+
+def validation_follows(trainer: pl.Trainer) -> bool:
+    """Whether there is a validation after the update that was just made; guarded by `tests/cli/test_resume.py`."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def shows_one_metric(logger: Logger) -> bool:
+    """Whether a logger of Lightning's defaults has put -1 beside the hyper-parameters, where a score belongs.
+
+    Guarded by `tests/callbacks/test_tensorboard_page.py`.
+    """
+    return bool(getattr(logger, "_default_hp_metric", False))
 
 
 def ddp_settings(strategy: DDPStrategy) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
+from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.checks import check_dimensions, check_position
 from spar_lightning.training.choice import choose_execution
@@ -133,7 +134,8 @@ class AlgorithmModule(pl.LightningModule):
     # ------------------------------------------------------------------------------------------------------- training
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """None of its own; a training by hand prints what one of the command line does."""
+        """None of its own; a training by hand computes and prints as one of the command line does."""
+        use_tensor_cores(self.trainer.strategy.root_device)  # here, since Lightning warns soon after
         if self.trainer.state.fn == TrainerFn.FITTING:
             use_own_console(self.trainer, type(self).__name__)
         return []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, ReBRAC
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
+from spar_lightning.replay import offline_data
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, ResidualProbe
 
@@ -53,6 +55,17 @@ class SPARModule(AlgorithmModule):
         trained = base if isinstance(base, BCModule) else BCModule(**base)
         trained.freeze()
         return settings | {"base": trained.algorithm}
+
+    def on_fit_start(self) -> None:
+        """Say so if updates of the actor have fewer states than were asked for."""
+        super().on_fit_start()
+        algorithm, batch_size = self.algorithm, offline_data(self.trainer).batch_size
+        found = batch_size + algorithm.beginnings.size
+        if algorithm.lsi_batch > found:
+            rank_zero_warn(
+                f"`lsi_batch` is {algorithm.lsi_batch}, but batches have {batch_size} states and"
+                f" {algorithm.beginnings.size} beginnings: the actor's updates have {found}. Raise `batch_size`"
+            )
 
     @property
     def base(self) -> BC:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.strategies import ParallelStrategy
 
 from spar_lightning.replay import Transitions
 from spar_lightning.types import UserError
 
 GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
-"""Hooks of callbacks that see gradients in the middle of an update."""
+"""Hooks that see gradients in the middle of an update."""
 
 
 def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
@@ -23,7 +24,9 @@ def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
         return "processes exchange gradients"
     if transitions.device != device:
         return "the transitions are on disk, not on the device"
-    return _gradient_callback(trainer)
+    if torch.is_anomaly_enabled():
+        return "`detect_anomaly` looks at gradients after each update"
+    return _gradient_hook(trainer)
 
 
 def check_joint(trainer: pl.Trainer) -> None:
@@ -32,7 +35,7 @@ def check_joint(trainer: pl.Trainer) -> None:
     Raises:
         UserError: if something is asked for that only updates of one seed have.
     """
-    reason = _gradient_callback(trainer)
+    reason = _gradient_hook(trainer)
     if isinstance(trainer.strategy, ParallelStrategy):
         reason = f"`trainer.strategy` is {type(trainer.strategy).__name__}: use --trainer.devices 1"
     elif trainer.precision == "16-mixed":
@@ -41,9 +44,17 @@ def check_joint(trainer: pl.Trainer) -> None:
         raise UserError(f"several seeds cannot be trained together: {reason}; or train them one by one")
 
 
-def _gradient_callback(trainer: pl.Trainer) -> str | None:
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        for hook in GRADIENT_HOOKS:
-            if getattr(type(callback), hook) is not getattr(pl.Callback, hook):
-                return f"{type(callback).__name__} looks at gradients in the middle of an update"
+def _gradient_hook(trainer: pl.Trainer) -> str | None:
+    for hook in GRADIENT_HOOKS:
+        looking = [one for one in trainer.callbacks if getattr(type(one), hook) is not getattr(pl.Callback, hook)]  # type: ignore[attr-defined]
+        if _is_own(type(trainer.lightning_module), hook):
+            looking.append(trainer.lightning_module)
+        if looking:
+            return f"{type(looking[0]).__name__} looks at gradients in the middle of an update"
     return None
+
+
+def _is_own(module: type, hook: str) -> bool:
+    """Whether a module's hook is the user's."""
+    owner = next(one for one in module.__mro__ if hook in vars(one))
+    return owner.__module__.partition(".")[0] not in ("lightning", __name__.partition(".")[0])

@@ -30,7 +30,7 @@ class FlatAdam(Adam):
         on_cuda = vectors[0].is_cuda
         super().__init__(vectors, lr=optimized.learning_rate, fused=fused, capturable=on_cuda)
         # No `step` of its own: torch lets hooks of steps run once for each class of a step.
-        self.register_step_pre_hook(lambda *_: decay_weights(vectors, self.decays, self.param_groups[0]["lr"]))
+        self.register_step_pre_hook(lambda *_: decay_weights(vectors, self.decays, self._decaying_rate()))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state; how steps are made is this machine's affair, and not the checkpoint's."""
@@ -53,6 +53,12 @@ class FlatAdam(Adam):
         """Step at this rate from here on; a tensor may change without a word."""
         for group in self.param_groups:
             group["lr"] = rate
+
+    def _decaying_rate(self) -> float | Tensor:
+        """The rate, or 0 in a step that is left out: a scaler of gradients tells a fused optimizer so."""
+        rate: float | Tensor = self.param_groups[0]["lr"]
+        overflow: Tensor | None = getattr(self, "found_inf", None)
+        return rate if overflow is None else rate * (1.0 - overflow)
 
     def clear_gradients(self) -> None:
         """Forget all gradients."""

@@ -77,6 +77,7 @@ def test_a_base_stage_alone_is_finished_and_goes_on(
     assert "is finished" in caplog.text
     main([*command, "--stage", "all"])
     assert_same_end(run, finished_run)
+    assert results(run)["wall_time_s"]["base"] > 0  # of all sessions, the finished one's too
 
 
 def test_a_moved_run_goes_on(tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
+from unittest.mock import Mock, patch
 
 import lightning.pytorch as pl
 import pytest
@@ -15,10 +16,12 @@ from small_runs import BATCH_SIZE, HIDDEN, copy_state, fit
 from torch import Tensor
 
 from spar_lightning.callbacks import ResumableCheckpoint
-from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
-from spar_lightning.training.captured import CapturedExecution
+from spar_lightning.replay import Minibatches, OfflineDataModule
+from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule, captured, choice, seeds
+from spar_lightning.training.batched import BatchedExecution, Told
+from spar_lightning.training.captured import Captured, CapturedExecution
 from spar_lightning.training.seeds import ByItself, train_together
+from spar_lightning.training.stack import Seed
 
 MakeSPAR = Callable[..., SPARModule]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -156,6 +159,94 @@ def test_a_callback_that_looks_at_gradients_sees_them(
     assert gradients.count > 12
     assert seen.graphs == 0
     assert "Gradients looks at gradients in the middle of an update" in caplog.text
+
+
+class Recording:
+    """In the place of a CUDA graph: its replay makes the updates, from the tensors that were recorded."""
+
+    def __init__(self, make: Callable[[], None]) -> None:
+        self.replay = make
+
+
+class Emulated(CapturedExecution):
+    """Captured updates on a CPU: all of it but CUDA's part."""
+
+    replays: ClassVar[list[int]] = []  # of so many updates each
+
+    def __init__(self, seeds: Sequence[Seed]) -> None:
+        with patch.object(torch.cuda, "Stream", Mock()):
+            super().__init__(seeds)
+        self.replays.clear()
+
+    def _replayed(self, minibatches: Sequence[Minibatches], update: int) -> Told:
+        with patch.object(Tensor, "pin_memory", lambda tensor: tensor):
+            return super()._replayed(minibatches, update)
+
+    def _made_aside(self, minibatches: Sequence[Minibatches], update: int) -> Told:
+        return BatchedExecution.run(self, minibatches, update)
+
+    def _capture(
+        self, minibatches: Sequence[Minibatches], phases: Sequence[Hashable], memory: tuple[int, ...]
+    ) -> Captured:
+        indices, told = [one.indices.clone() for one in minibatches], Told()
+        given = [Minibatches(one.transitions, copy) for one, copy in zip(minibatches, indices, strict=True)]
+        names = [*self._stack.adams, *self._taus]
+        rates = torch.zeros(len(phases), len(names))
+
+        def make() -> None:
+            told[:] = self.make(given, phases, [dict(zip(names, row, strict=True)) for row in rates])
+            self.replays.append(len(phases))
+
+        return Captured(cast(Any, Recording(make)), indices, rates, names, told, memory)
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "obstacle", lambda *_: None)
+    monkeypatch.setattr(seeds, "joint_execution", Emulated)
+
+
+@pytest.mark.usefixtures("emulated")
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("td3_bc", {"actor_every": 3}),
+        ("iql", {}),
+        ("spar", {}),
+        ("spar", {"critic_target": "policy", "actor_every": 3}),
+        ("spar", {"freeze_critic": True, "manifold_steps": 4}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("per_batch", [1, 12])
+def test_replays_are_the_updates(
+    dataset: str, make_spar: MakeSPAR, kind: str, settings: dict[str, Any], per_batch: int
+) -> None:
+    def train(capture: bool) -> dict[str, Tensor]:
+        data = OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, updates_per_batch=per_batch)
+        module = make(kind, make_spar, capture=capture, **settings)
+        fit(module, data, 120)
+        return copy_state(module)
+
+    assert_near(train(True), train(False))
+    assert Emulated.replays, "expected replays"
+
+
+@pytest.mark.usefixtures("emulated")
+@pytest.mark.parametrize("most", [2, 32])
+def test_most_updates_are_replays_however_training_steps_are_parted(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(captured, "MOST_GRAPHS", most)
+    data, seen = OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, updates_per_batch=64), Seen()
+    fit(BCModule(11, 3, hidden_dims=HIDDEN, capture=True), data, 1920, [seen], log_every_n_steps=10)
+    replayed = sum(Emulated.replays)
+    assert seen.graphs <= most
+    if most > 4:  # logs every 10 updates leave parts of 10, and of 4, 6 and 8: powers of two are 8, 4 and 2
+        assert seen.graphs == 3
+        assert replayed == 1920 - (8 + 4 + 2), "expected the first of each kind as it is, and no other"
+    else:
+        assert replayed > 960, "expected the graph that was not replayed for the longest time to make room"
 
 
 def test_without_a_gpu_it_is_said_once_if_asked_for(dataset: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,9 @@ from small_runs import memory
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from spar_lightning.algorithms import Optimized
 from spar_lightning.training.flat import FlatParameters, flat_parameters
+from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.types import UserError
 
 
@@ -108,3 +110,17 @@ def test_a_parameter_in_new_memory_is_an_error() -> None:
     network(torch.ones(1, 3)).sum().backward()
     with pytest.raises(UserError, match="were given new memory during the training"):
         together.gather_gradients()
+
+
+def test_a_step_that_is_left_out_does_not_shrink_the_weights() -> None:
+    network = _network()
+    adam = FlatAdam(Optimized([network], 0.1, decays=[0.5]), fused=True)
+    before = adam.flats[0].vector.detach().clone()
+    network(torch.randn(8, 3)).square().sum().backward()
+    adam.gather_gradients()
+    adam.grad_scale, adam.found_inf = torch.ones(()), torch.ones(())  # as a scaler of gradients that overflowed does
+    adam.step()
+    assert torch.equal(adam.flats[0].vector, before)
+    adam.found_inf = torch.zeros(())
+    adam.step()
+    assert not torch.equal(adam.flats[0].vector, before)

@@ -9,8 +9,8 @@ import torch
 from small_runs import fit
 from torch import Tensor
 
+from spar_lightning.algorithms.returns import ReturnSweep
 from spar_lightning.algorithms.spar.improvement import SelfImitation
-from spar_lightning.algorithms.spar.returns import ReturnSweep
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import HIDDEN, History, copy_state, differing, fit, memory
+from small_runs import BATCH_SIZE, HIDDEN, History, copy_state, differing, fit, memory
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -436,11 +438,19 @@ def test_a_run_within_its_warm_up_is_pointed_out(make_spar: MakeSPAR, datamodule
 def test_without_a_warm_up_the_manifold_is_frozen_from_the_start(
     make_spar: MakeSPAR, datamodule: OfflineDataModule
 ) -> None:
-    module = make_spar(warmup_steps=0)
+    module = make_spar(warmup_steps=0)  # whose critics go on beside the actor
     before = copy_state(module.policy.manifold)
     fit(module, datamodule, max_steps=4)
     assert not differing(copy_state(module.policy.manifold), before)
     assert "fitted" in module.reference_policies()
+
+
+def test_critics_that_nothing_was_fitted_to_do_not_guide_the_actor(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    with pytest.raises(UserError, match="`warmup_steps` is 0, and critics that nothing was fitted to would guide"):
+        fit(make_spar(warmup_steps=0, freeze_critic=True), datamodule, max_steps=4)
+    fit(make_spar(warmup_steps=0, freeze_critic=True, improvement="none"), datamodule, max_steps=4)
 
 
 def test_a_longer_warm_up_is_refused_once_it_is_over(
@@ -502,6 +512,37 @@ def test_an_improvement_can_start_from_a_finished_warm_up(
     fit(module, datamodule, max_steps=4, callbacks=[history])
     assert set.union(*(history.changes(update) for update in range(4))) == {"policy.actor", "policy.average_actor"}
     assert torch.equal(history.returns[0], history.returns[-1])
+
+
+def test_a_fitted_manifold_keeps_its_scale_on_other_data(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, dataset: str
+) -> None:
+    trained = make_spar(freeze_critic=True)
+    fit(trained, datamodule, max_steps=12)
+    module = make_spar(freeze_critic=True)
+    module.leave_out_warmup()
+    module.load_state_dict(trained.state_dict())
+    observations = datamodule.transitions.observations[:8]
+    fitted = trained.reference_policies()["fitted"].act(observations)
+    fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, top_fraction=0.3), max_steps=4)
+    assert torch.equal(module.policy.residual_scale, trained.policy.residual_scale)
+    assert torch.equal(module.reference_policies()["fitted"].act(observations), fitted)
+
+
+def test_fewer_states_than_the_actor_is_to_have_are_pointed_out(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    with pytest.warns(UserWarning, match="`lsi_batch` is 64, but batches have 32 states and 6 beginnings"):
+        fit(make_spar(lsi_batch=64), datamodule, max_steps=1)
+
+
+@pytest.mark.parametrize("storage", ["memory", "map"])
+def test_a_copy_of_a_trained_module_holds_no_data(make_spar: MakeSPAR, dataset: str, storage: Any) -> None:
+    module = make_spar()
+    fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE, seed=0, storage=storage), max_steps=8)
+    copied = deepcopy(module)
+    assert not differing(copy_state(copied), copy_state(module))
+    assert b"Transitions" not in pickle.dumps(module)
 
 
 def test_a_warm_up_that_is_not_over_lends_nothing(

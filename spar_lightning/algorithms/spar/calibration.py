@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from spar_lightning.algorithms.algorithm import Columns, TrainingData
+from spar_lightning.algorithms.returns import CHUNK
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
-from spar_lightning.algorithms.spar.returns import CHUNK
 from spar_lightning.functional import moments
 
 MIN_SPREAD = 1e-3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,13 +23,13 @@ from spar_lightning.algorithms.algorithm import (
     remaining,
 )
 from spar_lightning.algorithms.bc import BC
+from spar_lightning.algorithms.returns import ReturnSweep
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.algorithms.spar.calibration import base_columns, residual_spread
 from spar_lightning.algorithms.spar.critic_targets import InSample, PolicyValue, Returns
 from spar_lightning.algorithms.spar.critics import Critics
 from spar_lightning.algorithms.spar.improvement import SelfImitation, ValueGradient
 from spar_lightning.algorithms.spar.policy import FittedPolicy, ResidualPolicy
-from spar_lightning.algorithms.spar.returns import ReturnSweep
 from spar_lightning.networks import GaussianManifold, LatentActor, Normalizer, VariationalManifold
 from spar_lightning.types import CheckpointError, DatasetStatistics, Policy, ResidualProbe, UserError
 
@@ -199,12 +199,17 @@ class SPAR(Algorithm):
         self.beta, self.min_residual_scale = beta, min_residual_scale
         self.target_tau, self.critic_tau, self.averaged_share = target_tau, critic_tau, averaged_share
         self.warmup_steps, self._manifold_steps = warmup_steps, manifold_steps
+        self._takes_over = False
         self.stops_critics = not bootstraps if freeze_critic is None else freeze_critic
         self.actor_every, self.lsi_batch = actor_every, lsi_batch
         self.beginnings = Beginnings(round(start_fraction * lsi_batch), start_decay)
         self.learning_rate, self.actor_learning_rate = learning_rate, actor_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.critic_decay, self.actor_decay, self.manifold_decay = critic_decay, actor_decay, manifold_decay
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: not the data of a training."""
+        return {name: value for name, value in vars(self).items() if name != "_sweep"}
 
     @property
     def base(self) -> BC:
@@ -346,9 +351,11 @@ class SPAR(Algorithm):
 
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterator[Columns]:
         """Base actions, residual scale and returns, none of which changes but the returns."""
+        was_fitted = bool(self.policy.is_fitted)
         self._check_course(updates, max_updates)
         yield from base_columns(data, self.policy, following=isinstance(self.bootstrap, PolicyValue))
-        self.policy.residual_scale.copy_(residual_spread(data, self.min_residual_scale))
+        if not was_fitted:  # else the manifold has learned what is on this scale, maybe of other data
+            self.policy.residual_scale.copy_(residual_spread(data, self.min_residual_scale))
         self._sweep = ReturnSweep(data, self.discount, self.trace_decay)
         self.sweep_every = self.refresh_every or max(2000, len(data) // 50)
         if self.num_sweeps == 0:
@@ -387,6 +394,12 @@ class SPAR(Algorithm):
         return {"returns": (returns - mean) / std}
 
     def _check_course(self, updates: int, max_updates: int) -> None:
+        guided = self.improvement is not None and self.stops_critics
+        if guided and self.warmup_steps == updates == 0 and not self._takes_over:
+            raise UserError(
+                "`warmup_steps` is 0, and critics that nothing was fitted to would guide the actor: give them updates,"
+                " start from a finished warm-up with `--stage improvement --ckpt_path`, or set `freeze_critic` to false"
+            )
         if self.manifold_steps == 0 and not self.policy.is_fitted:
             warnings.warn(
                 "the manifold is not fitted, and `manifold_steps` or `warmup_steps` is 0: it stays as it is",
@@ -410,6 +423,7 @@ class SPAR(Algorithm):
     def leave_out_warmup(self) -> None:
         """Start with the improvement: base, manifold and critics are as a checkpoint gives them."""
         self.warmup_steps = self._manifold_steps = 0
+        self._takes_over = True
 
     # ------------------------------------------------------------------------------------------------ what it tells
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,6 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.callbacks import FiniteLossGuard
+from spar_lightning.callbacks.clock import StageClock
 from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.cli.run.resuming import LAST, take_finished_base
 from spar_lightning.cli.run.run_folder import RunFolder
@@ -85,6 +85,8 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     found = base_checkpoint(folder)
     if found is not None and found.get(FINISHED_KEY):
         take_finished_base(base, found)
+        clock = found["callbacks"].get(StageClock.__qualname__, {})
+        settings["callbacks.rollout"].base_s = clock.get("total_s")
         return
     base.unfreeze()
     stage = folder.stage(BASE, 0 if found is None else int(found["global_step"]))
@@ -92,12 +94,12 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     path = None if found is None else str(stage.path / LAST)
     if path is not None:
         tell_differences(base, datamodule, path)
-    config = _trainer_settings(base, datamodule, settings, stage)
+    clock = StageClock()
+    config = _trainer_settings(base, datamodule, settings, stage, clock)
     with named_errors("bc.trainer.callbacks", callbacks_of(settings["bc.trainer"]["callbacks"]), path):
         trainer = pl.Trainer(**config)
-        began = time.perf_counter()
         trainer.fit(base, datamodule=datamodule, ckpt_path=path, weights_only=None if path is None else True)
-        settings["callbacks.rollout"].base_s = time.perf_counter() - began
+        settings["callbacks.rollout"].base_s = clock.clock.total_s
     base.freeze()
     losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
     rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
@@ -106,7 +108,7 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
 
 
 def _trainer_settings(
-    base: AlgorithmModule, datamodule: OfflineDataModule, settings: Namespace, stage: RunFolder
+    base: AlgorithmModule, datamodule: OfflineDataModule, settings: Namespace, stage: RunFolder, clock: StageClock
 ) -> dict[str, Any]:
     config, main = {**settings["bc.trainer"]}, settings["trainer"]
     config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
@@ -115,6 +117,6 @@ def _trainer_settings(
     is_last = settings.stage == BASE or main["max_steps"] <= 0
     following = 0.0 if is_last else MAIN_COST * main["max_steps"]
     config, own = complete(
-        config, [FiniteLossGuard()], stage, datamodule.updates_per_batch, type(base).__name__, following
+        config, [FiniteLossGuard(), clock], stage, datamodule.updates_per_batch, type(base).__name__, following
     )
     return {**config, "callbacks": [*callbacks_of(config["callbacks"]), *own]}

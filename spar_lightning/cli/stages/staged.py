@@ -43,7 +43,6 @@ from spar_lightning.cli.stages.starting_point import (
     updates_made,
 )
 from spar_lightning.cli.stages.trainer_settings import TRAINER_DEFAULTS, check_intervals, check_limits
-from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
@@ -158,7 +157,6 @@ class StagedCLI(LightningCLI):
         else:
             self.model = load_module(self.main_class, self.settings.ckpt_path)
         self.trainer = self.instantiate_trainer()
-        use_tensor_cores(self.trainer.strategy.root_device)
         if self.subcommand == "fit":
             adapt_strategy(self.trainer)
             if is_first_process() and not self.nothing_is_left:
