@@ -13,9 +13,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.types import UserError
-
-Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
 class CompiledLoss:

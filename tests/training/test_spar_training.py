@@ -566,3 +566,9 @@ def test_what_check_critics_expect_is_in_units_of_the_reward(
         ours, bases = (critics.check_critic(states.observations, a).mean(0) for a in (actions, states.base_actions))
     assert torch.allclose(module.expected_gain(observations), (ours - bases) * critics.return_std, atol=1e-3)
     assert make_spar(num_check_critics=0).expected_gain(observations) is None
+
+
+def test_a_latent_that_a_manifold_cannot_have_is_refused(make_spar: MakeSPAR) -> None:
+    with pytest.raises(UserError, match="`latent_dim` is 7, expected 3 or null with the `gaussian` manifold"):
+        make_spar(manifold="gaussian", latent_dim=7)
+    assert make_spar(manifold="gaussian", latent_dim=3).policy.manifold.latent_dim == 3

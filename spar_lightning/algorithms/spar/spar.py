@@ -91,7 +91,7 @@ class SPAR(Algorithm):
             None does so where they regress on `returns`.
         residual: False leaves the base out: the manifold then models the actions themselves.
         manifold: `cvae`, or `gaussian` (no decoder: the latent scales the residuals' spread directly).
-        latent_dim: L; None is twice the action's size.
+        latent_dim: L; None is twice the action's size. That of a `gaussian` manifold is the action's.
         beta: weight of the manifold's KL term.
         latent_bound: half-width of the box that latents are kept in: the support.
         min_residual_scale: floor of the residuals' spread, as a fraction of the actions' own.
@@ -170,6 +170,11 @@ class SPAR(Algorithm):
         check_settings(locals())
         base.requires_grad_(False).eval()
         dims = (base.observation_dim, base.action_dim)
+        if manifold == "gaussian" and latent_dim not in (None, base.action_dim):
+            raise UserError(
+                f"`latent_dim` is {latent_dim}, expected {base.action_dim} or null with the `gaussian` manifold, whose"
+                " latent scales each action dimension"
+            )
         fitted = (
             VariationalManifold(*dims, latent_dim or 2 * base.action_dim, hidden_dims)
             if manifold == "cvae"
