@@ -66,12 +66,13 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
             raise self._odd("step", f"gave {_kind(found)}", expected)
         observation, reward, terminated, truncated, info = found
         try:
-            value = float(reward)
+            value, is_over, is_cut = float(reward), bool(terminated), bool(truncated)
         except (TypeError, ValueError):
-            value = math.nan
+            told = f"gave the reward {reward!r}, terminated {terminated!r} and truncated {truncated!r}"
+            raise self._odd("step", told, "a number and two truth values") from None
         if not math.isfinite(value):
-            raise self._odd("step", f"gave the reward {reward!r}", "a finite number")
-        return self._observation("step", observation), value, bool(terminated), bool(truncated), info
+            raise self._odd("step", f"gave the reward {value}", "a finite number")
+        return self._observation("step", observation), value, is_over, is_cut, info
 
     @override
     def close(self) -> None:
@@ -100,7 +101,7 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
         found = np.asarray(observation)
         if found.shape != expected:
             raise self._odd(call, f"gave an observation of shape {found.shape}", f"its space's, {expected}")
-        if not np.isfinite(found).all():
+        if found.dtype.kind not in "fiub" or not np.isfinite(found).all():
             raise self._odd(call, f"gave the observation {found.tolist()}", "finite numbers")
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -52,9 +53,27 @@ def find_module(name: str) -> type[AlgorithmModule]:
         ) from error
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
         raise UserError(f"`algorithm` is {name}, expected a subclass of spar_lightning.algorithms.Algorithm there")
+    _check_own(name, found)
     text = f"Trains `{class_name}`."
     members = {"algorithm_class": found, "__doc__": text, "__module__": place, "checkpoint_name": name}
     return type(f"{class_name}Module", (OwnModule,), members)
+
+
+def _check_own(name: str, algorithm: type[Algorithm]) -> None:
+    """Refuse a class that cannot be made of dimensions and settings."""
+    if missing := sorted(getattr(algorithm, "__abstractmethods__", ())):
+        raise UserError(f"`algorithm` is {name}, which lacks the method(s) {', '.join(missing)}: define them")
+    named = {
+        parameter.name
+        for parameter in inspect.signature(algorithm).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    if not {"observation_dim", "action_dim"} <= named:
+        found = ", ".join(inspect.signature(algorithm).parameters) or "none"
+        raise UserError(
+            f"`algorithm` is {name}, whose constructor has the arguments {found}, expected `observation_dim` and"
+            " `action_dim` by these names, and settings"
+        )
 
 
 def make_module(name: str, **settings: Any) -> AlgorithmModule:

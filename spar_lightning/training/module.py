@@ -73,6 +73,9 @@ class AlgorithmModule(pl.LightningModule):
         self.settings = {name: _plain(value) for name, value in bound.arguments.items()}
         training = {"gradient_clip_norm": gradient_clip_norm, "compile": compile, "capture": capture}
         self.save_hyperparameters(self.settings | training)
+        if not hasattr(self.algorithm, "observation_dim"):
+            name = self.algorithm_class.__name__
+            raise UserError(f"{name} has no dimensions: call `super().__init__(observation_dim, action_dim)` in it")
         self.observation_dim, self.action_dim = self.algorithm.observation_dim, self.algorithm.action_dim
         self._clip_norm, self._compiles, self._captures = gradient_clip_norm, compile, capture
         self._noise_seed = int(torch.randint(2**62, ()))
@@ -227,6 +230,11 @@ class AlgorithmModule(pl.LightningModule):
         # A fused optimizer unscales gradients in its own step, too late for clipping: Lightning refuses the two.
         fused = self._clip_norm is None or not self.trainer.precision.endswith("-mixed")
         optimized = self.algorithm.optimizers(self._max_updates)
+        if not isinstance(optimized, dict) or not optimized:
+            raise UserError(
+                f"`optimizers` of {self.algorithm_class.__name__} gave {optimized!r}, expected a dictionary with one or"
+                " more"
+            )
         self._adams = {name: FlatAdam(one, fused) for name, one in optimized.items()}
         return list[Optimizer](self._adams.values())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,43 @@ def test_a_checkpoint_of_another_algorithm_is_refused(
     arguments = ["--algorithm", "td3_bc", "--data.dataset", HOPPER, "--ckpt_path", str(last(finished_run))]
     assert "with the algorithm spar, not with td3_bc" in refused(capsys, "fit", *arguments, *SHORT)
     assert "with the algorithm spar, not with td3_bc" in refused(capsys, "test", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("import nothing_there", "No module named 'nothing_there'"),
+        ("undefined_name", "NameError in faulty_methods.py, line"),
+        ("class Mine(Algorithm):\n    pass", "lacks the method(s) optimizers, update: define them"),
+        ("class Mine(BC):\n    def __init__(self, size): pass", "constructor has the arguments size, expected `obs"),
+        (
+            "class Mine(BC):\n    def __init__(self, observation_dim, action_dim): torch.nn.Module.__init__(self)",
+            "no dim",
+        ),
+        (
+            "class Mine(BC):\n    def optimizers(self, _): return {}",
+            "`optimizers` of Mine gave {}, expected a dictionary",
+        ),
+    ],
+)
+def test_what_an_own_method_lacks_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, expected: str
+) -> None:
+    imports = "import torch\nfrom spar_lightning.algorithms import BC, Algorithm\n"
+    (tmp_path / "faulty_methods.py").write_text(imports + body + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "faulty_methods", raising=False)
+    arguments = [
+        "--algorithm",
+        "faulty_methods.Mine",
+        "--data.dataset",
+        HOPPER,
+        *SHORT,
+        "--run_dir",
+        str(tmp_path / "x"),
+    ]
+    assert expected in refused(capsys, "fit", *arguments)
+    sys.modules.pop("faulty_methods", None)
 
 
 def test_an_unknown_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

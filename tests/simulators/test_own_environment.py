@@ -54,18 +54,20 @@ class Odd(Plant):
     def step(self, action):
         if self.fault == "step":
             raise ValueError("joint limit hit")
-        observation = np.zeros(2 if self.fault == "short" else 3)
+        observation = np.array([None] * 3) if self.fault == "objects" else np.zeros(2 if self.fault == "short" else 3)
         reward = {"NaN": np.nan, "two": np.zeros(2), "none": None}.get(self.fault, 0.0)
         if self.fault == "four":
             return observation, reward, False, {}
-        return observation, reward, False, self.fault != "endless", {}
+        terminated = np.array([0, 0]) if self.fault == "ends" else False
+        return observation, reward, terminated, self.fault != "endless", {}
 
     def close(self):
         if self.fault == "close":
             raise OSError("cannot close")
 
-FAULTS = "init discrete spaceless reset bare_reset NaN_observation step short NaN two none four endless close"
-for fault in FAULTS.split():
+CLASS = "init discrete spaceless close".split()
+CALLS = "reset bare_reset NaN_observation step short objects NaN two none ends four endless".split()
+for fault in CLASS + CALLS:
     gym.register(f"odd/{fault}-v0", entry_point=Odd, kwargs={"fault": fault})
 """
 
@@ -173,8 +175,10 @@ class Still:
         ("step", "`step` of .* failed .*joint limit hit"),
         ("short", r"gave an observation of shape \(2,\), expected its space's, \(3,\)"),
         ("NaN", "gave the reward nan, expected a finite number"),
-        ("two", "gave the reward array"),
+        ("two", "gave the reward array.* expected a number and two truth values"),
         ("none", "gave the reward None"),
+        ("ends", r"terminated array\(\[0, 0\]\) .* expected a number and two truth values"),
+        ("objects", r"gave the observation \[None, None, None\], expected finite numbers"),
         ("four", "gave 4 values, expected observation, reward, terminated"),
         ("endless", "has gone on for 100,000 steps without a time limit"),
     ],
