@@ -29,7 +29,7 @@ class OfflineCheck(pl.Callback):
     critics are asked, where it has some. Fitted Q evaluation says more, and takes longer.
 
     Args:
-        fqe_updates: of the critics of a fitted Q evaluation, 6000 is usual; 0 leaves it out. None makes 6000 where
+        fqe_updates: of the critics of a fitted Q evaluation, 1500 is usual; 0 leaves it out. None makes 1500 where
             there are no scores, if they take no more than a tenth of the training's time.
     """
 

@@ -23,10 +23,15 @@ class RunSummary(pl.Callback):
     Args:
         test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in, and
             `{options}`, which name the code of the user's that it takes.
+        decide_command: likewise, how to judge one where there is no simulator.
     """
 
-    def __init__(self, test_command: str = "python -m spar_lightning evaluate {checkpoint}{options}") -> None:
-        self.test_command = test_command
+    def __init__(
+        self,
+        test_command: str = "python -m spar_lightning evaluate {checkpoint}{options}",
+        decide_command: str = "python -m spar_lightning ope {checkpoint}{options}",
+    ) -> None:
+        self.test_command, self.decide_command = test_command, decide_command
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -52,15 +57,20 @@ class RunSummary(pl.Callback):
         if "last" in files and not (evaluation and evaluation.unavailable):
             names = {"checkpoint": files["last"], "folder": folder, "options": _own_code(trainer)}
             places["evaluate"] = self.test_command.format(**names)
+        elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
+            places["decide"] = self.decide_command.format(checkpoint=files["last"], options=_own_algorithm(trainer))
         return [f"  {name:<17}{place}" for name, place in places.items()]
 
 
 def _own_code(trainer: pl.Trainer) -> str:
     """Options that name an algorithm and an environment of the user's, which no checkpoint has imported by itself."""
-    algorithm = getattr(trainer.lightning_module, "checkpoint_name", None)
     environment = str(getattr(getattr(trainer, "datamodule", None), "hparams", {}).get("environment") or "")
-    named = f" --algorithm {algorithm}" if algorithm else ""
-    return named + (f" --environment {environment}" if ":" in environment else "")
+    return _own_algorithm(trainer) + (f" --environment {environment}" if ":" in environment else "")
+
+
+def _own_algorithm(trainer: pl.Trainer) -> str:
+    algorithm = getattr(trainer.lightning_module, "checkpoint_name", None)
+    return f" --algorithm {algorithm}" if algorithm else ""
 
 
 def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:

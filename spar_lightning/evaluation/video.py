@@ -134,6 +134,7 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
     environment = None
     try:
         environment = make_environment("rgb_array")
+        _follow(environment)
         environment.reset(seed=0)
         picture: Any = environment.render()
         if np.ndim(picture) != 3:
@@ -153,6 +154,16 @@ def _drawn(make_environment: Callable[[str], gym.Env[Any, Any]]) -> Iterator[gym
         yield environment
     finally:
         environment.close()
+
+
+def _follow(environment: gym.Env[Any, Any]) -> None:
+    """Have MuJoCo look through the camera that moves with a robot, where its model has one: Gymnasium's stays."""
+    renderer: Any = getattr(environment.unwrapped, "mujoco_renderer", None)
+    if getattr(renderer, "camera_id", None) != -1:
+        return
+    model = renderer.model
+    cameras = {model.camera(number).name: number for number in range(model.ncam)}
+    renderer.camera_id = cameras.get("track", -1)
 
 
 def choose_renderer() -> None:

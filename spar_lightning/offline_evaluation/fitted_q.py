@@ -43,8 +43,8 @@ class Settings:
         seed: of halves, batches and first weights.
     """
 
-    updates: int = 6000
-    splits: int = 4
+    updates: int = 1500
+    splits: int = 2
     batch_size: int = 128
     discount: float | None = None
     seed: int = 0

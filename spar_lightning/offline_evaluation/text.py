@@ -11,6 +11,11 @@ from spar_lightning.offline_evaluation.fitted_q import BEHAVIOUR
 
 _WIDTH = 110
 
+_TRUST = (
+    "A second opinion, not a decision: where a simulator could be asked, no policy that was worse was called worse."
+)
+"""As the folder's page tells."""
+
 
 def evaluation_as_text(document: Mapping[str, Any]) -> str:
     """A table of values and gains, one of distances, and the verdict with its reason."""
@@ -74,8 +79,11 @@ def _values(fqe: Mapping[str, Any] | None) -> list[str]:
 def _check(check: Mapping[str, Any] | None) -> list[str]:
     if check is None:
         return []
-    text = f"one step of the policy, then the behaviour: {_interval(check, '+')} over the base, on {check['episodes']}"
-    return [*_wrapped(f"{text} held-out episodes, say critics of the run that did not guide the policy"), ""]
+    text = (
+        f"one step of the policy, then the behaviour: {_interval(check, '+')} over the base, on {check['episodes']}"
+        " held-out episodes, say critics of the run that did not guide the policy, which say so of nearly every one"
+    )
+    return [*_wrapped(text), ""]
 
 
 def _distances(near: Mapping[str, Any] | None) -> list[str]:
@@ -105,9 +113,8 @@ def _table(title: str, heads: Sequence[str], rows: Mapping[str, Sequence[str]], 
 def _verdict(document: Mapping[str, Any]) -> list[str]:
     if document["verdict"] is None:
         return _wrapped(f"no verdict: {document['reason']}")
-    return _wrapped(
-        f"the policy over {_named(document['compared_with'])}: {document['verdict']}, since {document['reason']}"
-    )
+    text = f"the policy over {_named(document['compared_with'])}: {document['verdict']}, since {document['reason']}"
+    return [*_wrapped(text), *_wrapped(_TRUST)]
 
 
 def _named(name: str) -> str:

@@ -185,6 +185,11 @@ def _minutes(seconds: Sequence[float | None]) -> float | None:
     return float(np.median(known)) / 60 if known else None
 
 
+def warmup_end(run: Document) -> int:
+    """Updates of the last evaluation before the policy began to improve; 0 where it did from the start."""
+    return max((int(row["step"]) for row in run.get("history") or [] if row.get("warmup")), default=0)
+
+
 def curve(run: Document) -> tuple[list[int], list[float], list[float]]:
     """Updates, minutes of training (a base's before them), and scores of a run's evaluations.
 

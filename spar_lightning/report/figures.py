@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spar_lightning.pyplot import load_pyplot, require_matplotlib
-from spar_lightning.report.analysis import Analysis, curve, improvements
+from spar_lightning.report.analysis import Analysis, curve, improvements, warmup_end
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7F7F7F", "#7B2D8B")
 """Okabe and Ito's, which the color-blind can tell apart, and a few more; then they come again, dashed."""
@@ -179,9 +179,9 @@ def _curves(analysis: Analysis, axis: int, label: str) -> bytes:
             panel.set_axis_off()
             continue
         for method in results.methods:
-            _draw_curves(
-                panel, [curve(run) for run in results.of(task, method)], axis, method, _style(analysis)[method]
-            )
+            runs = results.of(task, method)
+            warmup = min(map(warmup_end, runs), default=0)
+            _draw_curves(panel, [curve(run) for run in runs], axis, method, _style(analysis)[method], warmup)
         panel.set_title(task, fontsize="medium")
         panel.grid(alpha=0.3)
     figure.supxlabel(label, fontsize="medium")
@@ -196,8 +196,10 @@ def _curves(analysis: Analysis, axis: int, label: str) -> bytes:
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
 
-def _draw_curves(panel: Any, curves: Sequence[Curve], axis: int, method: str, style: Mapping[str, Any]) -> None:
-    """The seeds together at the evaluations that all of them have; each by itself, faintly, where they differ."""
+def _draw_curves(
+    panel: Any, curves: Sequence[Curve], axis: int, method: str, style: Mapping[str, Any], warmup: int
+) -> None:
+    """The seeds together at the evaluations that all of them have, dotted up to the end of the warm-up; their range."""
     drawn = [found for found in curves if found[0]]
     if not drawn:
         return
@@ -212,7 +214,11 @@ def _draw_curves(panel: Any, curves: Sequence[Curve], axis: int, method: str, st
     places, evaluated = _held(steps)
     x = np.interp(places, steps, x)
     scores = scores[:, evaluated]
-    panel.plot(x, scores.mean(axis=0), label=method, linewidth=1.4, **style)
+    means, improving = scores.mean(axis=0), np.array(places) > warmup
+    first = max(0, int(np.argmax(improving)) - 1) if improving.any() else len(x) - 1
+    if warmup:
+        panel.plot(x[: first + 1], means[: first + 1], **{**style, "linewidth": 0.8, "linestyle": ":"})
+    panel.plot(x[first:], means[first:], label=method, linewidth=1.4, **style)
     if len(drawn) > 1:
         panel.fill_between(x, scores.min(axis=0), scores.max(axis=0), color=style["color"], alpha=0.15)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_environment import STEPS, Constant, ToyEnvironment, bonus
 
-from spar_lightning.evaluation.video import check_video, choose_renderer, is_whole, write_video
+from spar_lightning.evaluation.video import _drawn, check_video, choose_renderer, is_whole, write_video
 from spar_lightning.types import EnvironmentUnavailableError, Policy, UserError
 
 
@@ -104,3 +104,29 @@ def test_a_renderer_is_chosen_only_where_the_user_has_not(monkeypatch: pytest.Mo
     monkeypatch.setenv("MUJOCO_GL", "glfw")
     choose_renderer()
     assert os.environ["MUJOCO_GL"] == "glfw"
+
+
+@pytest.mark.parametrize("name", ["Hopper-v5", "Walker2d-v5", "HalfCheetah-v5"])
+def test_a_robot_that_walks_away_stays_in_the_picture(name: str) -> None:
+    def far_away(render_mode: str) -> gym.Env[Any, Any]:
+        return AtADistance(gym.make(name, render_mode=render_mode))
+
+    try:
+        with _drawn(far_away) as environment:
+            pictures = [environment.reset(options={"joint": angle}) and environment.render() for angle in (0.0, 0.5)]
+    except EnvironmentUnavailableError:
+        pytest.skip("nothing can be drawn here")
+    assert (np.asarray(pictures[0]) != np.asarray(pictures[1])).any(), "expected to see that it moves a joint"
+
+
+class AtADistance(gym.Wrapper[Any, Any, Any, Any]):
+    """Starts 15 metres from the origin, with the last joint as is asked for."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=0)
+        simulator: Any = self.env.unwrapped
+        positions = simulator.data.qpos.copy()
+        positions[0] += 15.0
+        positions[-1] += (options or {}).get("joint", 0.0)
+        simulator.set_state(positions, simulator.data.qvel)
+        return observation, info

@@ -46,7 +46,7 @@ def residual_scale(study: Study) -> Figure:
 
     The policy acts by `base + factor * residual`: 0 is the base, 1 the policy as it was trained. A thin line is a start
     state, the thick one the mean. A curve that still rises at 1 says that the residual could be larger (a larger
-    `kappa`); one that falls before it, that it is too large.
+    `step` or `kappa`); one that falls before it, that it is too large.
     """
     returns = np.stack([study.values(row) for row in study.scaled_returns])  # (F, n)
     figure, axes = new_figure(3.6)

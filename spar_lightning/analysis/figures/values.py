@@ -18,8 +18,8 @@ def q_gain(study: Study) -> Figure:
 
     Q of the policy's action minus Q of the base's, at states of the data; a line is the median of states with residuals
     of that size, the band their quartiles. Left, the critics that the policy has followed: it gains there by
-    construction. Right, critics that never guided it: where the right one gains too, other critics believe the
-    improvement; where it falls as residuals grow, the policy has found errors of its own critics.
+    construction. Right, critics that never guided it: they expect a gain of nearly every policy, so theirs
+    says little by itself; where it falls as residuals grow, the policy has found errors of its own critics.
     """
     sizes, gains = study.sample.sizes, study.gains
     parts = [("Critics that guided the policy", gains.guiding)]
