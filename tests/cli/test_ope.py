@@ -7,8 +7,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from array_files import write_arrays
 from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
 
 import spar_lightning.offline_evaluation
@@ -173,3 +175,19 @@ def test_commands_of_the_page(command: str, tmp_path: Path, monkeypatch: pytest.
         main([*arguments, *TINY, "--callbacks.offline_check.fqe_updates", "4"])
     else:
         main([*arguments, *FEW, *(["--rollouts", "1"] if "--rollouts" in arguments else [])])
+
+
+def test_a_training_without_a_simulator_ends_with_the_command_that_judges_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    rows = {"observations": random.normal(size=(800, 3)), "actions": random.uniform(-1, 1, size=(800, 2))}
+    write_arrays(tmp_path / "logs.npz", **rows, rewards=random.normal(size=800), truncations=np.arange(800) % 40 == 39)
+    fit(tmp_path / "run", dataset=str(tmp_path / "logs.npz"))
+    printed = capsys.readouterr().out
+    assert "evaluate  " not in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("  decide ")]
+    program, *arguments = shlex.split(line.partition("-m ")[2])
+    assert program == "spar_lightning"
+    main([*arguments, *FEW])
+    assert "the policy over the base: " in capsys.readouterr().out
