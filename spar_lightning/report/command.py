@@ -53,7 +53,10 @@ def report(
     check_folder(Path(out))
     results = collect_results(documents)
     if not results.runs:
-        raise UserError(f"{len(documents)} runs were found, and none with an evaluation: there is nothing to report")
+        raise UserError(
+            f"{len(documents)} run(s) were found, and none with an evaluation: there is nothing to report. Without a"
+            " simulator `ope` judges a checkpoint, and `analyze` draws its residual"
+        )
     analysis, folder = Analysis(results), Path(out)
     drawn = draw_figures(analysis) if figures else {}
     parts = sections(analysis)
