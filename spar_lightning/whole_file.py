@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import sys
 import uuid
 from collections.abc import Generator
@@ -58,6 +59,9 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
     _sync_folder(path.parent)
 
 
+_OWN = re.compile(rf"\.[0-9a-f]{{{_RANDOM}}}{re.escape(SUFFIX)}$")
+
+
 def check_folder(folder: Path) -> None:
     """See that files can be written into a folder, which need not be there yet, before work that takes long.
 
@@ -87,7 +91,8 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
     parts = f"{glob.escape(name[:_KEPT])}.{'?' * _RANDOM}{SUFFIX}" if name is not None else f"**/*{SUFFIX}"
     with contextlib.suppress(OSError):
         for path in folder.glob(parts):
-            _remove_unused(path)
+            if _OWN.search(path.name):  # others end so too
+                _remove_unused(path)
 
 
 def _remove_unused(path: Path) -> None:

@@ -144,3 +144,10 @@ def test_what_is_no_file_is_written_into(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_text(tmp_path, "new")
     assert names(tmp_path) == []
+
+
+def test_files_of_others_are_not_taken_for_unfinished_ones(tmp_path: Path) -> None:
+    for name in ("thesis.tmp", "notes.2026abcd-old.tmp", "last.ckpt.0123abcd.tmp"):
+        (tmp_path / name).write_text("mine")
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == ["notes.2026abcd-old.tmp", "thesis.tmp"]

@@ -214,7 +214,7 @@ def _draw_curves(
     places, evaluated = _held(steps)
     x = np.interp(places, steps, x)
     scores = scores[:, evaluated]
-    means, improving = scores.mean(axis=0), np.array(places) > warmup
+    means, improving = scores.mean(axis=0), np.array(steps)[evaluated] > warmup
     first = max(0, int(np.argmax(improving)) - 1) if improving.any() else len(x) - 1
     if warmup:
         panel.plot(x[: first + 1], means[: first + 1], **{**style, "linewidth": 0.8, "linestyle": ":"})

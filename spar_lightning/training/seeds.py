@@ -182,6 +182,7 @@ def train_together(trainings: Sequence[Callable[[], object]], at_meetings: Calla
         try:
             if not group.is_broken:
                 trainings[number]()
+                place.built()  # where nothing was left to train, no training has let the next one begin
                 group.meet(number, Finished())  # evaluations at the end may take longer for some
         except BaseException as error:
             errors.append(error)

@@ -155,6 +155,14 @@ def test_several_seeds_go_on_together(tmp_path: Path, capsys: pytest.CaptureFixt
         command = advised(capsys, 143, *arguments(run), *seeds)
     assert command == ["fit", "--resume", str(run)]
     main(command)
+    main(command)  # nothing is left of either
+    kept = {path: path.read_bytes() for path in run.rglob("*.ckpt")}
+    for others in (("--num_seeds", "3"), ("--num_seeds", "1"), ("--seed_everything", "7")):
+        assert str(run) in refused(capsys, *command, *others)
+    (run / "seed_6" / "results.json").unlink()
+    main(command)
+    assert results(run / "seed_6")["updates"] == results(whole / "seed_6")["updates"]
+    assert {path: path.read_bytes() for path in run.rglob("*.ckpt")} == kept
     for seed in ("seed_5", "seed_6"):
         assert same(weights(last(run / seed)), weights(last(whole / seed)))
         assert results(run / seed)["history"] == results(whole / seed)["history"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spar_lightning.callbacks.random_state import restore_random_state
-from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME
+from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.run.several_processes import rank
 from spar_lightning.training.checkpoints import is_there, read_checkpoint
@@ -72,15 +72,25 @@ def align_seeds(folders: Sequence[Path]) -> None:
     Each keeps the checkpoint before its last one for that.
 
     Raises:
-        UserError: if they have none in common.
+        UserError: if they have none in common, or are not the seeds of the run.
     """
+    made = {path.parent for path in folders[0].parent.glob(f"seed_*/{CONFIG}")}
+    are_trained = any(is_there(folder / stage / LAST) for folder in made for stage in ("base", ""))
+    if are_trained and made != {*folders}:
+        names = [", ".join(sorted(folder.name for folder in some)) for some in (made, folders)]
+        raise UserError(
+            f"{folders[0].parent} holds {names[0]}, and {names[1]} are asked for: go on with the run's own"
+            " `seed_everything` and `num_seeds`, or train others into another --run_dir"
+        )
     for stage in (Path("base"), Path()):
         reached = [_updates(folder / stage / LAST) for folder in folders]
         common = min(reached)
         for folder, updates in zip(folders, reached, strict=True):
             if updates == common:
                 continue
-            if common == 0 and not (folder / stage / EARLIER).exists():  # it is the first of all
+            is_finished = bool(read_checkpoint(folder / stage / LAST).get(FINISHED_KEY))
+            is_first = not (is_finished or (folder / stage / EARLIER).exists())  # of all checkpoints
+            if common == 0 and is_first:
                 (folder / stage / LAST).unlink()
             elif _updates(folder / stage / EARLIER) == common:
                 (folder / stage / EARLIER).replace(folder / stage / LAST)

@@ -26,6 +26,11 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     given = peek(arguments, ("num_seeds", "seed_everything", "run_dir", "resume", "ckpt_path", "stage"))
     count, first = _number("num_seeds", given.get("num_seeds", 1)), given.get("seed_everything", 0)
     if "fit" not in arguments or count == 1:
+        resumed = None if given.get("resume") in (None, "null") else given.get("run_dir")
+        if resumed is not None and any(Path(str(resumed)).glob("seed_*/config.yaml")):
+            raise UserError(
+                f"{resumed} holds a run of several seeds: leave `num_seeds` out, or resume one of its folders"
+            )
         return [list(arguments)]
     if not 1 <= count <= MOST_SEEDS:
         raise UserError(f"`num_seeds` is {count}, expected 1 to {MOST_SEEDS}")
