@@ -100,6 +100,8 @@ def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
         check_dimensions(one, datamodule, f"the policy in {path}")
     datamodule.prepare_data()
     datamodule.setup("fit")
+    if given.rollouts:
+        datamodule.make_environment().close()  # before minutes are spent on values
     with _progress(settings.updates) as goes_on:
         found = evaluate_offline(module, datamodule, settings, further, goes_on)
     truth = _truth(module, further, datamodule, found, given.rollouts) if given.rollouts else None
@@ -135,6 +137,8 @@ def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -
     of_checkpoint = {
         name: recorded[name] for name in vars(settings) if name in recorded and settings[name] == defaults[name]
     }
+    if settings.dataset is not None:
+        of_checkpoint.pop("sha256", None)  # of other data
     if settings.dataset is None and "dataset" not in recorded:
         raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
     check_not_imported(given.checkpoint, of_checkpoint.get("environment"), "--data.environment")

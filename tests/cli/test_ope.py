@@ -14,7 +14,7 @@ from array_files import write_arrays
 from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
 
 import spar_lightning.offline_evaluation
-from spar_lightning.cli import main
+from spar_lightning.cli import main, ope
 from spar_lightning.training import ALGORITHMS
 
 FEW = ["--updates", "4", "--splits", "2", "--batch_size", "8"]
@@ -191,3 +191,9 @@ def test_a_training_without_a_simulator_ends_with_the_command_that_judges_it(
     assert program == "spar_lightning"
     main([*arguments, *FEW])
     assert "the policy over the base: " in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ope, "evaluate_offline", lambda *_: pytest.fail("expected the simulator to be looked for first"))
+        assert "which environment it comes from" in refused(capsys, *arguments, *FEW, "--rollouts", "1")
+    write_arrays(tmp_path / "other.npz", **rows, rewards=random.normal(size=800), truncations=np.arange(800) % 40 == 39)
+    main([*arguments, *FEW, "--data.dataset", str(tmp_path / "other.npz")])
+    assert "other.npz, SPARModule after 40 updates" in capsys.readouterr().out
