@@ -97,7 +97,8 @@ def test_a_checkpoint_of_another_algorithm_is_refused(
         ("class Mine(Algorithm):\n    pass", "lacks the method(s) optimizers, update: define them"),
         ("class Mine(BC):\n    def __init__(self, size): pass", "constructor has the arguments size, expected `obs"),
         (
-            "class Mine(BC):\n    def __init__(self, observation_dim, action_dim): torch.nn.Module.__init__(self)",
+            "class Mine(BC):\n    def __init__(self, observation_dim, action_dim, hidden_dims):"
+            " torch.nn.Module.__init__(self)",
             "no dim",
         ),
         (
