@@ -2,7 +2,7 @@
 
 Nothing else of this package reads a private attribute of Lightning's objects: `tests/test_private_names.py`. Private
 methods are called or replaced in subclasses alone: how `ResumableCheckpoint` saves, when `StageProgressBar` draws, what
-`MetricsFile` writes, what `StagedCLI` parses.
+`ContinuedCSVLogger` writes, what `StagedCLI` parses.
 
 Lightning counts batches and the steps of optimizers; a training here counts updates, of which a training step makes
 several and each may step several optimizers. `tests/training/test_updates_per_batch.py` guards what counts.
@@ -94,7 +94,7 @@ def has_validation_data(trainer: pl.Trainer) -> bool:
 
 
 def validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether there is a validation after the update that was just made; guarded by `tests/cli/test_resume.py`."""
+    """Whether there is a validation after the update that was just made; guarded by `tests/cli/test_stopping.py`."""
     fetcher = trainer.fit_loop._data_fetcher
     return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
 

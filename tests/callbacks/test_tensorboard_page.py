@@ -69,6 +69,13 @@ def test_the_text_holds_settings_and_result(tmp_path):
     assert "improvement" in text(found, "run/result")
 
 
+def test_a_logger_of_the_defaults_shows_the_score_in_its_one_metric(tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    train(tmp_path, ToyResidualModule(), [RolloutEvaluation(2, 3)], logger=logger)
+    scalars = accumulated(tmp_path).Scalars
+    assert scalars("hp_metric")[-1].value == scalars("final/normalized_score")[-1].value != -1
+
+
 def test_a_training_by_hand_shows_its_settings(tmp_path):
     assert "data" in text(run(tmp_path, ToyResidualModule()), "run/configuration")
 
