@@ -84,6 +84,14 @@ def test_episode_numbers_end_episodes(path: Path) -> None:
     assert not transitions.terminations.any()
 
 
+def test_steps_of_several_environments_in_turn_are_not_cut_to_pieces(path: Path) -> None:
+    arrays = flat_arrays()
+    del arrays["terminals"], arrays["timeouts"]
+    name = write_arrays(path, episode=np.array([4, 5, 6, 4, 5, 6, 4, 5]), **arrays)
+    with pytest.raises(DataError, match=r"Rows of the episode 4 are not together: it comes again in row 3, after othe"):
+        open_dataset(name)
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, ">f4"])
 def test_other_floats_become_float32(path: Path, kind: Any) -> None:
     arrays = flat_arrays()

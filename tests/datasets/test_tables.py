@@ -72,6 +72,12 @@ def test_each_column_in_its_place(tmp_path: Path, kind: str) -> None:
     assert found.episode_ends.tolist() == [False, True, False, False, True, True]
 
 
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "logs.csv").write_text("angle,torque,r,angle,timeouts\n" + "1,2,3,4,1\n" * 9)
+    with pytest.raises(DataError, match=r"The column.s. 'angle' are there more than once"):
+        open_dataset(str(tmp_path / "logs.csv"), columns=COLUMNS)
+
+
 def test_names_that_need_no_mapping(tmp_path: Path, kind: str) -> None:
     names = {"speed9": "obs_9", "speed10": "obs_10", "angle": "obs_0", "torque": "action", "r": "reward"}
     table = {names.get(name, name): values for name, values in logs(run=None).items()}

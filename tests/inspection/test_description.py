@@ -21,13 +21,13 @@ from spar_lightning.types import DataError
 
 
 def dataset(episodes: list[Episode], **changes: Any) -> OfflineDataset:
-    """A data set of episodes in memory, of 3 observations and 2 actions in [-1, 1]."""
+    """A data set of episodes in memory, of 3 observations and 2 actions in [-0.02, 0.02]."""
     settings: dict[str, Any] = {
         "name": "toy/set-v0",
         "observation_dim": 3,
         "action_dim": 2,
-        "action_low": np.full(2, -1, dtype=np.float32),
-        "action_high": np.full(2, 1, dtype=np.float32),
+        "action_low": np.full(2, -0.02, dtype=np.float32),
+        "action_high": np.full(2, 0.02, dtype=np.float32),
         "num_episodes": len(episodes),
         "num_transitions": sum(len(episode.rewards) for episode in episodes),
         "read": lambda: iter(episodes),
@@ -84,7 +84,8 @@ def test_actions_at_and_beyond_their_bounds() -> None:
     actions = np.array([[1, -1], [0.5, -3], [0.999999, 0], [-0.99, 0.25]], dtype=np.float32)
     zeros = np.zeros((4, 3), dtype=np.float32)
     episode = Episode(zeros, actions, np.zeros(4, dtype=np.float32), zeros, True)
-    found = describe(dataset([episode])).action_bounds
+    one = np.ones(2, dtype=np.float32)
+    found = describe(dataset([episode], action_low=-one, action_high=one)).action_bounds
     np.testing.assert_array_equal(found.at_high, [0.5, 0])
     np.testing.assert_array_equal(found.at_low, [0, 0.5])
     assert (found.saturation, found.outside) == (0.5, 0.125)

@@ -26,14 +26,22 @@ Arrays = dict[str, Any]
 def sane(rows: int = 200, length: int = 20, seed: int = 0) -> Arrays:
     """Episodes of noise with rewards that differ, cut off after `length` steps each."""
     random = np.random.default_rng(seed)
-    return {
-        "observations": random.normal(size=(rows, 3)).astype(np.float32),
-        "next_observations": random.normal(size=(rows, 3)).astype(np.float32),
+    arrays = {
         "actions": random.uniform(-1, 1, size=(rows, 2)).astype(np.float32),
         "rewards": random.normal(size=rows).astype(np.float32),
         "terminals": np.zeros(rows, bool),
         "timeouts": np.arange(rows) % length == length - 1,
     }
+    return observing(arrays, random.normal(size=(rows, 3)))
+
+
+def observing(arrays: Arrays, observations: np.ndarray[Any, Any]) -> Arrays:
+    """The arrays with other observations (N, O), each the next one of the row before it in the episode."""
+    following = np.roll(observations, -1, axis=0)
+    ends = arrays["timeouts"].copy()
+    ends[-1] = True
+    following[ends] = observations[ends] + 1
+    return arrays | {"observations": observations, "next_observations": following}
 
 
 class Told:
@@ -173,9 +181,10 @@ def test_terminations_after_always_the_same_time(told: Callable[..., Told], rows
 
 def test_terminations_at_all_times_or_at_once(told: Callable[..., Told]) -> None:
     arrays = sane()
-    arrays["terminals"], arrays["timeouts"] = np.isin(np.arange(200), (17, 55, 56, 199)), arrays["terminals"]
+    arrays["terminals"] = np.isin(np.arange(200), (17, 55, 56, 199))
     assert told(arrays).warnings == []
-    arrays["terminals"] = np.ones(200, bool)  # a bandit
+    arrays["terminals"] = np.ones(200, bool)  # a bandit, whose next states are not the following ones
+    arrays["next_observations"] = arrays["next_observations"] + 1
     assert told(arrays).warnings == []
 
 
@@ -198,14 +207,14 @@ def test_equal_rewards_up_to_a_termination(told: Callable[..., Told]) -> None:
 
 @pytest.mark.parametrize(
     ("column", "rows", "value"),
-    [("observations", 200, 1e30), ("observations", 10, -1e30), ("rewards", 200, 1e30), ("actions", 200, 1e8)],
+    [("observations", 200, 1e30), ("observations", 50, -1e30), ("rewards", 200, 1e30), ("actions", 200, 1e8)],
 )
 def test_one_absurd_value(told: Callable[..., Told], column: str, rows: int, value: float) -> None:
     arrays = sane(rows, length=5)
-    arrays[column].reshape(rows, -1)[7, 0] = value
+    arrays[column].reshape(rows, -1)[5, 0] = value
     found = told(arrays)
     (warning,) = found.warnings
-    place = f"`{column}` is {value:.4g} in dimension 0 at step 2 of episode 1, "
+    place = f"`{column}` is {value:.4g} in dimension 0 at step 0 of episode 1, "
     assert place in warning
     ratio = float(warning.split(place)[1].split(" times")[0])
     assert abs(value) / 3 < ratio < abs(value) * 3
@@ -215,10 +224,10 @@ def test_one_absurd_value(told: Callable[..., Told], column: str, rows: int, val
 def test_an_absurd_value_among_equal_ones(told: Callable[..., Told]) -> None:
     for elsewhere in (0.0, 1.0):
         arrays = sane()
-        arrays["observations"][:, 1] = elsewhere
-        arrays["observations"][7, 1] = 1e30
+        arrays = observing(arrays, arrays["observations"] * [1, 0, 1] + [0, elsewhere, 0])
+        arrays["observations"][0, 1] = 1e30
         (warning,) = told(arrays).warnings
-        assert "in dimension 1 at step 7 of episode 0" in warning
+        assert "in dimension 1 at step 0 of episode 0" in warning
 
 
 @pytest.mark.parametrize("kind", ["cauchy", "log-normal", "bonus", "contact", "at rest", "clock", "far away"])
@@ -231,11 +240,10 @@ def test_heavy_tails_are_sane(told: Callable[..., Told], kind: str) -> None:
         "contact": lambda: np.where(random.random(rows) < 1e-4, random.random(rows), 0),
         "at rest": lambda: np.where(np.arange(rows) < 19_000, 1e-15, 1) * random.normal(size=rows),
         "clock": lambda: np.arange(rows) * 1.0,
-        "far away": lambda: 1e8 + np.round(random.random(rows)) * 8,
+        "far away": lambda: 1e8 + np.round(random.random(rows)) * 80_000,
     }[kind]()
-    arrays = sane(rows, 1000)
-    arrays["rewards"] = values
-    arrays["observations"][:, 2] = values
+    arrays = sane(rows, 1000) | {"rewards": values}
+    arrays = observing(arrays, np.column_stack([arrays["observations"][:, :2], values]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunk, "_ROWS", 3000)
         found = told(arrays)
@@ -248,8 +256,7 @@ def test_heavy_tails_are_sane(told: Callable[..., Told], kind: str) -> None:
 def hopper_like(scale: float | list[float], rows: int = 200) -> Arrays:
     random = np.random.default_rng(0)
     actions = (random.uniform(-1, 1, size=(rows, 3)) * scale).astype(np.float32)
-    observations = random.normal(size=(2, rows, 11))
-    return sane(rows) | {"actions": actions, "observations": observations[0], "next_observations": observations[1]}
+    return observing(sane(rows), random.normal(size=(rows, 11))) | {"actions": actions}
 
 
 def test_actions_in_other_units(told: Callable[..., Told]) -> None:
@@ -271,6 +278,91 @@ def test_actions_that_the_environment_clipped_are_only_told(told: Callable[..., 
     found = told(hopper_like(1.8), "Hopper-v5")
     assert (found.defects, found.refusal) == ([], "")
     assert ["are clipped where a policy needs it" in warning for warning in found.warnings] == [True]
+
+
+def test_actions_far_smaller_than_their_bounds(told: Callable[..., Told]) -> None:
+    found = told(hopper_like([0.01, 0.02, 0.005]), "Hopper-v5")
+    (warning,) = found.warnings
+    assert "No action comes near the environment's bounds: at most 0.0" in warning
+    assert "where -1 to 1 is allowed in dimension 1" in warning
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+    assert told(hopper_like([0.01, 0.2, 0.005]), "Hopper-v5").warnings == [], "one dimension may be hardly used"
+    assert told(hopper_like(0.01)).warnings == [], "without bounds none is far"
+
+
+# -------------------------------------------------------------------------------------------------- order and scale
+
+
+@pytest.mark.parametrize("wrong", ["shifted", "exchanged", "shuffled", "every other row", "some left out", "no ends"])
+def test_rows_that_do_not_follow_one_another(told: Callable[..., Told], wrong: str) -> None:
+    arrays = sane()
+    if wrong == "shifted":
+        arrays["next_observations"] = np.roll(arrays["next_observations"], 1, axis=0)
+    elif wrong == "exchanged":
+        names = "observations", "next_observations"
+        arrays |= dict(zip(names, (arrays[name] for name in reversed(names)), strict=True))
+    elif wrong == "no ends":
+        arrays["timeouts"][[59, 79, 99]] = False
+    else:
+        kept = {
+            "shuffled": np.random.default_rng(1).permutation(200),
+            "every other row": np.arange(1, 200, 2),
+            "some left out": np.setdiff1d(np.arange(200), np.arange(5, 200, 40)),
+        }[wrong]
+        arrays = {name: values[kept] for name, values in arrays.items()}
+    found = told(arrays)
+    (warning,) = found.warnings
+    assert "`next_observations` within episodes are not what the next row observes, first at step " in warning
+    assert "sort them by episode and time, and flag each end" in warning
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+
+
+def test_next_observations_may_be_rounded_and_a_slip_is_no_disorder(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["next_observations"] = np.float16(arrays["next_observations"])
+    arrays["next_observations"][100] = 5
+    assert told(arrays).warnings == []
+
+
+def test_where_the_order_breaks_is_said(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["next_observations"][[69, 70, 71, 72]] += 1  # rows 69 and 70 are in two chunks
+    (warning,) = told(arrays).warnings
+    assert "4 of 190 `next_observations` within episodes" in warning
+    assert "first at step 9 of episode 3:" in warning
+
+
+def test_terminations_that_say_the_contrary(told: Callable[..., Told]) -> None:
+    """Flags of 'not done' end each row; the next begins where it has ended."""
+    arrays = sane()
+    found = told(arrays | {"terminals": np.ones(200, bool), "timeouts": np.zeros(200, bool)})
+    (warning,) = found.warnings
+    assert "All 200 rows are terminations, and yet 190 of the next ones go on where they have ended" in warning
+    assert [warning.endswith(defect) for defect in found.defects] == [True]
+
+
+@pytest.mark.parametrize(
+    ("observations", "told_of"),
+    [
+        (lambda walk: 0 * walk + 3, "No observation ever changes"),
+        (lambda walk: walk * 1e-6, "No dimension of `observations` moves by more than "),
+        (lambda walk: walk * 1e-5 + [0, 48, 0], None),  # the first and the last are under the floor as well
+        (lambda walk: walk * [1, 1e-5, 1] + [0, 48, 0], "in dimension 1, where float32 tells but"),  # degrees
+        (lambda walk: walk * [1, 0, 1] + [0, 1.7e9, 0] + np.arange(200)[:, None] * [0, 0.02, 0], "in dimension 1, "),
+        (lambda walk: walk * [1, 0, 1] + [0, 48.1, 0], ""),  # a constant is no loss
+        (lambda walk: walk * [1, 1e-5, 1], ""),  # one may move little
+    ],
+)
+def test_observations_that_look_all_the_same(
+    told: Callable[..., Told], observations: Callable[[Any], Any], told_of: str | None
+) -> None:
+    arrays = sane()
+    found = told(observing(arrays, observations(arrays["observations"])))
+    if told_of == "":
+        assert found.warnings == []
+        return
+    assert [warning.endswith(defect) for warning, defect in zip(found.warnings, found.defects, strict=True)]
+    assert [(told_of or "moves by more than") in warning for warning in found.warnings][-1:] == [True]
 
 
 def test_info_measures_actions_by_the_environment_that_is_named(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
         time_limit: of the environment that the data come from, in steps; None where it is not known.
 
     Raises:
-        DataError: a flag is neither 0 nor 1, or nothing tells where episodes were cut off.
+        DataError: a flag is neither 0 nor 1, an episode's rows are not together, or nothing tells where episodes
+            were cut off.
     """
     rows = columns.rows
     terminations = np.zeros(rows, dtype=np.bool_)
@@ -59,6 +60,7 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
         ends |= truncations
     if columns.episode is not None:
         numbers = _values(columns.episode)
+        _check_together(numbers)
         ends[:-1] |= numbers[1:] != numbers[:-1]
     elif columns.truncations is None:
         ends = _cut(ends, _known(time_limit))
@@ -76,6 +78,21 @@ def episode_bounds(columns: FlatColumns, time_limit: int | None) -> EpisodeBound
     if columns.success is not None:
         successes = _flags(columns.success, "success")[last]
     return found._replace(terminations=found.terminations | successes, successes=successes)
+
+
+def _check_together(numbers: np.ndarray[Any, Any]) -> None:
+    """See that no episode's number comes back after another's, as in steps of several environments in turn."""
+    begins = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+    _, first = np.unique(numbers[begins], return_index=True)
+    if len(first) == len(begins):
+        return
+    again = np.ones(len(begins), dtype=np.bool_)
+    again[first] = False
+    row = int(begins[again.argmax()])
+    raise DataError(
+        f"Rows of the episode {numbers[row]} are not together: it comes again in row {row:,}, after others. Sort the "
+        "rows by episode and time, or give each episode a number of its own."
+    )
 
 
 def _known(time_limit: int | None) -> int:

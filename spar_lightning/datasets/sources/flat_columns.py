@@ -8,7 +8,7 @@
 | terminals or terminations | (N,) or (N, 1), 0 or 1 | whether the task ended after this step |
 | timeouts or truncations | (N,) or (N, 1), 0 or 1 | whether the episode was cut off after this step |
 | next_observations | (N, O), optional | else those of the next row, within an episode |
-| episode | (N,) or (N, 1) integers, optional | where it changes, another episode begins |
+| episode | (N,) or (N, 1) integers, optional | one number an episode, whose rows are together |
 | success | (N,) or (N, 1), 0 or 1, optional | for `success_reward`: whether the task was done, in an end |
 
 Time-outs or `episode` must be there, since they tell where episodes were cut off, unless the environment is known:

@@ -9,8 +9,10 @@ import numpy as np
 from spar_lightning.datasets.dataset import FloatArray
 from spar_lightning.replay.quality.chunk import Chunk
 from spar_lightning.replay.quality.ends import EndSums
+from spar_lightning.replay.quality.order import OrderSums
 from spar_lightning.replay.quality.outliers import OutlierSums
 from spar_lightning.replay.quality.reset_rows import ResetRows
+from spar_lightning.replay.quality.resolution import ResolutionSums
 from spar_lightning.replay.quality.units import UnitSums
 
 
@@ -48,7 +50,9 @@ class Quality:
         }
         self.reset_rows = ResetRows()
         self._ends = EndSums(time_limit, ends_flagged_twice)
+        self._order = OrderSums()
         self._units = UnitSums(action_low, action_high)
+        self._resolution = ResolutionSums(observation_dim)
         self._outliers = {name: OutlierSums(width) for name, width in widths.items()}
         self._rewards = (np.inf, -np.inf)
         self._terminates = False
@@ -57,7 +61,9 @@ class Quality:
         """Add rows that follow those added before; at least one."""
         self.reset_rows.add(chunk)
         self._ends.add(chunk)
+        self._order.add(chunk)
         self._units.add(chunk.actions)
+        self._resolution.add(chunk.observations)
         for name, sums in self._outliers.items():
             sums.add(getattr(chunk, name), chunk.episodes, chunk.steps)
         low, high = self._rewards
@@ -67,7 +73,14 @@ class Quality:
     def findings(self) -> list[Finding]:
         """What is wrong with the rows added so far; what is refused comes first."""
         refused = [self._resets(), self._units.finding()]
-        told = [self._ends.finding(), self._equal_rewards(), *(self._outlier(name) for name in self._outliers)]
+        told = [
+            self._order.finding(),
+            self._ends.finding(),
+            self._units.small(),
+            *self._resolution.findings(),
+            self._equal_rewards(),
+            *(self._outlier(name) for name in self._outliers),
+        ]
         return [Finding(text, True) for text in refused if text] + [Finding(text, False) for text in told if text]
 
     def _resets(self) -> str | None:

@@ -8,6 +8,7 @@ from spar_lightning.datasets.dataset import FloatArray
 
 _MOST = 0.5  # share of the values outside of their bounds, from which on they are no slips
 _FAR = 10.0  # times its bound that a single dimension reaches, if most of it is outside
+_SMALL = 0.05  # of its bound that no dimension reaches: the data's range is another one
 _MARGIN = 1e-5  # of the bounds' distance: rounding
 _NAMED = 6  # dimensions in a sentence
 
@@ -34,6 +35,20 @@ class UnitSums:
         self._outside += beyond.sum(0)
         self._reach = np.maximum(self._reach, np.where(np.isfinite(actions), np.abs(actions), 0).max(0))
         self._rows += len(actions)
+
+    def small(self) -> str | None:
+        """By what all actions are too small, where none comes near a bound."""
+        if not (len(self._low) and self._bounded.all() and self._reach.any()):
+            return None
+        ratios = self._reach / np.maximum(np.abs(self._low), np.abs(self._high))
+        if ratios.max() >= _SMALL:
+            return None
+        most = int(np.argmax(ratios))
+        return (
+            f"No action comes near the environment's bounds: at most {self._reach[most]:.4g}, where "
+            f"{self._low[most]:.4g} to {self._high[most]:.4g} is allowed in dimension {most}. Are they in other units? "
+            "Differences that small are hard to learn: convert them, or name the environment that they come from."
+        )
 
     def finding(self) -> str | None:
         """Where most actions are outside, and by what they are too large."""

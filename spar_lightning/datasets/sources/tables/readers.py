@@ -34,6 +34,20 @@ class TableReader(Protocol):
         """
 
 
+def _types(schema: Any) -> dict[str, Any]:
+    """The type of each column.
+
+    Raises:
+        DataError: if two have one name: which one is meant?
+    """
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"The column(s) {', '.join(map(repr, twice))} are there more than once, expected each name once."
+        )
+    return dict(zip(schema.names, schema.types, strict=True))
+
+
 class CsvReader:
     """A text file with the names of the columns in its first line; `,`, `;`, a tab or `|` stands between values."""
 
@@ -43,7 +57,7 @@ class CsvReader:
             first = file.readline(_BUFFER).decode(errors="replace")
         self._delimiter = max(_DELIMITERS, key=first.count)
         with self._open(None) as stream:
-            self.types: Mapping[str, Any] = dict(zip(stream.schema.names, stream.schema.types, strict=True))
+            self.types: Mapping[str, Any] = _types(stream.schema)
 
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`."""
@@ -71,7 +85,7 @@ class ParquetReader:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         schema = arrow("parquet").read_schema(paths[0])
-        self.types: Mapping[str, Any] = dict(zip(schema.names, schema.types, strict=True))
+        self.types: Mapping[str, Any] = _types(schema)
 
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`; types are those of the files."""
@@ -108,7 +122,7 @@ class FrameReader:
 
     def __init__(self, frame: Any) -> None:
         self._table = arrow().table(frame)
-        self.types: Mapping[str, Any] = dict(zip(self._table.schema.names, self._table.schema.types, strict=True))
+        self.types: Mapping[str, Any] = _types(self._table.schema)
 
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`; types are those of the frame."""
