@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,24 @@ class RunSummary(pl.Callback):
             places["results"] = str(folder / "results.json")
         if (folder / VIDEO).is_file():
             places["video"] = str(folder / VIDEO)
-        places["curves"] = f"tensorboard --logdir {folder}, then http://localhost:6006/#custom_scalars"
+        places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
-            names = {"checkpoint": files["last"], "folder": folder, "options": _own_code(trainer)}
+            names = {
+                "checkpoint": _quoted(files["last"]),
+                "folder": _quoted(folder),
+                "options": _own_code(trainer),
+            }
             places["evaluate"] = self.test_command.format(**names)
         elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
-            places["decide"] = self.decide_command.format(checkpoint=files["last"], options=_own_algorithm(trainer))
+            places["decide"] = self.decide_command.format(
+                checkpoint=_quoted(files["last"]), options=_own_algorithm(trainer)
+            )
         return [f"  {name:<17}{place}" for name, place in places.items()]
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def _own_code(trainer: pl.Trainer) -> str:

@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spar_lightning.cli.data_of_checkpoint import EVALUATED_DATA, check_not_fetched, check_not_imported
+from spar_lightning.datasets.dataset import check_time_limit
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.simulators.environments import make_environment, register_environments
 from spar_lightning.simulators.observations import default_keys
@@ -39,9 +40,10 @@ def simulator_of(
         observation_keys: parts of dict observations, where they are not those that the checkpoint or the task says.
 
     Raises:
-        UserError: if the checkpoint does not say it, or would have a module imported.
+        UserError: if the checkpoint does not say it, the time limit is none, or would have a module imported.
         CheckpointError: if what it says cannot be read.
     """
+    check_time_limit(max_episode_steps)
     found = _stated(path, policy) if environment is None else _named(environment, policy, _recorded_keys(path))
     if observation_keys is not None:
         found = dataclasses.replace(found, observation_keys=tuple(observation_keys))

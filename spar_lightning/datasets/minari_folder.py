@@ -25,7 +25,7 @@ def datasets_folder() -> Path:
     Raises:
         DataError: it cannot be made or is no folder.
     """
-    folder = Path(os.environ.get(_ROOT_VARIABLE) or Path("~/.minari/datasets").expanduser())
+    folder = Path(os.environ.get(_ROOT_VARIABLE) or Path("~/.minari/datasets").expanduser()).absolute()
     with _usable(folder):
         get_dataset_path()
     return folder
@@ -38,6 +38,7 @@ def minari_root(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: the folder cannot be made or is no folder.
     """
+    folder = folder.absolute()  # which the variable means, wherever it is read
     with _usable(folder):
         folder.mkdir(parents=True, exist_ok=True)
     before = os.environ.get(_ROOT_VARIABLE)

@@ -35,6 +35,7 @@ from spar_lightning.types import (
     DimensionNames,
     EnvironmentUnavailableError,
     TransitionBatch,
+    UserError,
 )
 
 T = TypeVar("T")
@@ -145,7 +146,7 @@ class OfflineDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.updates_per_batch = updates_per_batch
         self.run_seed = os.environ.get("PL_GLOBAL_SEED")  # as `seed_everything` has left it
-        self.seed = int(self.run_seed or 0) if seed is None else seed
+        self.seed = _whole(self.run_seed or "0") if seed is None else seed
         self._source: Callable[[], OfflineDataset] = self._open_by_name
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
@@ -361,3 +362,10 @@ def _ready(value: T | None) -> T:
     if value is None:
         raise DataError("The data are not read yet: call `setup()` first, or let the Trainer do it.")
     return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"the environment variable PL_GLOBAL_SEED is {text!r}, expected a whole number") from None

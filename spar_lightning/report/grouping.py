@@ -89,12 +89,13 @@ def collect_results(documents: Sequence[Document]) -> Results:
     scored = [document for document in documents if not math.isnan(value_of(document))]
     groups = grouped(scored)
     cells: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    tasks = task_names(scored)
     kept = 0
     for key, group in groups.items():
         for label, of_label in _labelled(key, group, groups).items():
             newest = newest_of_each_seed(of_label)
             kept += len(newest)
-            cells[task_of(newest[0]), label] += newest
+            cells[tasks[key[0]], label] += newest
     names = dict.fromkeys(name for document in scored if (name := suite_label(document)))
     ranks = {name: rank for rank, name in enumerate(names)}
     ordered = sorted(cells, key=lambda cell: (ranks.get(cell[1], len(ranks)), cell[1], cell[0]))
@@ -139,10 +140,29 @@ def own_label(key: Group, groups: Mapping[Group, object]) -> str:
     return ", ".join([module.removesuffix("Module") or "SPAR", *differences(key, groups), *length])
 
 
-def task_of(document: Document) -> str:
-    """A short name of the data set: as the suite calls it, without a path."""
-    record = document.get("benchmark") or {}
-    return short_name(str(record.get("data_set") or document["dataset"]))
+def task_names(documents: Sequence[Document]) -> dict[str, str]:
+    """A short name of each data set: as the suite calls it, without a path as far as that tells them apart.
+
+    >>> paths = "/a/x/logs.npz", "/b/x/logs.npz", "/b/mine.npz"
+    >>> [*task_names([{"dataset": path} for path in paths]).values()]
+    ['a/x/logs', 'b/x/logs', 'mine']
+    """
+    called = {run["dataset"]: str((run.get("benchmark") or {}).get("data_set") or run["dataset"]) for run in documents}
+    names = {data_set: short_name(name) for data_set, name in called.items()}
+    for data_set in names:
+        alike = [other for other in names if short_name(called[other]) == short_name(called[data_set])]
+        names[data_set] = _unlike(data_set, names[data_set], [other for other in alike if other != data_set])
+    return names
+
+
+def _unlike(data_set: str, name: str, others: Sequence[str]) -> str:
+    """A name with as many folders before it as tell it from others of the same name."""
+    folders = PurePath(data_set).parts[:-1]
+    beside = [PurePath(other).parts[:-1] for other in others]
+    for count in range(len(folders) + 1):
+        if all(folders[len(folders) - count :] != other[len(other) - count :] for other in beside) or not beside:
+            return "/".join([*folders[len(folders) - count :], name])
+    return name
 
 
 def short_name(data_set: str) -> str:

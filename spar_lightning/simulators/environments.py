@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning.simulators.guarded import WITHOUT_ROLLOUTS, Guarded
@@ -148,6 +149,12 @@ def make_fitting_environment(
         raise DataError(
             f"The environment `{spec.id}` has actions {spaces[1]}, expected a Box, since policies give continuous "
             f"actions: name another with `environment`, or {WITHOUT_ROLLOUTS}."
+        )
+    if not np.issubdtype(spaces[1].dtype, np.floating):
+        environment.close()
+        raise DataError(
+            f"The environment `{spec.id}` takes actions of type {spaces[1].dtype}, expected floats, since policies "
+            f"give continuous actions: name another with `environment`, or {WITHOUT_ROLLOUTS}."
         )
     return Guarded(environment)
 

@@ -66,7 +66,7 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
             raise self._odd("step", f"gave {_kind(found)}", expected)
         observation, reward, terminated, truncated, info = found
         try:
-            value, is_over, is_cut = float(reward), bool(terminated), bool(truncated)
+            value, is_over, is_cut = float(reward), _truth(terminated), _truth(truncated)
         except (TypeError, ValueError):
             told = f"gave the reward {reward!r}, terminated {terminated!r} and truncated {truncated!r}"
             raise self._odd("step", told, "a number and two truth values") from None
@@ -91,7 +91,7 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
             return function()
         except (UserError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"`{call}` of the environment `{self._name}` failed ({failure(error)}): {_REMEDY}"
             ) from error
@@ -107,6 +107,13 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
 
     def _odd(self, call: str, found: str, expected: str) -> UserError:
         return UserError(f"`{call}` of the environment `{self._name}` {found}, expected {expected}: {_REMEDY}")
+
+
+def _truth(value: Any) -> bool:
+    """A truth value; text is none, not even "False"."""
+    if isinstance(value, str | bytes):
+        raise TypeError(value)
+    return bool(value)
 
 
 def _kind(found: Any) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
+from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.stack import Seed, Stack
 from spar_lightning.training.whole import WholeUpdates
@@ -81,7 +82,7 @@ class BatchedExecution:
             noise = [self._draw(shape) for shape in self._shapes[phase]]
             return self._whole.make(batch, phase, noise, self._rates)
         self._asked = []
-        metrics = self._stack.first.update(batch, phase, self)
+        metrics = checked_metrics(self._stack.first, self._stack.first.update(batch, phase, self))
         self._shapes[phase] = self._asked  # what the first of a kind asks for, all of it do
         return metrics
 

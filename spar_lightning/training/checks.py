@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+import torch
+from torch import Tensor
+
+from spar_lightning.algorithms import Algorithm, Metrics
+from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.types import CheckpointError, UserError
+
+Optimizer = TypeVar("Optimizer")
 
 
 def check_dimensions(policy: Any, datamodule: OfflineDataModule, role: str = "the policy") -> None:
@@ -39,3 +47,71 @@ def check_position(updates: int, updates_per_batch: int) -> None:
             f"the checkpoint is at update {updates}, which `updates_per_batch`, {updates_per_batch}, does not divide:"
             " go on with a divisor of it, such as 1"
         )
+
+
+# ------------------------------------------------------------------------- what an algorithm of the user's own answers
+
+
+@torch.no_grad()
+def check_actions(algorithm: Algorithm, device: torch.device) -> None:
+    """See that there is an action for each observation: another shape would be broadcast in losses, in silence.
+
+    Raises:
+        UserError: if there is not.
+    """
+    found = algorithm.select_actions(torch.zeros(3, algorithm.observation_dim, device=device))
+    expected = (3, algorithm.action_dim)
+    if found.shape != expected:
+        raise UserError(
+            f"{_name(algorithm)} gives actions of shape {tuple(found.shape)} for 3 observations, expected {expected}: "
+            "mend its `forward` or `select_actions`"
+        )
+
+
+def checked_metrics(algorithm: Algorithm, found: Any) -> Metrics:
+    """What an update told.
+
+    Raises:
+        UserError: if it is no dictionary.
+    """
+    if not isinstance(found, dict):
+        raise UserError(
+            f"`update` of {_name(algorithm)} gave {_kind(found)}, expected a dictionary of metrics, such as what "
+            "`learner.descend` gives"
+        )
+    return found
+
+
+def checked_loss(loss: Loss, found: Any) -> tuple[Tensor, Metrics]:
+    """What a loss told.
+
+    Raises:
+        UserError: if it is no scalar with a dictionary.
+    """
+    is_pair = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Tensor)
+    if not is_pair or found[0].ndim != 0 or not isinstance(found[1], dict):
+        raise UserError(
+            f"the loss `{loss.__qualname__}` gave {_kind(found)}, expected a scalar tensor and a dictionary of metrics"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def optimizer_named(optimizers: Mapping[str, Optimizer], name: str) -> Optimizer:
+    """One of an algorithm's optimizers.
+
+    Raises:
+        UserError: if it has none of that name.
+    """
+    if name not in optimizers:
+        raise UserError(f"`descend` was asked for the optimizer {name!r}, expected one of {', '.join(optimizers)}")
+    return optimizers[name]
+
+
+def _name(algorithm: Algorithm) -> str:
+    return type(algorithm).__name__
+
+
+def _kind(found: Any) -> str:
+    if isinstance(found, tuple):
+        return f"({', '.join(_kind(part) for part in found)})"
+    return f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
+from spar_lightning.training.checks import checked_loss, checked_metrics, optimizer_named
 from spar_lightning.training.compiled import CompiledLoss
 from spar_lightning.training.flat import Averages
 from spar_lightning.training.optimizers import FlatAdam
@@ -58,7 +59,8 @@ class Execution:
         metrics: Metrics = {}
         self._update = update
         for batch in self._stream.batches(minibatches):
-            metrics |= self._algorithm.update(batch, self._algorithm.phase(self._update), self)
+            told = self._algorithm.update(batch, self._algorithm.phase(self._update), self)
+            metrics |= checked_metrics(self._algorithm, told)
             self._update += 1
         return metrics, batch
 
@@ -66,8 +68,8 @@ class Execution:
 
     def descend(self, name: str, loss: Loss, *arguments: Any) -> Metrics:
         """Step the optimizer `name` down the gradient of `loss(*arguments)`."""
-        optimizer = self.optimizers[name]
-        value, metrics = (self._compiled(name, loss) if self._compiles else loss)(*arguments)
+        optimizer = optimizer_named(self.optimizers, name)
+        value, metrics = checked_loss(loss, (self._compiled(name, loss) if self._compiles else loss)(*arguments))
         optimizer.clear_gradients()
         with torch.autocast(self._module.device.type, enabled=False):  # the forward pass has chosen the types
             self._module.manual_backward(value, **({"inputs": optimizer.parameters} if self._selects else {}))

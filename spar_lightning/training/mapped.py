@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, vmap
 from spar_lightning.algorithms import Algorithm, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.functional import update_average
+from spar_lightning.training.checks import checked_loss, optimizer_named
 from spar_lightning.training.stack import Stack
 
 
@@ -27,7 +28,7 @@ def mapped_gradients(
         loss: a method of the first seed's algorithm, or of a part of it.
         arguments: of the loss, of all seeds.
     """
-    trained = {key: tensors[key] for key in stack.trained[name]}
+    trained = {key: tensors[key] for key in optimizer_named(stack.trained, name)}
     others = {key: tensor for key, tensor in tensors.items() if key not in trained}
     caller, device = _Caller(stack.first, loss), stack.device.type
     is_mixed, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
@@ -35,8 +36,7 @@ def mapped_gradients(
     def value(trained: dict[str, Tensor], others: dict[str, Tensor], *inputs: Any) -> tuple[Tensor, Metrics]:
         exchanged = {f"algorithm.{key}": tensor for key, tensor in (trained | others).items()}
         with torch.autocast(device, dtype=dtype, enabled=is_mixed):
-            found: tuple[Tensor, Metrics] = functional_call(caller, exchanged, inputs)
-        return found
+            return checked_loss(loss, functional_call(caller, exchanged, inputs))
 
     each = grad(value, has_aux=True)
     with torch.autocast(device, enabled=False):  # the way back goes in the types of the forward pass

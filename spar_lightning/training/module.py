@@ -19,7 +19,7 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
-from spar_lightning.training.checks import check_dimensions, check_position
+from spar_lightning.training.checks import check_actions, check_dimensions, check_position
 from spar_lightning.training.choice import choose_execution
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.execution import Execution
@@ -151,7 +151,8 @@ class AlgorithmModule(pl.LightningModule):
         """Take over the data's units; see that updates come out even, and that losses can be compiled if asked to.
 
         Raises:
-            UserError: if training steps of several updates cannot end at `max_steps`, or there is no compiler.
+            UserError: if training steps of several updates cannot end at `max_steps`, there is no compiler, or an own
+                algorithm gives actions of another shape.
         """
         per_batch, max_steps = offline_data(self.trainer).updates_per_batch, self.trainer.max_steps
         if max_steps > 0 and max_steps % per_batch and not self._is_tried:
@@ -160,6 +161,7 @@ class AlgorithmModule(pl.LightningModule):
             )
         self._compiles = self._compiles and can_compile()
         self.algorithm.take_statistics(offline_data(self.trainer).statistics)
+        check_actions(self.algorithm, self.device)
 
     def on_train_start(self) -> None:
         """Derive columns of the data, and go on from the updates that a resumed run has made.

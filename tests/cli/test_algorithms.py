@@ -105,6 +105,22 @@ def test_a_checkpoint_of_another_algorithm_is_refused(
             "class Mine(BC):\n    def optimizers(self, _): return {}",
             "`optimizers` of Mine gave {}, expected a dictionary",
         ),
+        (
+            "class Mine(BC):\n    def select_actions(self, raw): return super().select_actions(raw)[:, :1]",
+            "Mine gives actions of shape (3, 1) for 3 observations, expected (3, 3): mend its `forward`",
+        ),
+        (
+            "class Mine(BC):\n    def update(self, batch, phase, learner): pass",
+            "`update` of Mine gave NoneType, expected a dictionary of metrics",
+        ),
+        (
+            "class Mine(BC):\n    def update(self, batch, phase, learner): return learner.descend('mine', lambda: 0)",
+            "`descend` was asked for the optimizer 'mine', expected one of actor",
+        ),
+        (
+            "class Mine(BC):\n    def imitation_loss(self, batch): return super().imitation_loss(batch)[0]",
+            "gave a tensor of shape (), expected a scalar tensor and a dictionary of metrics",
+        ),
     ],
 )
 def test_what_an_own_method_lacks_is_said(

@@ -149,6 +149,9 @@ def test_a_callback_that_gives_up(
         ({"model__freeze_critic": "true", "model__critic_target": "policy"}, "freeze_critic"),
         ({"bc__model__learning_rate": -1}, "learning_rate"),
         ({"trainer__accelerator": "abacus"}, "abacus"),
+        ({"trainer__accumulate_grad_batches": 2}, "`trainer.accumulate_grad_batches` is 2, but modules step their"),
+        ({"model__warmup_steps": 0, "model__freeze_critic": "true"}, "`warmup_steps` is 0, and critics that nothing"),
+        ({"run_dir": ""}, "`run_dir` is empty, expected the path of a folder"),
         ({"trainer__gradient_clip_val": 1}, "gradient_clip"),
         ({"bc__trainer__gradient_clip_val": 1}, "use --bc.model.gradient_clip_norm"),
     ],
@@ -157,6 +160,7 @@ def test_a_callback_that_gives_up(
 def test_a_number_out_of_range(capsys: pytest.CaptureFixture[str], changes: dict[str, str], expected: str) -> None:
     arguments = ["fit", "--data.dataset", HOPPER, *TINY, *options(**changes)]
     assert expected in refused(capsys, *arguments)
+    assert [*Path().iterdir()] == [], "what is refused leaves nothing behind, and no base was trained"
 
 
 def test_a_folder_that_cannot_be_written_to(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

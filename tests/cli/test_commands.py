@@ -50,6 +50,12 @@ def test_the_command_that_a_run_prints_evaluates_it(capsys: pytest.CaptureFixtur
     assert "policy" in table(capsys.readouterr().out)
 
 
+def test_the_command_of_a_folder_with_a_blank(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = fit(tmp_path / "my runs" / "it's one")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("evaluate"))
+    assert Path(shlex.split(line)[-1]).absolute() == last(folder)
+
+
 def test_an_evaluation_in_python_returns_its_metrics(finished_run: Path) -> None:
     module = SPARModule.load_from_checkpoint(last(finished_run), map_location="cpu", weights_only=True)
     trainer = pl.Trainer(accelerator="cpu", logger=False, callbacks=[RolloutEvaluation(final_episodes=1)])

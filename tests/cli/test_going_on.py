@@ -208,6 +208,15 @@ def test_what_cannot_be_gone_on_with(
     assert message in refused(capsys, "fit", "--resume", str(tmp_path / "nowhere"), *extra)
 
 
+def test_a_run_goes_on_with_its_own_seed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = results(run)
+    message = refused(capsys, "fit", "--resume", str(run), "--trainer.max_steps", "60", "--seed_everything", "7")
+    assert f"`seed_everything` is 7, the run in {run} has 0: leave it out to go on" in message
+    assert results(run) == before
+    main(["fit", "--resume", str(run), "--trainer.max_steps", "60", "--seed_everything", "0"])
+    assert results(run)["updates"] == 60
+
+
 def test_a_file_does_not_ask_to_go_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text(f"resume: {tmp_path}\n")
     message = refused(capsys, "fit", "--config", str(tmp_path / "odd.yaml"), "--data.dataset", HOPPER, *TINY)

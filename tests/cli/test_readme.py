@@ -164,7 +164,10 @@ def test_the_pages_have_commands() -> None:
     assert {"fit", "test", "data", "import", "summarize", "bench"} <= {one.text.split()[3] for one in COMMANDS}
 
 
-def test_the_run_folders_that_pages_name_are_those_of_their_data() -> None:
+def test_the_run_folders_that_pages_name_are_those_of_their_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     configs = re.findall(
         r"^  dataset: (\S+)", "".join(path.read_text() for path in CONFIGS.rglob("*.yaml")), re.MULTILINE
     )

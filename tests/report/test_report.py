@@ -96,6 +96,12 @@ def test_matrices_are_as_other_programs_read_them(tmp_path: Path) -> None:
         assert arrays["final_scores"].tolist() == [28.0, 32.0]
 
 
+def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
+    for place, path in enumerate(("/one/logs.npz", "/two/logs.npz", "/two/mine.npz")):
+        write(tmp_path / str(place), document(dataset=path))
+    assert collect_results(read_runs([str(tmp_path)])).tasks == ["mine", "one/logs", "two/logs"]
+
+
 def test_settings_of_a_suite_stand_side_by_side_or_by_themselves(tmp_path: Path) -> None:
     for name, score in (("30k", 30.0), ("46k", 46.0)):
         write(tmp_path / name, document(score), method="SPAR", settings=name)

@@ -41,6 +41,8 @@ class Odd(Plant):
             raise RuntimeError("no licence")
         if fault == "discrete":
             self.action_space = gym.spaces.MultiDiscrete([3, 3])
+        if fault == "whole":
+            self.action_space = gym.spaces.Box(-2, 3, (2,), np.int64)
         if fault == "spaceless":
             self.action_space = None
 
@@ -58,15 +60,17 @@ class Odd(Plant):
         reward = {"NaN": np.nan, "two": np.zeros(2), "none": None}.get(self.fault, 0.0)
         if self.fault == "four":
             return observation, reward, False, {}
-        terminated = np.array([0, 0]) if self.fault == "ends" else False
+        if self.fault == "leaves":
+            raise SystemExit(0)
+        terminated = {"ends": np.array([0, 0]), "text": "False"}.get(self.fault, False)
         return observation, reward, terminated, self.fault != "endless", {}
 
     def close(self):
         if self.fault == "close":
             raise OSError("cannot close")
 
-CLASS = "init discrete spaceless close".split()
-CALLS = "reset bare_reset NaN_observation step short objects NaN two none ends four endless".split()
+CLASS = "init discrete whole spaceless close".split()
+CALLS = "reset bare_reset NaN_observation step short objects NaN two none ends text leaves four endless".split()
 for fault in CLASS + CALLS:
     gym.register(f"odd/{fault}-v0", entry_point=Odd, kwargs={"fault": fault})
 """
@@ -178,6 +182,8 @@ class Still:
         ("two", "gave the reward array.* expected a number and two truth values"),
         ("none", "gave the reward None"),
         ("ends", r"terminated array\(\[0, 0\]\) .* expected a number and two truth values"),
+        ("text", "terminated 'False' .* expected a number and two truth values"),
+        ("leaves", "`step` of .* failed .*SystemExit"),
         ("objects", r"gave the observation \[None, None, None\], expected finite numbers"),
         ("four", "gave 4 values, expected observation, reward, terminated"),
         ("endless", "has gone on for 100,000 steps without a time limit"),

@@ -398,13 +398,18 @@ class SPAR(Algorithm):
         mean, std = self.critics.return_mean.cpu(), self.critics.return_std.cpu()
         return {"returns": (returns - mean) / std}
 
-    def _check_course(self, updates: int, max_updates: int) -> None:
+    def check_start(self) -> None:
+        """Refuse an improvement on frozen critics that nothing was fitted to."""
         guided = self.improvement is not None and self.stops_critics
-        if guided and self.warmup_steps == updates == 0 and not self._takes_over:
+        if guided and self.warmup_steps == 0 and not self._takes_over:
             raise UserError(
                 "`warmup_steps` is 0, and critics that nothing was fitted to would guide the actor: give them updates,"
                 " start from a finished warm-up with `--stage improvement --ckpt_path`, or set `freeze_critic` to false"
             )
+
+    def _check_course(self, updates: int, max_updates: int) -> None:
+        if updates == 0:
+            self.check_start()
         if self.manifold_steps == 0 and not self.policy.is_fitted:
             warnings.warn(
                 "the manifold is not fitted, and `manifold_steps` or `warmup_steps` is 0: it stays as it is",

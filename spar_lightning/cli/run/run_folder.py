@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,21 +34,23 @@ class RunFolder:
 
     @staticmethod
     def choose(run_dir: str | None, dataset: str, checkpoint: str | None) -> Path:
-        """The folder that was asked for; else the one that a resumed checkpoint lies in; else a new one.
+        """The folder that was asked for; else the one that a resumed checkpoint lies in; else a new one, made here.
+
+        Whoever does not use it in the end calls `give_up`.
 
         Args:
             run_dir: what the user asked for, if anything.
             dataset: name of the data set, which names a new folder `runs/<dataset>/version_<n>`.
             checkpoint: path of the checkpoint that is resumed, if any.
+
+        Raises:
+            UserError: if a new one cannot be made.
         """
         if run_dir is not None:
             return Path(run_dir)
         if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
             return Path(checkpoint).parent.parent
-        parent = Path("runs") / slug(short_name(dataset))
-        numbers = (path.name.removeprefix("version_") for path in parent.glob("version_*"))
-        taken = [int(number) for number in numbers if number.isdigit()]
-        return parent / f"version_{max(taken, default=-1) + 1}"
+        return _claimed(Path("runs") / slug(short_name(dataset)))
 
     @contextmanager
     def created(self) -> Generator[None]:
@@ -89,10 +92,7 @@ class RunFolder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise UserError(
-                f"cannot write to the run folder {self.path} ({error.strerror}), expected a folder that this user may "
-                "write to: name another one with --run_dir"
-            ) from error
+            raise _unwritable(self.path, error.strerror) from error
         return self
 
     def stage(self, name: str, updates: int) -> RunFolder:
@@ -106,3 +106,34 @@ class RunFolder:
             TensorBoardLogger(self.path, name="", version="", default_hp_metric=False, **later),
             ContinuedCSVLogger(self.updates, save_dir=self.path, name="", version="csv"),
         ]
+
+
+def _claimed(parent: Path) -> Path:
+    """A new folder `version_<n>`, made at once: of runs that start together each gets its own."""
+    while True:
+        numbers = (path.name.removeprefix("version_") for path in parent.glob("version_*"))
+        taken = [int(number) for number in numbers if number.isdigit()]
+        path = parent / f"version_{max(taken, default=-1) + 1}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise _unwritable(path, "a file is in its place") from None
+            continue
+        except OSError as error:
+            raise _unwritable(path, error.strerror) from error
+        return path
+
+
+def give_up(path: Path) -> None:
+    """Remove a folder that `RunFolder.choose` has made, and those above it, as far as nothing was put there."""
+    with contextlib.suppress(OSError):
+        for folder in (path, path.parent, path.parent.parent):
+            folder.rmdir()
+
+
+def _unwritable(path: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"cannot write to the run folder {path} ({reason}), expected a folder that this user may write to: name another"
+        " one with --run_dir"
+    )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spar_lightning.cli.parsing.peeking import peek
-from spar_lightning.cli.run.resuming import align_seeds, checkpoint_option
+from spar_lightning.cli.run.resuming import CONFIG, LAST, align_seeds, checkpoint_option
+from spar_lightning.training.checkpoints import is_there
 from spar_lightning.types import UserError
 
 MOST_SEEDS = 256
@@ -27,6 +28,8 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     count, first = _number("num_seeds", given.get("num_seeds", 1)), given.get("seed_everything", 0)
     if "fit" not in arguments or count == 1:
         resumed = None if given.get("resume") in (None, "null") else given.get("run_dir")
+        if resumed is not None:
+            _check_seed(Path(str(resumed)), given.get("seed_everything"))
         if resumed is not None and any(Path(str(resumed)).glob("seed_*/config.yaml")):
             raise UserError(
                 f"{resumed} holds a run of several seeds: leave `num_seeds` out, or resume one of its folders"
@@ -51,6 +54,17 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
                 for line, folder in zip(lines, folders, strict=True)
             ]
     return lines
+
+
+def _check_seed(folder: Path, seed: object) -> None:
+    """See that a run that has begun goes on with its own seed, which its results name."""
+    own = peek(["fit", "--config", str(folder / CONFIG)], ("seed_everything",)).get("seed_everything")
+    has_begun = any(is_there(folder / stage / LAST) for stage in ("base", ""))
+    if has_begun and str(seed) != str(own):
+        raise UserError(
+            f"`seed_everything` is {seed}, the run in {folder} has {own}: leave it out to go on, or train another run"
+            " with it"
+        )
 
 
 def _number(name: str, value: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import lightning.pytorch as pl
@@ -104,7 +105,7 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
     rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
     if settings.stage == BASE:
-        rank_zero_info(f"go on from it with --bc.ckpt_path {stage.path / LAST}")
+        rank_zero_info(f"go on from it with --bc.ckpt_path {shlex.quote(str(stage.path / LAST))}")
 
 
 def _trainer_settings(

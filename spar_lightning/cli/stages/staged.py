@@ -21,7 +21,7 @@ from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.parsing.trusted_modules import check_environment, needed_modules
 from spar_lightning.cli.run.going_on import GoingOn
 from spar_lightning.cli.run.recorded_settings import record_settings
-from spar_lightning.cli.run.run_folder import RunFolder
+from spar_lightning.cli.run.run_folder import RunFolder, give_up
 from spar_lightning.cli.run.several_processes import adapt_strategy, is_first_process, same_folder
 from spar_lightning.cli.stages.arguments import (
     DIMENSIONS,
@@ -183,6 +183,8 @@ class StagedCLI(LightningCLI):
                 raise UserError(
                     f"`{name}` is set in a configuration, expected on the command line alone: give --{name}"
                 )
+        if self.settings.get("run_dir") == "":
+            raise UserError("`run_dir` is empty, expected the path of a folder")
         check_environment(self.settings.data.environment, self._arguments)
         check_nulls(self._defaults, self.settings)
         for key in self._trainers:
@@ -200,6 +202,8 @@ class StagedCLI(LightningCLI):
         if self.settings.get("stage") == "improvement":
             leave_out_warmup(self.model, self.datamodule, self.settings, self.made.trainer)
         updates = updates_made(self.model, self.datamodule, self.settings)
+        if updates == 0 and self.settings.get("stage") != BASE:
+            self.model.algorithm.check_start()  # before a base is trained
         if self.model.hparams.get("compile"):
             can_compile()  # before a base is trained
         self.folder = RunFolder(self._choose_folder(), updates, goes_on(self.settings))
@@ -225,7 +229,10 @@ class StagedCLI(LightningCLI):
         asked, place = self.settings.run_dir, current_place()
 
         def choose() -> Path:
-            return RunFolder.choose(asked, self.datamodule.name, resumed_path(self.settings))
+            path = RunFolder.choose(asked, self.datamodule.name, resumed_path(self.settings))
+            if asked is None:
+                self._held.callback(give_up, path)  # such as where the data are refused
+            return path
 
         if place is not None and asked is None:
             return place.common_folder(choose) / f"seed_{self.settings.seed_everything}"

@@ -40,6 +40,11 @@ def check_limits(key: str, trainer: Namespace) -> None:
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"
             " 32-bit floats"
         )
+    if trainer.accumulate_grad_batches != 1:
+        raise UserError(
+            f"`{key}.accumulate_grad_batches` is {trainer.accumulate_grad_batches}, but modules step their optimizers"
+            " themselves, expected 1: choose a larger `data.batch_size`"
+        )
     if trainer.gradient_clip_val is not None:
         raise UserError(
             f"`{key}.gradient_clip_val` is set, but modules step their optimizers themselves: use"

@@ -10,7 +10,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE, MinariDataset
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 
 from spar_lightning.datasets.memory import available_memory
-from spar_lightning.datasets.minari_folder import datasets_folder
+from spar_lightning.datasets.minari_folder import datasets_folder, minari_root
 from spar_lightning.datasets.recording.recipes import BUNDLED_DATASETS
 from spar_lightning.datasets.sources.minari_download import check_version, download_minari
 from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
@@ -45,7 +45,8 @@ def load_minari(name: str) -> MinariDataset:
         DataError: it is neither here nor can it be downloaded, it is incomplete, or its metadata cannot be read or
             state no spaces.
     """
-    folder = datasets_folder() / name
+    root = datasets_folder()
+    folder = root / name
     if not _is_there(name, folder):
         download_minari(name)
     _check_complete(name, folder, METADATA_FILE_NAME)
@@ -56,7 +57,8 @@ def load_minari(name: str) -> MinariDataset:
         if metadata.get("data_format") == "hdf5":
             _check_complete(name, folder, "main_data.hdf5")
         _check_held(folder / "data", metadata)
-        return minari.load_dataset(name)
+        with minari_root(root):  # an absolute path, which is still the same where a program changes its folder
+            return minari.load_dataset(name)
     except DataError:
         raise
     except ImportError as error:

@@ -1,0 +1,79 @@
+"""What surrounds a command: closed streams, Ctrl-C while it starts, others that start at the same time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from commands import HOPPER, run_command
+
+from spar_lightning.cli import main
+from spar_lightning.cli.run.run_folder import RunFolder, give_up
+from spar_lightning.datasets import open_dataset
+from spar_lightning.replay import OfflineDataModule
+from spar_lightning.types import UserError
+
+COMMAND = f"{sys.executable} -m spar_lightning"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str) -> None:
+    done = run_command(
+        "bash", "-c", f"exec {COMMAND} summarize results/spar.json {closed}", cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert ("walker2d" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_an_interrupt_while_libraries_are_imported() -> None:
+    process = subprocess.Popen([*COMMAND.split(), "evaluate", "none.ckpt"], stderr=subprocess.PIPE, text=True)
+    libraries = Path(f"/proc/{process.pid}/maps")
+    while "libtorch" not in libraries.read_text():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, written = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert written.strip() == "error: interrupted"
+
+
+def test_runs_that_start_together_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(16) as pool:
+        chosen = [*pool.map(lambda _: RunFolder.choose(None, HOPPER, None), range(64))]
+    assert len({*chosen}) == 64
+    for path in chosen[1:]:
+        give_up(path)
+    (chosen[0] / "results.json").touch()
+    give_up(chosen[0])
+    assert [*Path("runs").glob("*/*")] == [chosen[0]]
+
+
+def test_a_place_that_takes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").touch()
+    with pytest.raises(UserError, match=r"cannot write to the run folder runs/hopper-medium-replay-v0/version_0"):
+        RunFolder.choose(None, HOPPER, None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX paths")
+def test_a_relative_root_means_the_same_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", "mine")
+    main(["collect", HOPPER, "--steps", "100", "--root", "mine", "--progress", "false"])
+    dataset = open_dataset(HOPPER)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert sum(len(episode.rewards) for episode in dataset.episodes()) == 100
+
+
+def test_a_seed_of_the_surroundings_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "abc")
+    with pytest.raises(UserError, match="PL_GLOBAL_SEED is 'abc', expected a whole number"):
+        OfflineDataModule(HOPPER)
