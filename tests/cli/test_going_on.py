@@ -217,6 +217,11 @@ def test_a_run_goes_on_with_its_own_seed(run: Path, capsys: pytest.CaptureFixtur
     assert results(run)["updates"] == 60
 
 
+def test_an_empty_configuration_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").touch()
+    assert "config.yaml is empty, expected the settings of a run" in refused(capsys, "fit", "--resume", str(tmp_path))
+
+
 def test_a_file_does_not_ask_to_go_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text(f"resume: {tmp_path}\n")
     message = refused(capsys, "fit", "--config", str(tmp_path / "odd.yaml"), "--data.dataset", HOPPER, *TINY)

@@ -78,5 +78,29 @@ def test_a_part_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--model.alpha" in shown(capsys, "fit", "--algorithm", "td3_bc", "--model.help")
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("evaluate", "evaluate CHECKPOINT [--SETTING VALUE ...]"),
+        ("report", "report RUNS ... [--SETTING VALUE ...]"),
+        ("import", "import SOURCE --id ID [--SETTING VALUE ...]"),
+        ("ope", "ope CHECKPOINT [--SETTING VALUE ...]"),
+        ("data", "data COMMAND [--SETTING VALUE ...]"),
+        ("data info", "data info NAME [--SETTING VALUE ...]"),
+    ],
+)
+def test_help_of_other_commands_says_what_to_type(capsys: pytest.CaptureFixture[str], command: str, usage: str) -> None:
+    text = shown(capsys, *command.split(), "--help")
+    assert text.splitlines()[0] == f"usage: python -m spar_lightning {usage}"
+    for noise in ("--print_config", "--config", "(type: ", "null"):
+        assert noise not in text
+
+
+def test_help_of_other_commands_tells_defaults_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "export", "--help")
+    assert "--format {onnx,pt2,npz}" in text
+    assert "with a runner (default: onnx)" in " ".join(text.split())
+
+
 def test_a_class_that_a_setting_may_name_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--trainer.logger.save_dir" in shown(capsys, "fit", "--trainer.logger.help", "CSVLogger")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spar_lightning.cli.parsing.mistyped import MistypedParser
+from spar_lightning.cli.parsing.plain_help import PlainHelp
 
 FLAGS = ("--json", "--dry_run")
 
@@ -14,6 +15,10 @@ class FlagParser(MistypedParser):
 
     A list without a name takes all that is given, as in `report FOLDER FOLDER`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As `MistypedParser`, with a help of its own."""
+        super().__init__(*args, **{"formatter_class": PlainHelp, **kwargs})
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         """As jsonargparse's, with flags and lists changed."""

@@ -40,6 +40,8 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
             f"{folder} holds no {CONFIG}, expected the folder of a run: name one with --resume, such as"
             " runs/walker2d-medium-replay-v0/version_0, or start anew"
         )
+    if (folder / CONFIG).stat().st_size == 0:
+        raise UserError(f"{folder / CONFIG} is empty, expected the settings of a run: was the disk full? Start anew")
     found = ["--config", str(folder / CONFIG), "--run_dir", str(folder), *checkpoint_option(folder)]
     position = list(arguments).index("fit") + 1  # what the line says itself comes later, and wins
     return [*arguments[:position], *found, *arguments[position:]]
