@@ -55,8 +55,8 @@ def _overview(analysis: Analysis) -> Section:
         f"{number} ({count} time{'s' * (count > 1)})" for number, count in sorted(seeds.items(), reverse=True)
     )
     lines = [
-        f"{len(runs)} runs; tasks: {len(results.tasks)}; methods: {', '.join(results.methods)}. Training seeds of a"
-        f" task and method: {counts}."
+        f"{len(runs)} run{'s' * (len(runs) != 1)}; tasks: {len(results.tasks)}; methods: {', '.join(results.methods)}."
+        f" Training seeds of a task and method: {counts}."
     ]
     notes = sorted({str(run["score_note"]) for run in runs if run.get("score_note")})
     lines += [f"Scores: {'; '.join(notes)}."] if notes else []
@@ -70,8 +70,9 @@ def _overview(analysis: Analysis) -> Section:
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
+    threads = machine.get("cpu_threads", "?")
     where = machine.get("accelerator") or machine.get("processor") or "unknown"
-    return f"{where}, {machine.get('cpu_threads', '?')} threads a run"
+    return f"{where}, {threads} thread{'s' * (threads != 1)} a run"
 
 
 def _scores(analysis: Analysis, of: str, title: str, text: str) -> Section:
