@@ -31,14 +31,14 @@ class Estimate(NamedTuple):
         """With one digit.
 
         >>> str(Estimate(81.24, 70.0, 92.04)), str(Estimate(81.24, None, None))
-        ('81.2 [70.0, 92.0]', '81.2 [-, -]')
+        ('81.2 [70.0, 92.0]', '81.2')
         """
         return self.text(1)
 
     def text(self, digits: int) -> str:
         """With so many digits."""
-        low, high = ("-" if bound is None else f"{bound:.{digits}f}" for bound in (self.low, self.high))
-        return f"{self.value:.{digits}f} [{low}, {high}]"
+        bounds = [f"{bound:.{digits}f}" for bound in (self.low, self.high) if bound is not None]
+        return f"{self.value:.{digits}f}" + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
 def interquartile_mean(scores: Scores) -> npt.NDArray[np.float64]:
