@@ -30,17 +30,19 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         raise CheckpointError(f"{path} holds no normalization statistics, expected the checkpoint of a training")
     data = checkpoint.get("datamodule_hyper_parameters", {})
     simulator = checkpoint.get(SIMULATOR_KEY, {})
-    dataset = data.get("dataset")
+    dataset, environment = data.get("dataset"), _environment(path, checkpoint)
     return {
         "version": __version__,
         "algorithm": type(policy.algorithm).__name__,
         "dataset": None if dataset is None else _public(dataset),
-        "environment": _environment(path, checkpoint),
+        "environment": environment,
         "updates": checkpoint.get("global_step"),
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "observations": {
             "size": policy.observation_dim,
-            "order": _order(simulator.get("observation_keys") or data.get("observation_keys"), data.get("columns")),
+            "order": _order(
+                simulator.get("observation_keys") or data.get("observation_keys"), data.get("columns"), environment
+            ),
             "mean": normalizer.observation_mean.tolist(),
             "std": normalizer.observation_std.tolist(),
         },
@@ -50,6 +52,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
             "high": normalizer.action_high.tolist(),
         },
         "scores": _scores(path, checkpoint),
+        "offline_check": _offline_check(path, checkpoint),
     }
 
 
@@ -58,12 +61,14 @@ def _public(dataset: str) -> str:
     return Path(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
 
 
-def _order(keys: Any, columns: Any) -> Any:
-    """What lies where in an observation: parts of a dict, columns of a table, or as the environment gives it."""
+def _order(keys: Any, columns: Any, environment: str | None) -> Any:
+    """What lies where in an observation: parts of a dict, columns of a table, or as environment or data have it."""
     if keys:
         return list(keys)
     named = columns.get("observations") if isinstance(columns, Mapping) else None
-    return "as the environment gives them" if named is None else named
+    if named is not None:
+        return named
+    return "as the columns of the data's `observations`" if environment is None else "as the environment gives them"
 
 
 def _environment(path: Path, checkpoint: Mapping[str, Any]) -> str | None:
@@ -91,6 +96,15 @@ def _scores(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     history = checkpoint.get("callbacks", {}).get("RolloutEvaluation", {}).get("history", [])
     row = next((dict(row) for row in reversed(history) if row.get("step") == updates), None)
     return None if row is None else {"note": "of a validation during the training"} | row
+
+
+def _offline_check(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the data alone say of the policy, in words, if the checkpoint is its run's last."""
+    document = _results(path.absolute().parent.parent / "results.json")
+    found = document.get("offline_check")
+    if document.get("updates") != checkpoint.get("global_step") or not isinstance(found, dict):
+        return None
+    return {name: found.get(name) for name in ("verdict", "reason")}
 
 
 def _results(path: Path) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def model_card(metadata: Mapping[str, Any], kind: str, latency_ms: float) -> str
         "data set": metadata["dataset"],
         "environment": metadata["environment"],
         "updates": metadata["updates"],
-        "observations": f"{observations['size']} float32, {_order(observations['order'])}",
+        "observations": f"{observations['size']} float32, {_order(observations['order'])}, in the data's units",
+        "mean of the training data": _short(observations["mean"]),
+        "deviation": _short(observations["std"]),
         "actions": f"{actions['size']} float32, from {_short(actions['low'])} to {_short(actions['high'])}",
         "latency of one action": f"{latency_ms:.3g} ms on the CPU that exported it",
         "written by": f"spar_lightning {metadata['version']}",
@@ -66,7 +68,7 @@ def model_card(metadata: Mapping[str, Any], kind: str, latency_ms: float) -> str
         " normalization and clipping are inside. It is deterministic.\n",
         "| | |\n|---|---|",
         *(f"| {name} | {'unknown' if value is None else value} |" for name, value in rows.items()),
-        f"\n## Scores\n\n{_scores(metadata['scores'])}",
+        f"\n## Scores\n\n{_scores(metadata['scores'], metadata['offline_check'])}",
         f"\n## Use\n\n```python\n{_USAGE[kind].format(size=observations['size'])}\n```\n",
     ]
     return "\n".join(lines)
@@ -102,9 +104,13 @@ def _data(metadata: Mapping[str, Any]) -> ModelCardData:
     )
 
 
-def _scores(scores: Mapping[str, Any] | None) -> str:
+def _scores(scores: Mapping[str, Any] | None, offline: Mapping[str, Any] | None) -> str:
     if scores is None:
-        return "None are known."
+        said = ""
+        if offline is not None:
+            verdict = f"{offline['verdict'] or 'no verdict'} ({offline['reason']})"
+            said = f" What the data alone say of it, beside its base: {verdict}."
+        return f"None are known: it was not tried in a simulator.{said}"
     rows = {name: row for name, row in scores.items() if isinstance(row, Mapping) and "return" in row}
     lines = ["| policy | normalized score | return |", "|---|---|---|"]
     for name, row in {**rows, "policy": scores}.items():

@@ -174,6 +174,18 @@ def test_the_card_is_one_that_the_hub_reads(checkpoint: Path) -> None:
     assert "| base | - | 600.0 |" in card.content
 
 
+def test_without_a_simulator_the_card_says_what_the_data_say(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    _save(_trained(BCModule(**SIZES)), path, datamodule_hyper_parameters={"dataset": "logs.npz"})
+    check = {"updates": 40, "offline_check": {"verdict": "clearly better", "reason": "the interval excludes 0"}}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(check))
+    export_policy(path, "npz")
+    card = (tmp_path / "run" / "export" / "README.md").read_text()
+    assert "not tried in a simulator. What the data alone say of it, beside its base: clearly better (the int" in card
+    assert "as the columns of the data's `observations`, in the data's units" in card
+    assert "| mean of the training data | [" in card
+
+
 def test_scores_are_not_those_of_a_later_checkpoint(checkpoint: Path) -> None:
     (checkpoint.parent.parent / "results.json").write_text(json.dumps({"updates": 80, "return": 1.0, "episodes": 1}))
     assert export_policy(checkpoint, "npz").metadata["scores"] is None
