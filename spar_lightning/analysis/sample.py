@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spar_lightning.replay import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule, spread_rows
 from spar_lightning.training import SPARModule
 from spar_lightning.types import ResidualProbe
 
@@ -35,7 +35,7 @@ class Sample:
     def take(cls, module: SPARModule, data: OfflineDataModule, count: int) -> Sample:
         """At `count` states or fewer, evenly spaced over the training data."""
         transitions = data.transitions
-        rows = torch.linspace(0, len(transitions) - 1, min(count, len(transitions))).long()
+        rows = spread_rows(len(transitions), count)
         batch = transitions.batch(rows)
         pieces = [_piece(module, one) for one in torch.split(batch.observations, CHUNK)]
         probes, fitted, scales = zip(*pieces, strict=True)

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.interval import Interval
 from spar_lightning.evaluation import ResidualStatistics, normal_drift
+from spar_lightning.replay import spread_rows
 from spar_lightning.types import HasReferencePolicies, HasResidual, NamesDimensions, ResidualProbe, UserError
 
 
@@ -55,7 +56,7 @@ class ResidualMonitor(pl.Callback):
         self._interval.start(trainer.global_step)
         if isinstance(pl_module, HasResidual):
             transitions = cast(Any, trainer).datamodule.transitions
-            rows = torch.linspace(0, len(transitions) - 1, min(self.num_states, len(transitions))).long()
+            rows = spread_rows(len(transitions), self.num_states)
             self._names = _action_names(cast(Any, trainer).datamodule)
             self._observations = transitions.batch(rows.to(transitions.device)).observations.to(pl_module.device)
 

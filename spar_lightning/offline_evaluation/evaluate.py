@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from spar_lightning.offline_evaluation.fitted_q import BEHAVIOUR, Settings, episode_means, fitted_q_evaluation
 from spar_lightning.offline_evaluation.intervals import told
@@ -112,13 +111,8 @@ def check_critics(module: Any, held_out: Transitions | None) -> dict[str, Any] |
     ]
     if not gains:
         return None
-    means = episode_means(torch.cat(gains).double().cpu(), _episodes(held_out.episode_ends))
+    means = episode_means(torch.cat(gains).double().cpu(), held_out.walks())
     return {**told(means.unsqueeze(0)), "episodes": len(means)}
-
-
-def _episodes(episode_ends: Tensor) -> Tensor:
-    ends = episode_ends.cpu().long()
-    return ends.cumsum(0) - ends
 
 
 def _verdict(

@@ -15,7 +15,7 @@ from spar_lightning.algorithms.algorithm import Batch
 from spar_lightning.algorithms.fqe import FQE
 from spar_lightning.offline_evaluation.folds import Folds
 from spar_lightning.offline_evaluation.intervals import told
-from spar_lightning.replay import Transitions
+from spar_lightning.replay import Transitions, spread_rows
 from spar_lightning.training.alone import train_alone
 from spar_lightning.training.stream import in_network_units
 from spar_lightning.types import DatasetStatistics, Policy, UserError
@@ -93,7 +93,7 @@ def fitted_q_evaluation(
     Raises:
         DataError: if there are fewer than two episodes.
     """
-    began, folds = time.perf_counter(), Folds(transitions.episode_ends, settings.splits, settings.seed)
+    began, folds = time.perf_counter(), Folds(transitions.walks(), settings.splits, settings.seed)
     fqe = _make(policies, transitions, settings)
     batches = folds.batches(settings.batch_size)
     if not train_alone(fqe, transitions, statistics, batches, settings.updates, goes_on):
@@ -144,15 +144,14 @@ class _Judge:
     def states(self, held_out: Transitions | None) -> Tensor:
         """The like of all states, means over those of an episode."""
         source = self._transitions if held_out is None else held_out
-        rows = _spread_rows(len(source))
+        rows = spread_rows(len(source), MOST_STATES)
         values = self._unseen(rows) if held_out is None else self._values(held_out, rows)
-        ends = source.episode_ends.cpu().long()
-        return episode_means(values, (ends.cumsum(0) - ends)[rows])
+        return episode_means(values, source.walks()[rows])
 
     @torch.no_grad()
     def explained(self) -> Tensor:
         """Share (P,) of the variance of targets that critics explain, at transitions that they did not learn from."""
-        fqe, rows = self._fqe, _spread_rows(len(self._transitions))
+        fqe, rows = self._fqe, spread_rows(len(self._transitions), MOST_STATES)
         batch = self._batch(self._transitions, rows.repeat(fqe.folds))  # the same ones for every fold
         targets = fqe.targets(batch)
         errors = (fqe.data_values(fqe.target_critic, batch) - targets).double().square()
@@ -186,7 +185,3 @@ def episode_means(values: Tensor, episodes: Tensor) -> Tensor:
     counts = torch.bincount(numbers).to(values.dtype)
     totals = values.new_zeros(*values.shape[:-1], len(counts)).index_add_(-1, numbers, values)
     return totals / counts
-
-
-def _spread_rows(count: int) -> Tensor:
-    return torch.linspace(0, count - 1, min(MOST_STATES, count), dtype=torch.float64).long()

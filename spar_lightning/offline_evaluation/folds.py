@@ -16,7 +16,7 @@ class Folds:
     """Random halves: a split puts half of the episodes into the fold `2 s` and the others into `2 s + 1`.
 
     Args:
-        episode_ends: (N,) bool, set at the last transition of each episode, in order of time.
+        episodes: (N,) int64 number of the episode of each transition, from 0, in order of time.
         splits: S; there are twice as many folds.
         seed: of the halves and of the batches.
 
@@ -24,10 +24,9 @@ class Folds:
         DataError: if there are fewer than two episodes.
     """
 
-    def __init__(self, episode_ends: Tensor, splits: int, seed: int = 0) -> None:
-        ends = episode_ends.cpu().long()
-        self._episode = ends.cumsum(0) - ends  # (N,), of each transition
-        self.episodes = int(ends.sum())
+    def __init__(self, episodes: Tensor, splits: int, seed: int = 0) -> None:
+        self._episode = episodes
+        self.episodes = int(episodes[-1]) + 1
         if self.episodes < 2:
             raise DataError(
                 f"there are {self.episodes} episodes to learn from, expected at least 2: critics judge episodes that"

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from spar_lightning.networks import Normalizer
-from spar_lightning.replay import Transitions
+from spar_lightning.replay import Transitions, spread_rows
 from spar_lightning.types import DatasetStatistics, Policy
 
 MOST_REFERENCES, MOST_STATES = 20_000, 1_000
@@ -66,7 +66,7 @@ def support(
 
 def _spread_out(transitions: Transitions, most: int) -> tuple[Tensor, Tensor]:
     """Observations and actions of at most so many transitions, on the CPU."""
-    rows = torch.linspace(0, len(transitions) - 1, min(most, len(transitions))).long()
+    rows = spread_rows(len(transitions), most)
     batch = transitions.batch(rows.to(transitions.device))
     return batch.observations.cpu(), batch.actions.cpu()
 

@@ -3,6 +3,7 @@
 from spar_lightning.replay.beginnings import Beginnings
 from spar_lightning.replay.datamodule import OfflineDataModule, offline_data
 from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
+from spar_lightning.replay.rows import spread_rows
 from spar_lightning.replay.statistics import compute_statistics
 from spar_lightning.replay.storage.mapped_transitions import MappedTransitions
 from spar_lightning.replay.storage.packed_transitions import PackedTransitions
@@ -19,4 +20,5 @@ __all__ = [
     "Transitions",
     "compute_statistics",
     "offline_data",
+    "spread_rows",
 ]

@@ -12,17 +12,16 @@ class Beginnings:
     """Draws transitions near the start of episodes: an episode uniformly, then its step `t` with weight `decay ** t`.
 
     Args:
-        episode_ends: (N,) bool, set at the last transition of each episode, in order of time.
+        episodes: (N,) int64 number of the episode of each transition, from 0, in order of time.
         decay: in (0, 1).
 
-    >>> Beginnings(torch.tensor([False, False, True, True]), decay=0.5).draw(1000).unique().tolist()
+    >>> Beginnings(torch.tensor([0, 0, 0, 1]), decay=0.5).draw(1000).unique().tolist()
     [0, 1, 2, 3]
     """
 
-    def __init__(self, episode_ends: Tensor, decay: float) -> None:
-        stops = episode_ends.cpu().nonzero().squeeze(1) + 1
-        self._starts = torch.cat([torch.zeros(1, dtype=torch.long), stops[:-1]])
-        self._lengths = stops - self._starts
+    def __init__(self, episodes: Tensor, decay: float) -> None:
+        self._lengths = torch.bincount(episodes)
+        self._starts = self._lengths.cumsum(0) - self._lengths
         self._log_decay = math.log(decay)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:

@@ -104,7 +104,7 @@ class TransitionLoader:
         self._rank = rank
         self._per_step = per_step
         self.beginnings = beginnings
-        self._sampler = Beginnings(transitions.episode_ends, beginnings[1]) if beginnings[0] else None
+        self._sampler = Beginnings(transitions.walks(), beginnings[1]) if beginnings[0] else None
         self._position = 0
         self._blocks: dict[int, Tensor] = {}
 

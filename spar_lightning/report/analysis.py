@@ -130,10 +130,11 @@ class Analysis:
         values = improvements(runs)
         if not values:
             return None
-        lows = [run["improvement"].get("high") for run in runs if "improvement" in run]
-        clearly = [high is not None and high < 0 for high in lows]
+        highs = [run["improvement"].get("high") for run in runs if "improvement" in run]
+        clearly = [high is not None and high < 0 for high in highs]
+        units = {run["improvement"].get("unit") for run in runs if "improvement" in run}
         return {
-            "mean": float(np.mean(values)),
+            "mean": float(np.mean(values)) if len(units) == 1 else None,  # scores and returns have none in common
             "runs": len(values),
             "below": sum(value < 0 for value in values) / len(values),
             "clearly_below": sum(clearly) / len(values),

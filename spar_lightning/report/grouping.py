@@ -90,16 +90,15 @@ def collect_results(documents: Sequence[Document]) -> Results:
     groups = grouped(scored)
     cells: dict[tuple[str, str], list[Document]] = defaultdict(list)
     tasks = task_names(scored)
-    kept = 0
     for key, group in groups.items():
         for label, of_label in _labelled(key, group, groups).items():
-            newest = newest_of_each_seed(of_label)
-            kept += len(newest)
-            cells[tasks[key[0]], label] += newest
+            cells[tasks[key[0]], label] += of_label
     names = dict.fromkeys(name for document in scored if (name := suite_label(document)))
     ranks = {name: rank for rank, name in enumerate(names)}
     ordered = sorted(cells, key=lambda cell: (ranks.get(cell[1], len(ranks)), cell[1], cell[0]))
-    runs = {cell: sorted(cells[cell], key=lambda run: (run["seed"] is None, run["seed"])) for cell in ordered}
+    ages = {id(document): age for age, document in enumerate(documents)}
+    runs = {cell: newest_of_each_seed(sorted(cells[cell], key=lambda run: ages[id(run)])) for cell in ordered}
+    kept = sum(len(of_cell) for of_cell in runs.values())
     return Results(runs, len(scored) - kept, len(documents) - len(scored))
 
 

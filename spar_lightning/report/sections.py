@@ -158,7 +158,7 @@ def _improvement(analysis: Analysis) -> Section:
         of_task = [analysis.improvement(task, method) for method in methods]
         rows.append([task, *("-" if found is None else _interval(found) for found in of_task)])
     totals = {method: found for method in methods if (found := analysis.against_base(method)) is not None}
-    rows.append(["**mean over runs**", *(f"{found['mean']:+.1f}" for found in totals.values())])
+    rows.append(["**mean over runs**", *(_signed(found["mean"]) for found in totals.values())])
     rows.append(["**end below their base**", *(_share(found, "below") for found in totals.values())])
     rows.append(["**clearly below**", *(_share(found, "clearly_below") for found in totals.values())])
     text = (
@@ -198,6 +198,10 @@ def _swing(values: Sequence[float]) -> str:
 def _interval(found: Mapping[str, Any]) -> str:
     low, high = ("-" if found[name] is None else f"{found[name]:+.1f}" for name in ("low", "high"))
     return f"{found['mean']:+.1f} [{low}, {high}]"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f}"
 
 
 def _share(found: Mapping[str, Any], name: str) -> str:

@@ -59,7 +59,11 @@ def check_actions(algorithm: Algorithm, device: torch.device) -> None:
     Raises:
         UserError: if there is not.
     """
+    modes = {part: part.training for part in algorithm.modules()}
+    algorithm.eval()  # so that nothing of the networks changes
     found = algorithm.select_actions(torch.zeros(3, algorithm.observation_dim, device=device))
+    for part, mode in modes.items():
+        part.training = mode
     expected = (3, algorithm.action_dim)
     if found.shape != expected:
         raise UserError(

@@ -21,12 +21,9 @@ def flat_parameters(network: nn.Module) -> Tensor:
     to another device, takes them apart again: ask anew after that.
     """
     parameters = list(network.parameters())
+    if (there := _flat_vector(parameters)) is not None:
+        return there
     starts, size = _layout(parameters)
-    flat = torch.empty(0, dtype=parameters[0].dtype, device=parameters[0].device)
-    flat.set_(parameters[0].untyped_storage())
-    addresses = [flat.data_ptr() + start * flat.element_size() for start in starts]
-    if len(flat) == size and addresses == [parameter.data_ptr() for parameter in parameters]:
-        return flat
     flat = parameters[0].detach().new_zeros(size)
     for parameter, start in zip(parameters, starts, strict=True):
         view = _view(flat, parameter, start)
@@ -35,18 +32,53 @@ def flat_parameters(network: nn.Module) -> Tensor:
     return flat
 
 
+def _flat_vector(parameters: list[nn.Parameter]) -> Tensor | None:
+    """The vector that all of them, and nothing else, lie in, if there is one."""
+    starts, size = _layout(parameters)
+    flat = torch.empty(0, dtype=parameters[0].dtype, device=parameters[0].device)
+    flat.set_(parameters[0].untyped_storage())
+    addresses = [flat.data_ptr() + start * flat.element_size() for start in starts]
+    is_flat = len(flat) == size and addresses == [parameter.data_ptr() for parameter in parameters]
+    return flat if is_flat else None
+
+
 class Averages:
     """The slow copies of networks that one training has, each moved as one vector."""
 
     def __init__(self) -> None:
-        self._vectors: dict[nn.Module, tuple[Tensor, Tensor]] = {}  # a copy's own, and its network's
+        self._pairs: dict[nn.Module, tuple[list[Tensor], list[Tensor]]] = {}  # a copy's own, and its network's
 
     def move(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float], update: int) -> None:
-        """Move a copy towards its network, in the update of this number."""
-        if average not in self._vectors:
-            self._vectors[average] = flat_parameters(average), flat_parameters(source)
-        vector, followed = self._vectors[average]
-        update_average([vector], [followed], tau(update) if callable(tau) else tau)
+        """Move a copy towards its network, in the update of this number.
+
+        Raises:
+            UserError: if the networks keep statistics of their batches, which would stay behind.
+        """
+        if average not in self._pairs:
+            self._pairs[average] = _paired(average, source)
+        slow, fast = self._pairs[average]
+        update_average(slow, fast, tau(update) if callable(tau) else tau)
+
+
+def _paired(average: nn.Module, source: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors of both, one of each where that can be: a part of what lies in a vector already stays there."""
+    norms = (part for part in average.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+    if any(norm.track_running_stats for norm in norms):
+        raise UserError(
+            "`follow` moves parameters, and the statistics of batches that a BatchNorm keeps would stay behind,"
+            " expected networks without: LayerNorm keeps none"
+        )
+    if all(_is_whole(network) for network in (average, source)):
+        return [flat_parameters(average)], [flat_parameters(source)]
+    return list(average.parameters()), list(source.parameters())
+
+
+def _is_whole(network: nn.Module) -> bool:
+    """Whether the parameters of a network lie alone, each by itself or all in one vector."""
+    parameters = list(network.parameters())
+    if all(one.untyped_storage().nbytes() == one.nbytes for one in parameters):
+        return True
+    return _flat_vector(parameters) is not None
 
 
 class FlatParameters:

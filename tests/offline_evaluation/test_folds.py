@@ -8,12 +8,11 @@ import torch
 from spar_lightning.offline_evaluation.folds import Folds
 from spar_lightning.types import DataError
 
-ENDS = torch.tensor([False, True, True, False, False, True, False, True])  # 2, 1, 3 and 2 transitions
 EPISODES = torch.tensor([0, 0, 1, 2, 2, 2, 3, 3])
 
 
 def test_a_split_halves_the_episodes() -> None:
-    folds = Folds(ENDS, splits=3)
+    folds = Folds(EPISODES, splits=3)
     assert folds.members.shape == (6, 4)
     assert folds.members.sum(dim=1).tolist() == [2] * 6
     for split in range(3):
@@ -22,14 +21,14 @@ def test_a_split_halves_the_episodes() -> None:
 
 
 def test_each_part_of_a_batch_is_of_its_own_fold() -> None:
-    folds = Folds(ENDS, splits=2)
+    folds = Folds(EPISODES, splits=2)
     for _, batch in zip(range(100), folds.batches(5), strict=False):
         for held, rows in zip(folds.members, batch.split(5), strict=True):
             assert held[EPISODES[rows]].all()
 
 
 def test_episodes_are_judged_by_critics_that_did_not_see_them() -> None:
-    folds = Folds(ENDS, splits=2)
+    folds = Folds(EPISODES, splits=2)
     episodes = torch.tensor([3, 0, 1, 2])
     judges = folds.unseen(torch.ones(4, 1, 4), episodes)
     assert judges.nansum(dim=0).tolist() == [[2.0] * 4]  # one of each split
@@ -38,4 +37,4 @@ def test_episodes_are_judged_by_critics_that_did_not_see_them() -> None:
 
 def test_one_episode_cannot_be_halved() -> None:
     with pytest.raises(DataError, match="1 episodes"):
-        Folds(torch.tensor([False, True]), splits=2)
+        Folds(torch.tensor([0, 0]), splits=2)

@@ -145,6 +145,15 @@ def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(told: 
     assert (found.defects, found.refusal, found.warnings) == ([], "", [])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stream_that_was_cut_may_have_differences_as_rewards(told: Callable[..., Told], seed: int) -> None:
+    walk = np.cumsum(np.random.default_rng(seed).normal(size=(401, 4)), axis=0).astype(np.float32)
+    arrays = sane(400) | {"observations": walk[:-1], "next_observations": walk[1:]}
+    arrays["rewards"] = np.diff(walk[:-1, 0].reshape(20, 20), axis=1, prepend=walk[:-1:20, :1]).reshape(-1)
+    found = told(arrays)
+    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+
+
 # --------------------------------------------------------------------------------------------------------- the ends
 
 
@@ -324,6 +333,36 @@ def test_next_observations_may_be_rounded_and_a_slip_is_no_disorder(told: Callab
     assert told(arrays).warnings == []
 
 
+def test_what_is_measured_twice_or_chosen_anew_is_no_disorder(told: Callable[..., Told]) -> None:
+    arrays, random = sane(), np.random.default_rng(2)
+    arrays["next_observations"] = arrays["next_observations"] + 0.05 * random.normal(size=(200, 3))
+    assert told(arrays).warnings == []
+    arrays = sane()
+    arrays["next_observations"][:, 2] = random.normal(size=200)  # a goal, say
+    assert told(arrays).warnings == []
+
+
+def test_a_slow_system_that_is_shuffled(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    walk = 1 + 2e-5 * np.arange(200)[:, None] * [1, -1, 2]
+    arrays = observing(arrays, walk)
+    assert not any("next row observes" in warning for warning in told(arrays).warnings)
+    arrays = {name: values[np.random.default_rng(1).permutation(200)] for name, values in arrays.items()}
+    assert any("next row observes" in warning for warning in told(arrays).warnings)
+
+
+def test_actions_that_are_all_equal(told: Callable[..., Told]) -> None:
+    (warning,) = told(sane() | {"actions": np.full((200, 2), 0.3)}, None, **{}).warnings
+    assert "All actions are equal: there is nothing to choose" in warning
+
+
+def test_noise_that_the_environment_clips_is_told_and_not_refused(told: Callable[..., Told]) -> None:
+    random = np.random.default_rng(0)
+    found = told(hopper_like(1.0) | {"actions": random.normal(size=(200, 3)) * 2}, "Hopper-v5")
+    assert found.refusal == ""
+    assert any("of the action values are outside the environment's bounds" in warning for warning in found.warnings)
+
+
 def test_where_the_order_breaks_is_said(told: Callable[..., Told]) -> None:
     arrays = sane()
     arrays["next_observations"][[69, 70, 71, 72]] += 1  # rows 69 and 70 are in two chunks
@@ -345,12 +384,18 @@ def test_terminations_that_say_the_contrary(told: Callable[..., Told]) -> None:
     ("observations", "told_of"),
     [
         (lambda walk: 0 * walk + 3, "No observation ever changes"),
-        (lambda walk: walk * 1e-6, "No dimension of `observations` moves by more than "),
+        (lambda walk: walk * 1e-6, "dimensions of `observations` that move at all do so by "),
         (lambda walk: walk * 1e-5 + [0, 48, 0], None),  # the first and the last are under the floor as well
         (lambda walk: walk * [1, 1e-5, 1] + [0, 48, 0], "in dimension 1, where float32 tells but"),  # degrees
-        (lambda walk: walk * [1, 0, 1] + [0, 1.7e9, 0] + np.arange(200)[:, None] * [0, 0.02, 0], "in dimension 1, "),
+        (lambda walk: walk * [1, 0, 1] + [0, 1.7e9, 0] + np.arange(200)[:, None] * [0, 2, 0], "in dimension 1, "),
         (lambda walk: walk * [1, 0, 1] + [0, 48.1, 0], ""),  # a constant is no loss
         (lambda walk: walk * [1, 1e-5, 1], ""),  # one may move little
+        (
+            lambda walk: (walk > 0) * [1, 0, 0] + walk * [0, 1e-5, 1e-5],
+            "2 of the 3 dimensions of `observations` that mo",
+        ),
+        (lambda walk: walk * [1, 1e-6, 1] + [0, 1, 0], ""),  # such as a quaternion's part
+        (lambda walk: walk * [1, 0, 1] + [0, 2e7, 0], ""),  # such as a number that names the robot
     ],
 )
 def test_observations_that_look_all_the_same(
@@ -362,7 +407,7 @@ def test_observations_that_look_all_the_same(
         assert found.warnings == []
         return
     assert [warning.endswith(defect) for warning, defect in zip(found.warnings, found.defects, strict=True)]
-    assert [(told_of or "moves by more than") in warning for warning in found.warnings][-1:] == [True]
+    assert [(told_of or "that move at all do so by") in warning for warning in found.warnings][-1:] == [True]
 
 
 def test_info_measures_actions_by_the_environment_that_is_named(tmp_path: Path) -> None:

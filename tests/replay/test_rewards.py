@@ -29,6 +29,23 @@ def episode(rewards: list[float], termination: bool = False) -> Episode:
     return Episode(times[:-1], actions, np.array(rewards, dtype=np.float32), times[1:], termination)
 
 
+def test_who_stays_at_the_goal_begins_no_episode() -> None:
+    """Walks that reach the goal, stay, and leave it once; one ends elsewhere; one begins where another was cut off."""
+    walks = [[0, 0, 1, 1, 1, 0, 0], [0, 0], [0, 1, 1]]
+    transitions = PackedTransitions.from_episodes([episode(rewards) for rewards in walks])
+    assert transitions.walks().tolist() == [0] * 7 + [1] * 2 + [2] * 3
+    terminate_at_goals(transitions)
+    assert transitions.num_episodes == 4 + 1 + 2
+    assert transitions.walks().tolist() == [0] * 7 + [1] * 2 + [2] * 3
+
+
+def test_an_end_that_leads_to_the_next_start_is_one_all_the_same() -> None:
+    """Some recordings state the next episode's first observation as the last one's next."""
+    transitions = PackedTransitions.from_episodes([episode([0, 1], True), episode([0, 0], True)])
+    transitions.next_observations[1] = transitions.observations[2]
+    assert transitions.walks().tolist() == [0, 0, 1, 1]
+
+
 @pytest.fixture
 def transitions() -> PackedTransitions:
     """Returns 3, 6 and -2."""

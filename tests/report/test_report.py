@@ -102,6 +102,28 @@ def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
     assert collect_results(read_runs([str(tmp_path)])).tasks == ["mine", "one/logs", "two/logs"]
 
 
+def test_a_seed_of_a_cell_counts_once(tmp_path: Path) -> None:
+    """A suite's method that was run again, longer, or with another setting, under the same name."""
+    of_suite = {"method": "TD3+BC"}
+    for age, changes in enumerate(({"updates": 200}, {"settings": {"model": {"kappa": 9}}}, {}, {"seed": 1})):
+        write(tmp_path / str(age), document(score=10.0 * age, **changes), age=age, **of_suite)
+    results = collect_results(read_runs([str(tmp_path)]))
+    assert [(run["seed"], run["updates"], run["score"]) for run in results.of("toy/one-v0", "TD3+BC")] == [
+        (0, 200, 0.0),
+        (1, 100, 30.0),
+    ]
+    assert results.repeated == 2
+
+
+def test_scores_and_returns_have_no_mean_in_common(tmp_path: Path) -> None:
+    write(tmp_path / "0", document())
+    gain = {"mean": 1500.0, "low": 1400.0, "high": 1600.0, "unit": "return"}
+    write(tmp_path / "1", document(dataset="mine.npz", improvement=gain))
+    found = analysis_of(tmp_path).against_base("SPAR")
+    assert found is not None
+    assert (found["mean"], found["runs"], found["below"]) == (None, 2, 0)
+
+
 def test_settings_of_a_suite_stand_side_by_side_or_by_themselves(tmp_path: Path) -> None:
     for name, score in (("30k", 30.0), ("46k", 46.0)):
         write(tmp_path / name, document(score), method="SPAR", settings=name)

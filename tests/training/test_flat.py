@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.algorithms import Optimized
-from spar_lightning.training.flat import FlatParameters, flat_parameters
+from spar_lightning.training.flat import Averages, FlatParameters, flat_parameters
 from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.types import UserError
 
@@ -66,6 +66,50 @@ def test_an_optimizer_of_the_buffer_takes_the_steps_of_one_of_the_parameters() -
     for left, right in zip(plain.parameters(), flat.parameters(), strict=True):
         assert torch.allclose(left, right, atol=1e-6)
     assert together.vector.count_nonzero() == 26
+
+
+def test_averages_of_parts_and_of_the_whole_do_not_part_from_their_networks() -> None:
+    network, slow = _network(), deepcopy(_network())
+    slower = deepcopy(slow)
+    by_hand = [deepcopy(one) for one in (network, slow, slower)]
+    FlatParameters(network)  # as an optimizer steps it
+    averages = Averages()
+    with torch.no_grad():
+        for update in range(3):
+            for one in (network, by_hand[0]):
+                for parameter in one.parameters():
+                    parameter.add_(1.0)
+            averages.move(slow, network, 0.5, update)
+            averages.move(slower[2], slow[2], 0.5, update)
+            averages.move(slower[0], network[0], 0.25, update)
+            for own, other, tau in (
+                (by_hand[1], by_hand[0], 0.5),
+                (by_hand[2][2], by_hand[1][2], 0.5),
+                (by_hand[2][0], by_hand[0][0], 0.25),
+            ):
+                for mine, theirs in zip(own.parameters(), other.parameters(), strict=True):
+                    mine.lerp_(theirs, tau)
+    for found, expected in zip((network, slow, slower), by_hand, strict=True):
+        for name, value in found.state_dict().items():
+            torch.testing.assert_close(value, expected.state_dict()[name], msg=name)
+
+
+def test_an_average_of_two_optimizers_networks() -> None:
+    network, slow = _network(), _network()
+    optimizers = [FlatParameters(network[0]), FlatParameters(network[2])]
+    with torch.no_grad():
+        for one in optimizers:
+            one.vector.add_(1.0)
+    Averages().move(slow, network, 1.0, 0)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in slow.state_dict().items())
+    for one in optimizers:
+        assert memory(one.parameters) <= memory([one.vector]), "they still step it"
+
+
+def test_statistics_of_batches_would_stay_behind() -> None:
+    network = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    with pytest.raises(UserError, match=r"a BatchNorm keeps would stay behind"):
+        Averages().move(deepcopy(network), network, 0.5, 0)
 
 
 def test_what_is_cleared_is_passed_by() -> None:

@@ -14,6 +14,7 @@ from spar_lightning.analysis.study import Study
 from spar_lightning.analysis.style import COLORS
 from spar_lightning.analysis.values import action_gradients
 from spar_lightning.evaluation import change_by_reach, split_change
+from spar_lightning.replay import spread_rows
 
 LABELS = {"policy": "self-imitation", "ablation": "value gradient", "gradient": "critics' gradient by the action"}
 
@@ -68,7 +69,7 @@ def data_distance(study: Study) -> Figure:
     yardstick. A curve to the right of it leaves the data; the base may, too, where the data's actions are of two kinds.
     """
     sample = study.sample
-    chosen = torch.linspace(0, len(sample.rows) - 1, min(NEIGHBOURS_OF, len(sample.rows))).long()
+    chosen = spread_rows(len(sample.rows), NEIGHBOURS_OF)
     policies = {
         "data": sample.data_actions,
         "base": sample.probe.base_actions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spar_lightning.replay import OfflineDataModule
+from spar_lightning.replay import OfflineDataModule, spread_rows
 from spar_lightning.types import Policy
 
 _ROWS = 10_000
@@ -20,7 +20,7 @@ def tell_useless(base: Policy, datamodule: OfflineDataModule) -> None:
         datamodule: set up; some rows of the training part are looked at, always the same.
     """
     transitions = datamodule.transitions
-    rows = torch.linspace(0, len(transitions) - 1, min(len(transitions), _ROWS)).long()
+    rows = spread_rows(len(transitions), _ROWS)
     batch = transitions.batch(rows.to(transitions.device))
     observations, actions = batch.observations.cpu(), batch.actions.cpu().double()
     with torch.no_grad():

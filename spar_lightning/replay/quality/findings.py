@@ -72,8 +72,11 @@ class Quality:
 
     def findings(self) -> list[Finding]:
         """What is wrong with the rows added so far; what is refused comes first."""
-        refused = [self._resets(), self._units.finding()]
+        units = self._units.finding()
+        refused = [self._resets(), units if self._units.is_far else None]
         told = [
+            None if self._units.is_far else units,
+            self._units.equal(),
             self._order.finding(),
             self._ends.finding(),
             self._units.small(),

@@ -21,6 +21,7 @@ _LEAST = 2  # such rows; one may be chance
 _ZEROS = 0.3  # share of the other rewards up to which one of 0 tells something
 _CHANCE = 1e-3  # that all these rewards are 0 by themselves
 _JUMP = 3.0  # times the usual change of an observation: a reset, and no step
+_CHANGE = 2.0  # likewise, of a single dimension, where rewards tell as well
 _SHARE_OF_DIMENSIONS = 0.5
 _KEPT = 1000  # such rows whose changes are remembered
 
@@ -31,7 +32,7 @@ class ResetRows:
     """Tells whether the rows after the ends of episodes are resets.
 
     An episode may begin where the one before ended, with a reward of 0, for another reason: one long stream was cut,
-    and rewards are sparse. There rewards tell nothing, and such a row is a step like any other; a reset's leads far.
+    and rewards are sparse, or differences. Such a row is a step like any other; a reset's leads far.
     """
 
     def __init__(self) -> None:
@@ -64,11 +65,20 @@ class ResetRows:
         if self.count < max(_LEAST, _SHARE * self._ends):
             return False
         zeros = self._zeros / max(1, self._others)
-        return (zeros <= _ZEROS and zeros**self.count <= _CHANCE) or self._jump()
+        rewards_tell = zeros <= _ZEROS and zeros**self.count <= _CHANCE
+        return self._jump() or (rewards_tell and self._changes_much())
+
+    def _changes_much(self) -> bool:
+        """Whether a dimension does: in a stream whose rewards are differences the first row's is 0, and it moves on."""
+        usual, here = self._usual_and_here()
+        return bool((here > _CHANGE * usual).any())
+
+    def _usual_and_here(self) -> tuple[FloatArray, FloatArray]:
+        return np.asarray(self._changes) / max(1, self._others), np.median(self._jumps, axis=0)
 
     def _jump(self) -> bool:
         """Whether most dimensions that move at all move far; a goal that changes with the episode is but some."""
-        usual, here = np.asarray(self._changes) / max(1, self._others), np.median(self._jumps, axis=0)
+        usual, here = self._usual_and_here()
         moves = (usual > 0) | (here > 0)
         return bool(moves.any()) and float((here > _JUMP * usual)[moves].mean()) >= _SHARE_OF_DIMENSIONS
 

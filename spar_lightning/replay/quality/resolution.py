@@ -9,8 +9,10 @@ from spar_lightning.datasets.dataset import FloatArray
 from spar_lightning.replay.statistics import STD_FLOOR
 
 _LEVELS = 1000  # values that float32 tells apart in a dimension, below which it is worth a word
-_ROUNDING = 4  # of them, up to which it is constant but for rounding
-_WHOLE = 2.0**24  # from which on float32 does not tell whole numbers apart
+_ROUNDING = 4  # of them, up to which it is constant but for rounding, unless float32 lacks whole numbers there
+_WHOLE = 2.0**24
+_LARGE = 10.0  # size from which on a position or a time is likely; below, such as a quaternion's 1, it is just still
+_MANY = 0.5  # share of the dimensions that move, from which on too small ones are told
 
 
 class ResolutionSums:
@@ -42,7 +44,7 @@ class ResolutionSums:
     def _lost(self, moved: npt.NDArray[np.float64]) -> str | None:
         size = np.maximum(np.abs(self._low), np.abs(self._high))
         levels = moved / np.spacing(size.astype(np.float32)).astype(np.float64)
-        lost = (levels < _LEVELS) & ((levels > _ROUNDING) | (size >= _WHOLE))
+        lost = (moved > 0) & (levels < _LEVELS) & (size >= _LARGE) & ((levels > _ROUNDING) | (size >= _WHOLE))
         if not lost.any():
             return None
         worst = int(np.argmin(np.where(lost, levels, np.inf)))
@@ -53,12 +55,14 @@ class ResolutionSums:
         )
 
     def _floor(self, moved: npt.NDArray[np.float64]) -> str | None:
-        """All that moves would stay near 0, since no dimension is divided by less than the floor."""
-        if moved.max() >= STD_FLOOR:
+        """Where most that moves would stay near 0, since no dimension is divided by less than the floor."""
+        moves, small = moved > 0, (moved > 0) & (moved < STD_FLOOR)
+        if small.sum() <= _MANY * moves.sum():
             return None
         return (
-            f"No dimension of `observations` moves by more than {moved.max():.2g}, and normalization divides by "
-            f"{STD_FLOOR:g} at least: to the networks all look nearly the same. Record them in other units."
+            f"{small.sum()} of the {moves.sum()} dimensions of `observations` that move at all do so by "
+            f"{moved[small].max():.2g} or less, and normalization divides by {STD_FLOOR:g} at least: to the networks "
+            "they look nearly the same. Record them in other units."
         )
 
 

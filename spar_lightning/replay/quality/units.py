@@ -28,6 +28,9 @@ class UnitSums:
         self._outside = np.zeros(len(low))
         self._reach = np.zeros(len(low))
         self._rows = 0
+        self.is_far = False
+        """Whether the finding is of values so far outside that they are no noise that the environment clips."""
+        self._least, self._most = np.full(len(low), np.inf), np.full(len(low), -np.inf)
 
     def add(self, actions: FloatArray) -> None:
         """Add actions (N, A)."""
@@ -35,6 +38,15 @@ class UnitSums:
         self._outside += beyond.sum(0)
         self._reach = np.maximum(self._reach, np.where(np.isfinite(actions), np.abs(actions), 0).max(0))
         self._rows += len(actions)
+        finite = np.isfinite(actions)
+        self._least = np.minimum(self._least, np.where(finite, actions, np.inf).min(0))
+        self._most = np.maximum(self._most, np.where(finite, actions, -np.inf).max(0))
+
+    def equal(self) -> str | None:
+        """That all actions are the same."""
+        if self._rows < 2 or not (self._least == self._most).all():
+            return None
+        return "All actions are equal: there is nothing to choose, and nothing to learn. Were they recorded?"
 
     def small(self) -> str | None:
         """By what all actions are too small, where none comes near a bound."""
@@ -59,6 +71,7 @@ class UnitSums:
         far = (shares > _MOST) & (ratios > _FAR)
         if not (overall > _MOST or far.any()):
             return None
+        self.is_far = bool((ratios > _FAR).any())
         wrong = np.flatnonzero(self._bounded if overall > _MOST else far)
         worst = int(wrong[np.argmax(ratios[wrong])])
         which = "" if overall > _MOST else f" of dimension {', '.join(map(str, wrong[:_NAMED]))}"

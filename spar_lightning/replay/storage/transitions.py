@@ -12,6 +12,8 @@ from torch import Tensor
 from spar_lightning.replay.storage.packing import BASE_COLUMNS, Widths, flat_widths
 from spar_lightning.types import DataError, TransitionBatch
 
+_ROWS = 16_384
+
 
 class Transitions(ABC):
     """N transitions in time order.
@@ -126,6 +128,23 @@ class Transitions(ABC):
     def num_episodes(self) -> int:
         """Number of episodes."""
         return int(self.episode_ends.sum())
+
+    def walks(self) -> Tensor:
+        """The episode of each transition, (N,) int64 from 0, on the CPU; those that go on are one.
+
+        At the goal of D4RL's AntMaze every step is flagged as an end, and the ant stays there: an episode of one step
+        that begins where a termination was, or has such a one before it, is no beginning.
+        """
+        ends = self.episode_ends.cpu()
+        last = ends.nonzero().squeeze(1)
+        single = torch.cat([last[:1] + 1, last.diff()]) == 1
+        inner = ((single[:-1] | single[1:]) & (self.terminations[last[:-1]].cpu() > 0)).nonzero().squeeze(1)
+        starts = torch.cat([torch.ones(1, dtype=torch.bool), ends[:-1]])
+        for rows in torch.split(last[inner], _ROWS):
+            here, there = rows.to(self.device), (rows + 1).to(self.device)
+            goes_on = (self.batch(here).next_observations == self.batch(there).observations).all(1)
+            starts[rows[goes_on.cpu()] + 1] = False
+        return starts.long().cumsum(0) - 1
 
     def chunks(self, size: int) -> Iterator[TransitionBatch]:
         """Everything once, in time order, `size` transitions at a time: for what does not fit into memory at once."""
