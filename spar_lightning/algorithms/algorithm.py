@@ -179,12 +179,13 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
                 stacklevel=2,
             )
 
-    def check_start(self) -> None:
-        """Refuse settings with which a training from the beginning comes to nothing; asked before data are read.
+    def check_start(self, max_updates: int) -> None:  # noqa: ARG002
+        """Refuse, or warn of, settings with which a training from the beginning comes to nothing; asked before it.
 
         Raises:
             UserError: if there are such.
         """
+        return
 
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterable[Columns]:  # noqa: ARG002
         """Derive columns before a training, or before it goes on after a number of updates: pieces, in order."""

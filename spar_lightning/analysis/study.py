@@ -91,7 +91,7 @@ class Study:
     @cached_property
     def action_names(self) -> list[str]:
         """What actions are called; numbers where the simulator does not say."""
-        return self._names.actions or [str(number) for number in range(self.module.action_dim)]
+        return self._names.actions or [f"action {number}" for number in range(self.module.action_dim)]
 
     @cached_property
     def observation_names(self) -> list[str]:

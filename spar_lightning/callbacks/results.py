@@ -88,7 +88,7 @@ def results_document(
     """
     datamodule = getattr(trainer, "datamodule", None)
     document = {
-        "dataset": getattr(datamodule, "name", None),
+        "dataset": _dataset(datamodule),
         "environment_id": getattr(datamodule, "environment_id", None),
         "score_note": getattr(datamodule, "score_note", None),
         "reference_returns": list(getattr(datamodule, "reference_scores", None) or []) or None,
@@ -147,3 +147,9 @@ def _score_results(scores: Scores) -> dict[str, Any]:
         "length": scores.mean_length,
         "episodes": scores.episodes,
     }
+
+
+def _dataset(datamodule: object) -> str | None:
+    """The data set's name, the same however a file was called: seeds of one experiment share it."""
+    stated: str | None = getattr(getattr(datamodule, "hparams", None), "dataset", None)
+    return getattr(datamodule, "name", None) if stated is None else stated

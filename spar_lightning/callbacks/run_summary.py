@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
@@ -54,7 +55,8 @@ class RunSummary(pl.Callback):
             places["results"] = str(folder / "results.json")
         if (folder / VIDEO).is_file():
             places["video"] = str(folder / VIDEO)
-        places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
+        if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+            places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
         if "last" in files and not (evaluation and evaluation.unavailable):
             names = {
                 "checkpoint": _quoted(files["last"]),
@@ -107,7 +109,8 @@ def _scale(trainer: pl.Trainer) -> list[str]:
 
 
 def _headline(document: dict[str, Any]) -> str:
-    parts = [document["dataset"], document["environment_id"]]
+    name = document["dataset"]
+    parts = [Path(name).name if name and name.startswith("/") else name, document["environment_id"]]
     parts.append(None if document["seed"] is None else f"seed {document['seed']}")
     seconds, speed = document["wall_time_s"], document["updates_per_second"]
     parts.append(f"{document['updates']:,} updates in {_duration(seconds['total'])}")

@@ -65,7 +65,10 @@ def _encode_onnx(program: ExportedProgram, metadata: Metadata) -> bytes:
         )
     assert converted is not None
     converted.model.metadata_props[METADATA_KEY] = json.dumps(metadata)
-    encoded: bytes = converted.model_proto.SerializeToString()
+    proto = converted.model_proto
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"  # torch calls it by a number
+    encoded: bytes = proto.SerializeToString()
     return encoded
 
 

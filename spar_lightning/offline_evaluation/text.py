@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,10 +31,13 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     base, gain = _named(document["compared_with"]), check if fqe is None else fqe["gains"][POLICY]
     lines = [""]
     if gain is not None:
-        interval = "" if gain["low"] is None else f"[{gain['low']:+.2f}, {gain['high']:+.2f}] at 95%, "
+        digits = _digits(gain, 2)
+        interval = ""
+        if gain["low"] is not None:
+            interval = f"[{gain['low']:+.{digits}f}, {gain['high']:+.{digits}f}] at 95%, "
         what = "of one step" if fqe is None else "from the start, by fitted Q evaluation"
         words = document["verdict"] or "no verdict"
-        lines = [f"{gain['mean']:+.2f}", f"{interval}in discounted return over {base}, {what}: {words}"]
+        lines = [f"{gain['mean']:+.{digits}f}", f"{interval}in discounted return over {base}, {what}: {words}"]
         lines.append(f"({document['reason']})")
     if near is not None:
         own, data = near["policies"][POLICY], near["data"]
@@ -124,8 +128,19 @@ def _named(name: str) -> str:
 def _interval(one: Mapping[str, Any] | None, sign: str) -> str:
     if one is None:
         return "-"
-    bounds = "" if one["low"] is None else f" [{one['low']:{sign}.1f}, {one['high']:{sign}.1f}]"
-    return f"{one['mean']:{sign}.1f}{bounds}"
+    kind = f"{sign}.{_digits(one, 1)}f"
+    bounds = "" if one["low"] is None else f" [{one['low']:{kind}}, {one['high']:{kind}}]"
+    return f"{one['mean']:{kind}}{bounds}"
+
+
+def _digits(one: Mapping[str, Any], least: int) -> int:
+    """Decimals that show two digits of the largest of a mean and its bounds.
+
+    >>> _digits({"mean": -0.00088, "low": -0.00157, "high": -0.00024}, 2), _digits({"mean": 12.0, "low": None}, 1)
+    (4, 1)
+    """
+    largest = max(abs(one[name]) for name in ("mean", "low", "high") if one.get(name) is not None)
+    return least if largest == 0 else max(least, 1 - math.floor(math.log10(largest)))
 
 
 def _wrapped(text: str) -> list[str]:

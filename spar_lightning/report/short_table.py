@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ COLUMNS = (
     "last",
     "improvement [95%]",
     "best seen",
-    "minutes (stage 2)",
+    "minutes (main stage)",
 )
 
 
@@ -46,13 +48,21 @@ def short_table(documents: Sequence[Document]) -> list[str]:
     groups = grouped(scored)
     kept = {key: newest_of_each_seed(group) for key, group in groups.items()}
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(_row(key, _told_apart(key, kept), kept[key]))} |" for key in sorted(kept)]
+    names = _names({key[0] for key in kept})
+    lines += [f"| {' | '.join(_row(names[key[0]], key, _told_apart(key, kept), kept[key]))} |" for key in sorted(kept)]
     repeated = len(scored) - sum(len(group) for group in kept.values())
     if repeated:
         lines += ["", f"Left out: {repeated} older of several runs with the same seed and settings."]
     if len(documents) > len(scored):
         lines += ["", f"Left out: {len(documents) - len(scored)} without an evaluation."]
     return lines
+
+
+def _names(datasets: Collection[str]) -> dict[str, str]:
+    """What to call each data set: a file by its name alone where no other has it."""
+    files = {dataset: PurePath(dataset).name for dataset in datasets if dataset.startswith("/")}
+    counts = Counter(files.values())
+    return {dataset: name if counts[name := files.get(dataset, "")] == 1 else dataset for dataset in datasets}
 
 
 def _told_apart(key: Group, groups: Mapping[Group, object]) -> str:
@@ -63,14 +73,14 @@ def _told_apart(key: Group, groups: Mapping[Group, object]) -> str:
     return ", ".join([module, *found] if several and module and found != ["not recorded"] else found)
 
 
-def _row(key: Group, settings: str, group: Sequence[Document]) -> list[str]:
-    dataset, updates, *_ = key
+def _row(name: str, key: Group, settings: str, group: Sequence[Document]) -> list[str]:
+    _, updates, *_ = key
     references = {
         name: [value_of(document[name]) for document in group if name in document] for name in ("base", "fitted")
     }
     improvements = [document["improvement"]["mean"] for document in group if "improvement" in document]
     return [
-        dataset if group[0].get("score") is not None else f"{dataset} (returns)",
+        name if group[0].get("score") is not None else f"{name} (returns)",
         settings,
         " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
         f"{updates:,}",
@@ -87,18 +97,19 @@ def _mean(values: Sequence[float]) -> str:
     """Mean, and the values themselves: with a few seeds they say more than a deviation."""
     if not values:
         return "-"
-    return f"{np.mean(values):.1f} ({', '.join(f'{value:.0f}' for value in values)})"
+    each = f" ({', '.join(f'{value:.0f}' for value in values)})" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{each}"
 
 
 def _interval(values: Sequence[float]) -> str:
     """Mean and bounds, which a single run does not have.
 
     >>> _interval([1.0, 2.0, 3.0]), _interval([1.0])
-    ('+2.0 [-0.5, +4.5]', '+1.0 [-, -]')
+    ('+2.0 [-0.5, +4.5]', '+1.0')
     """
     mean, *bounds = mean_interval(values)
-    low, high = ("-" if math.isnan(bound) else f"{bound:+.1f}" for bound in bounds)
-    return f"{mean:+.1f} [{low}, {high}]"
+    known = [f"{bound:+.1f}" for bound in bounds if not math.isnan(bound)]
+    return f"{mean:+.1f}" + (f" [{', '.join(known)}]" if known else "")
 
 
 def bounds(values: Sequence[float]) -> dict[str, Any]:

@@ -65,6 +65,11 @@ class AlgorithmModule(pl.LightningModule):
         **settings: Any,
     ) -> None:
         super().__init__()
+        if not hasattr(self, "algorithm_class"):
+            raise UserError(
+                f"{type(self).__name__} names no algorithm: make a subclass with `algorithm_class`, as `class"
+                " MineModule(AlgorithmModule): algorithm_class = Mine`"
+            )
         check_settings({"gradient_clip_norm": gradient_clip_norm})
         self.automatic_optimization = False
         bound = inspect.signature(self.algorithm_class).bind(*arguments, **settings)

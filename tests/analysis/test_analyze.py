@@ -67,7 +67,7 @@ def test_without_a_simulator_rollouts_alone_are_left_out(tiny: Runs, tmp_path: P
     left_out = {name for name, one in drawn.items() if one.figure is None}
     assert left_out == OF_ROLLOUTS | {"several_seeds"}
     assert all("no simulator" in repr(drawn[name]) for name in OF_ROLLOUTS)
-    assert study.action_names == ["0", "1", "2"]
+    assert study.action_names == ["action 0", "action 1", "action 2"]
 
 
 def test_what_is_missing_can_be_made_with_what_is_said(tiny: Runs) -> None:

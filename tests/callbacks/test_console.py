@@ -89,7 +89,6 @@ def test_the_summary_shows_scores_and_places(tmp_path, capsys, monkeypatch):
         "at update 20, over 2 episodes, chosen with the simulator",
         "run/results.json",
         "run/checkpoints/best.ckpt",
-        "tensorboard --logdir run",
         "python -m spar_lightning evaluate run/checkpoints/last.ckpt\n",
     ):
         assert part in printed

@@ -52,8 +52,11 @@ def test_the_command_that_a_run_prints_evaluates_it(capsys: pytest.CaptureFixtur
 
 def test_the_command_of_a_folder_with_a_blank(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = fit(tmp_path / "my runs" / "it's one")
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("evaluate"))
+    printed = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in printed if line.strip().startswith("evaluate"))
     assert Path(shlex.split(line)[-1]).absolute() == last(folder)
+    (line,) = (line for line in printed if line.strip().startswith("curves"))
+    assert Path(shlex.split(line.partition(", then")[0])[-1]).absolute() == folder
 
 
 def test_an_evaluation_in_python_returns_its_metrics(finished_run: Path) -> None:

@@ -69,7 +69,7 @@ def test_without_last_observations_the_last_transitions_go(
     root: Path, npz: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, table = npz(), arrays()
-    assert import_dataset(source, id=ID, env="Pendulum-v1", progress=False) == ID
+    assert import_dataset(source, id=ID, environment="Pendulum-v1", progress=False) == ID
     cut, terminated = minari.load_dataset(ID)
     np.testing.assert_array_equal(cut.observations, table["observations"][:4])
     np.testing.assert_array_equal(cut.actions, table["actions"][:3])
@@ -111,7 +111,7 @@ def test_next_observations_that_do_not_follow_are_refused(root: Path, npz: Calla
 
 
 def test_the_environment_is_stated_with_its_spaces_and_time_limit(root: Path, npz: Callable[..., str]) -> None:
-    import_dataset(npz(), id=ID, env="Pendulum-v1", max_episode_steps=50, author="Ada", progress=False)
+    import_dataset(npz(), id=ID, environment="Pendulum-v1", max_episode_steps=50, author="Ada", progress=False)
     stored = minari.load_dataset(ID)
     environment = stored.recover_environment()
     assert stored.observation_space == environment.observation_space
@@ -130,7 +130,7 @@ def test_actions_are_kept_as_they_were_logged(
     source, table = npz(), arrays()
     outside = int((np.abs(table["actions"][[0, 1, 2, 5, 6, 7, 8, 9]]) > 2).sum())
     assert outside
-    import_dataset(source, id=ID, env="Pendulum-v1", progress=False)
+    import_dataset(source, id=ID, environment="Pendulum-v1", progress=False)
     np.testing.assert_array_equal(minari.load_dataset(ID)[1].actions, table["actions"][5:])
     assert f"kept as they are: {outside}\n" in capsys.readouterr().out
 
@@ -188,9 +188,9 @@ def test_hdf5_of_d4rl_brings_its_environment_and_scores(root: Path, tmp_path: Pa
 def test_vectors_become_the_parts_of_dict_observations(root: Path, npz: Callable[..., str]) -> None:
     source = npz(observation_dim=29, action_dim=8)
     with pytest.raises(DataError, match=r"29 observation .* `AntMaze_UMaze-v4` has 31 .*`--observation_keys`"):
-        import_dataset(source, id=ID, env="AntMaze_UMaze-v4", progress=False)
+        import_dataset(source, id=ID, environment="AntMaze_UMaze-v4", progress=False)
     keys = ["achieved_goal", "observation"]
-    import_dataset(source, id=ID, env="AntMaze_UMaze-v4", observation_keys=keys, progress=False)
+    import_dataset(source, id=ID, environment="AntMaze_UMaze-v4", observation_keys=keys, progress=False)
     dataset = open_dataset(ID)
     assert dataset.observation_keys == tuple(keys)
     np.testing.assert_array_equal(next(dataset.episodes()).observations, arrays(29, 8)["observations"][:3])
@@ -244,7 +244,9 @@ def test_values_that_are_not_finite_are_kept_and_told(
 
 def test_observation_keys_of_vectors_are_refused(root: Path, npz: Callable[..., str]) -> None:
     with pytest.raises(DataError, match="which has no parts: leave out `observation_keys`"):
-        import_dataset(npz(observation_dim=11, action_dim=3), id="my/x-v0", env="Hopper-v5", observation_keys=["x"])
+        import_dataset(
+            npz(observation_dim=11, action_dim=3), id="my/x-v0", environment="Hopper-v5", observation_keys=["x"]
+        )
 
 
 def test_a_time_limit_of_no_step_is_refused(root: Path, npz: Callable[..., str]) -> None:
@@ -254,9 +256,9 @@ def test_a_time_limit_of_no_step_is_refused(root: Path, npz: Callable[..., str])
 
 def test_another_environment_is_refused(root: Path, npz: Callable[..., str]) -> None:
     with pytest.raises(DataError, match="3 observation and 1 action dimensions, `Hopper-v5` has 11 and 3: name the"):
-        import_dataset(npz(), id=ID, env="Hopper-v5", progress=False)
+        import_dataset(npz(), id=ID, environment="Hopper-v5", progress=False)
     with pytest.raises(EnvironmentUnavailableError, match="Nowhere"):
-        import_dataset(npz(), id=ID, env="Nowhere-v0", progress=False)
+        import_dataset(npz(), id=ID, environment="Nowhere-v0", progress=False)
     with pytest.raises(DataError, match="names no environment"):
         import_dataset(npz(), id=ID, max_episode_steps=10, progress=False)
     assert not root.exists() or list(root.iterdir()) == []

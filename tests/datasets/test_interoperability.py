@@ -33,7 +33,7 @@ def imported(datasets_root: Path, tmp_path_factory: pytest.TempPathFactory) -> C
             truncations=np.arange(30) % 10 == 9,
         )
         name = f"imported/{environment.rpartition('-')[0]}-v0"
-        return import_dataset(str(file), id=name, env=environment, progress=False, overwrite=True)
+        return import_dataset(str(file), id=name, environment=environment, progress=False, overwrite=True)
 
     return make
 
@@ -97,7 +97,9 @@ def test_minari_and_this_package_agree_on_what_is_there(name: str) -> None:
 @pytest.mark.skipif(not DOOR.exists(), reason="the demonstrations are not on this machine")
 def test_human_demonstrations_with_their_start_states(datasets_root: Path) -> None:
     """The files are those of the door opened by hand; see the README beside them."""
-    name = import_dataset(str(DOOR), id="door/human-v0", env="AdroitHandDoor-v1", progress=False, overwrite=True)
+    name = import_dataset(
+        str(DOOR), id="door/human-v0", environment="AdroitHandDoor-v1", progress=False, overwrite=True
+    )
     stored = minari.load_dataset(name)
     assert (stored.total_episodes, stored.total_steps) == (25, 6729 - 25)
     with np.load(DOOR, allow_pickle=False) as source:

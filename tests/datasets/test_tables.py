@@ -177,7 +177,7 @@ def test_rewards_that_are_not_recorded(
 @pytest.mark.parametrize(
     ("table", "columns", "message"),
     [
-        ({}, {}, r"No column is called `observations`.*`columns: {observations: \[run, speed10\]}`. There are `run`"),
+        ({}, {}, r'No column is called `observations`.*`columns: {observations: \["speed\*"\]}`. There are `run`'),
         ({}, COLUMNS | {"actions": "torqe"}, r"`columns.actions` names `torqe`, .* did you mean `torque`\?"),
         ({}, COLUMNS | {"action": "torque"}, r"`columns` names `action`; did you mean `actions`"),
         ({}, COLUMNS | {"observations": "remark"}, r"`remark` holds values of type string, expected numbers"),

@@ -118,6 +118,8 @@ def test_a_file_says_what_it_is(checkpoint: Path, kind: str) -> None:
     file = export_policy(checkpoint, kind).files[0]
     assert file == checkpoint.parent.parent / "export" / f"policy.{kind}"
     if kind == "onnx":
+        shapes = [value.type.tensor_type.shape.dim[0].dim_param for value in onnx.load(file).graph.input]
+        assert shapes == ["batch"]
         stated = {entry.key: entry.value for entry in onnx.load(file).metadata_props}[METADATA_KEY]
     elif kind == "pt2":
         extra = {"metadata.json": ""}

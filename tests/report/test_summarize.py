@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from spar_lightning.report import summarize
+from spar_lightning.report.documents import read_runs
+from spar_lightning.report.short_table import short_table
 from spar_lightning.types import UserError
 
 SETTINGS = {"model": {"kappa": 2.0, "base": {"dropout": 0.1}}, "data": {"batch_size": 256}}
@@ -66,7 +68,7 @@ def test_seeds_of_one_experiment_share_a_row(tmp_path, table):
         "last": "30.0 (30, 30, 30)",
         "improvement [95%]": "+2.0 [-0.5, +4.5]",
         "best seen": "35.0 (35, 35, 35)",
-        "minutes (stage 2)": "1.5",
+        "minutes (main stage)": "1.5",
     }
     assert notes == []
 
@@ -117,7 +119,7 @@ def test_of_runs_with_one_seed_the_newest_counts(tmp_path, table):
     write(tmp_path / "b", age=5, score=60.0)
     write(tmp_path / "c", age=20, score=70.0)
     (row,), (note,) = table()
-    assert (row["seeds"], row["last"]) == ("0", "60.0 (60)")
+    assert (row["seeds"], row["last"]) == ("0", "60.0")
     assert "2 older" in note
 
 
@@ -133,7 +135,7 @@ def test_runs_without_a_seed_are_all_kept(tmp_path, table):
 def test_a_single_run_has_no_interval(tmp_path, table):
     write(tmp_path / "a")
     (row,), _ = table()
-    assert row["improvement [95%]"] == "+10.0 [-, -]"
+    assert row["improvement [95%]"] == "+10.0"
 
 
 def test_runs_without_scores_are_counted(tmp_path, table):
@@ -150,9 +152,9 @@ def test_returns_stand_in_where_no_score_is_defined(tmp_path, table):
     (row,), notes = table()
     assert (row["dataset"], row["base"], row["last"], row["best seen"]) == (
         "toy/one-v0 (returns)",
-        "2.0 (2)",
-        "7.0 (7)",
-        "9.0 (9)",
+        "2.0",
+        "7.0",
+        "9.0",
     )
     assert notes == []
 
@@ -172,7 +174,14 @@ def test_a_module_of_one_stage_has_its_own_row_without_a_base(tmp_path, table):
     rows, notes = table()
     columns = ("settings", "base", "last", "improvement [95%]")
     assert [tuple(row[name] for name in columns) for row in rows] == [
-        ("SPARModule", "20.0 (20)", "30.0 (30)", "+10.0 [-, -]"),
-        ("TD3BCModule", "-", "12.0 (12)", "-"),
+        ("SPARModule", "20.0", "30.0", "+10.0"),
+        ("TD3BCModule", "-", "12.0", "-"),
     ]
     assert notes == []
+
+
+def test_files_go_by_their_names_where_these_differ(tmp_path: Path) -> None:
+    for place, path in enumerate(("/one/logs.npz", "/two/logs.npz", "/two/mine.npz")):
+        write(tmp_path / str(place), dataset=path)
+    lines = short_table(read_runs([str(tmp_path)]))[2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["/one/logs.npz", "/two/logs.npz", "mine.npz"]

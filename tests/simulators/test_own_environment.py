@@ -146,7 +146,7 @@ def test_other_commands_know_it_as_well(
     assert described.action_bounds.high.tolist() == [3, 3]
     with pytest.raises(DataError, match="cannot be rebuilt"):  # it is made, and has no state that could be set
         check_dataset(logs, environment)
-    assert import_dataset(logs, id="my/logs-v0", env=environment, progress=False) == "my/logs-v0"
+    assert import_dataset(logs, id="my/logs-v0", environment=environment, progress=False) == "my/logs-v0"
     imported = OfflineDataModule("my/logs-v0", environment=environment)
     imported.setup("fit")
     assert imported.statistics.action_high.tolist() == [3, 3]

@@ -90,8 +90,8 @@ def test_the_base_is_evaluated_once(make_spar: MakeSPAR, datamodule: OfflineData
     rows: list[int] = []
     module.base.actor.register_forward_hook(lambda actor, inputs, output: rows.append(len(inputs[0])))
     fit(module, datamodule, max_steps=20)
-    # observations of the whole data set, in one chunk; nothing in the loop
-    assert rows == [len(datamodule.transitions)]
+    # three to see its shape, then observations of the whole data set, in one chunk; nothing in the loop
+    assert rows == [3, len(datamodule.transitions)]
 
 
 def test_updates_are_critic_updates(

@@ -357,7 +357,9 @@ class SPAR(Algorithm):
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterator[Columns]:
         """Base actions, residual scale and returns, none of which changes but the returns."""
         was_fitted = bool(self.policy.is_fitted)
-        self._check_course(updates, max_updates)
+        if updates == 0:
+            self.check_start(max_updates)
+        self._check_course(updates)
         yield from base_columns(data, self.policy, following=isinstance(self.bootstrap, PolicyValue))
         if not was_fitted:  # else the manifold has learned what is on this scale, maybe of other data
             self.policy.residual_scale.copy_(residual_spread(data, self.min_residual_scale))
@@ -398,18 +400,22 @@ class SPAR(Algorithm):
         mean, std = self.critics.return_mean.cpu(), self.critics.return_std.cpu()
         return {"returns": (returns - mean) / std}
 
-    def check_start(self) -> None:
-        """Refuse an improvement on frozen critics that nothing was fitted to."""
+    def check_start(self, max_updates: int) -> None:
+        """Refuse an improvement on frozen critics that nothing was fitted to; warn where none is reached."""
         guided = self.improvement is not None and self.stops_critics
         if guided and self.warmup_steps == 0 and not self._takes_over:
             raise UserError(
                 "`warmup_steps` is 0, and critics that nothing was fitted to would guide the actor: give them updates,"
                 " start from a finished warm-up with `--stage improvement --ckpt_path`, or set `freeze_critic` to false"
             )
+        if 0 < max_updates <= self.warmup_steps:
+            warnings.warn(
+                f"`max_steps` is {max_updates}, within the warm-up of {self.warmup_steps} updates: the actor will not"
+                " move. Lower `warmup_steps` or raise `max_steps`.",
+                stacklevel=1,
+            )
 
-    def _check_course(self, updates: int, max_updates: int) -> None:
-        if updates == 0:
-            self.check_start()
+    def _check_course(self, updates: int) -> None:
         if self.manifold_steps == 0 and not self.policy.is_fitted:
             warnings.warn(
                 "the manifold is not fitted, and `manifold_steps` or `warmup_steps` is 0: it stays as it is",
@@ -422,12 +428,6 @@ class SPAR(Algorithm):
             raise UserError(
                 f"`{name}` is {self.manifold_steps}, but the manifold of this checkpoint at update {updates} is fitted,"
                 f" expected at most {updates}: resume with the checkpoint's setting, or fit a new module"
-            )
-        if 0 < max_updates <= self.warmup_steps:
-            warnings.warn(
-                f"`max_steps` is {max_updates}, within the warm-up of {self.warmup_steps} updates: the actor will not"
-                " move. Lower `warmup_steps` or raise `max_steps`.",
-                stacklevel=2,
             )
 
     def leave_out_warmup(self) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from spar_lightning.analysis.distance import nearest_distances
 from spar_lightning.analysis.figures.parts import legend_above, new_figure
-from spar_lightning.analysis.study import Study
+from spar_lightning.analysis.study import LeftOutError, Study
 from spar_lightning.analysis.style import COLORS
 from spar_lightning.analysis.values import action_gradients
 from spar_lightning.evaluation import change_by_reach, split_change
@@ -32,6 +32,8 @@ def update_parts(study: Study) -> Figure:
     lower one keeps to what the manifold reaches easily. The critics' gradient by the action is where a method without a
     manifold would go.
     """
+    if study.module.action_dim < 2:
+        raise LeftOutError("there is one action, and no direction that leads away from it")
     figure, (left, right) = new_figure(3.8, ncols=2, width_ratios=[1, 1.1])
     sample = study.sample
     changes = {"policy": sample.probe.actions - sample.fitted_actions}

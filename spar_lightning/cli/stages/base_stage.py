@@ -103,7 +103,8 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
         settings["callbacks.rollout"].base_s = clock.clock.total_s
     base.freeze()
     losses = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
-    rank_zero_info("base stage done: " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()))
+    told = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    rank_zero_info(f"base stage done{': ' * bool(told)}{told}")
     if settings.stage == BASE:
         rank_zero_info(f"go on from it with --bc.ckpt_path {shlex.quote(str(stage.path / LAST))}")
 

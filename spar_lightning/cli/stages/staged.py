@@ -203,7 +203,7 @@ class StagedCLI(LightningCLI):
             leave_out_warmup(self.model, self.datamodule, self.settings, self.made.trainer)
         updates = updates_made(self.model, self.datamodule, self.settings)
         if updates == 0 and self.settings.get("stage") != BASE:
-            self.model.algorithm.check_start()  # before a base is trained
+            self.model.algorithm.check_start(self.made.trainer.max_steps)  # before a base is trained
         if self.model.hparams.get("compile"):
             can_compile()  # before a base is trained
         self.folder = RunFolder(self._choose_folder(), updates, goes_on(self.settings))

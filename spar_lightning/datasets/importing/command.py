@@ -35,7 +35,7 @@ def import_dataset(
     source: str,
     *,
     id: str,
-    env: str | None = None,
+    environment: str | None = None,
     max_episode_steps: int | None = None,
     observation_keys: list[str] | None = None,
     author: str | None = None,
@@ -56,7 +56,8 @@ def import_dataset(
     Args:
         source: what `open_dataset` opens, such as the path or URL of an `.npz` or of a D4RL `.hdf5` file.
         id: of the new data set, `<namespace>/<name>-v<number>`.
-        env: Gymnasium id of the environment that the data come from; by default what the source says, if it does.
+        environment: Gymnasium id of the environment that the data come from; by default what the source says, if it
+            does.
         max_episode_steps: the environment's time limit, if it is not the registered one.
         observation_keys: for an environment with dict observations, which of their parts the source's vectors hold,
             in their order; by default those that the environment's family needs.
@@ -78,7 +79,7 @@ def import_dataset(
         EnvironmentUnavailableError: the environment cannot be made here.
     """
     _check_id(id)
-    dataset = open_dataset(source, observation_keys, **reading).evaluated_in(env, max_episode_steps)
+    dataset = open_dataset(source, observation_keys, **reading).evaluated_in(environment, max_episode_steps)
     starts = start_states(source, dataset.num_episodes)
     with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
         place = folder / id

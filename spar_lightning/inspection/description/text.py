@@ -25,7 +25,9 @@ def describe_as_text(description: Description) -> str:
 def _contents(found: Description) -> Iterable[str]:
     disk = "" if found.bytes_on_disk is None else f"{readable_size(found.bytes_on_disk)} on disk, "
     chosen = "" if found.chosen_from is None else f", chosen of {found.chosen_from:,}"
-    size = f"{found.transitions:,} transitions in {found.episodes:,} episode{_s(found.episodes)}{chosen}"
+    steps = found.transitions + found.ends.lack_next_observation
+    of_steps = "" if steps == found.transitions else f" of {steps:,} steps"
+    size = f"{found.transitions:,} transitions{of_steps} in {found.episodes:,} episode{_s(found.episodes)}{chosen}"
     yield labelled("Size", f"{size}; {disk}{readable_size(found.bytes_in_memory)} in memory")
     parts = "" if found.observation_keys is None else f" ({', '.join(found.observation_keys)}, side by side)"
     yield labelled("Observations", f"{_dimensions(found.observation_dim)}{parts}, {_range(found.observations)}")

@@ -8,7 +8,7 @@ all steps has one such row after every end. Source: `gymnasium.vector.AutoresetM
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ class ResetRows:
         usual, here = self._usual_and_here()
         return bool((here > _CHANGE * usual).any())
 
-    def _usual_and_here(self) -> tuple[FloatArray, FloatArray]:
+    def _usual_and_here(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         return np.asarray(self._changes) / max(1, self._others), np.median(self._jumps, axis=0)
 
     def _jump(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,10 +55,16 @@ def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str,
     for array in ("observations", "actions"):
         if not found[array]:
             raise DataError(
-                f"No column is called `{array}`, and no `columns` say which make it up: name them, as in "
-                f"`columns: {{{array}: [{', '.join(there[:2])}]}}`. There are {_listed(there)}."
+                f"No column is called `{array}`, and no `columns` say which make it up: name them, or a pattern of "
+                f"their names, as in `columns: {{{array}: [{_example(there)}]}}`. There are {_listed(there)}."
             )
     return {array: columns for array, columns in found.items() if columns}
+
+
+def _example(there: list[str]) -> str:
+    """A pattern that most columns with a number have in common; the first column where none has."""
+    stems = Counter(re.sub(r"\d+$", "", name) for name in there if re.search(r"\d$", name))
+    return f'"{stems.most_common(1)[0][0]}*"' if stems else there[0]
 
 
 def _stated(array: str, stated: Any, there: list[str]) -> list[str]:
