@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).parents[1]
+_FORMATS: list[Callable[..., str]] = []  # what formats other warnings, the latest last
 
 NO_NEWS = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -23,10 +29,23 @@ NO_NEWS = (
 
 
 def hide_what_is_no_news() -> None:
-    """Hide these warnings, and lines about accelerators that are not there; whatever else there is to say is said."""
+    """Hide these warnings, and lines about accelerators that are not there; whatever else there is to say is said.
+
+    Warnings of this package are sentences to its user, and look so.
+    """
     for message in NO_NEWS:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)  # the same one is added once
+    if warnings.formatwarning is not _formatted:
+        _FORMATS.append(warnings.formatwarning)
+        warnings.formatwarning = _formatted
+
+
+def _formatted(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **more: Any) -> str:
+    """A warning of this package's as a sentence, without the place in the code; others as before."""
+    if Path(filename).is_relative_to(_PACKAGE):
+        return f"warning: {message}\n"
+    return _FORMATS[-1](message, category, filename, *rest, **more)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -91,7 +91,7 @@ def own_logs() -> None:
 
 def own_demonstrations() -> None:
     """Import what the page of data sets imports."""
-    main(["import", str(DOOR), "--env", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
+    main(["import", str(DOOR), "--environment", "AdroitHandDoor-v1", "--id", "door/human-v0", "--progress", "false"])
 
 
 def own_method() -> None:

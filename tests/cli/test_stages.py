@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,22 @@ def test_a_base_that_has_learnt_nothing_is_said(tmp_path: Path) -> None:
 def test_a_base_that_has_learnt_something_is_not(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     fit(tmp_path / "run", "--bc.trainer.max_steps", "200", "--bc.model.learning_rate", "0.003")
     assert not any("worse than a constant" in str(one.message) for one in recwarn)
+
+
+def test_a_length_that_ends_within_the_warm_up_is_said_once_and_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = BCModule.on_fit_start
+
+    def told(module: BCModule) -> None:
+        warnings.warn("the base begins", stacklevel=1)
+        begin(module)
+
+    monkeypatch.setattr(BCModule, "on_fit_start", told)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(tmp_path / "run", "--model.warmup_steps", "40")
+    said = [str(one.message) for one in caught]
+    places = [place for place, text in enumerate(said) if "within the warm-up of 40 updates" in text]
+    assert len(places) == 1
+    assert places[0] < said.index("the base begins")

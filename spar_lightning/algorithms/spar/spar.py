@@ -205,6 +205,7 @@ class SPAR(Algorithm):
         self.target_tau, self.critic_tau, self.averaged_share = target_tau, critic_tau, averaged_share
         self.warmup_steps, self._manifold_steps = warmup_steps, manifold_steps
         self._takes_over = False
+        self._is_checked = False  # so that a warning is said once
         self.stops_critics = not bootstraps if freeze_critic is None else freeze_critic
         self.actor_every, self.lsi_batch = actor_every, lsi_batch
         self.beginnings = Beginnings(round(start_fraction * lsi_batch), start_decay)
@@ -357,7 +358,7 @@ class SPAR(Algorithm):
     def prepare(self, data: TrainingData, updates: int, max_updates: int) -> Iterator[Columns]:
         """Base actions, residual scale and returns, none of which changes but the returns."""
         was_fitted = bool(self.policy.is_fitted)
-        if updates == 0:
+        if updates == 0 and not self._is_checked:
             self.check_start(max_updates)
         self._check_course(updates)
         yield from base_columns(data, self.policy, following=isinstance(self.bootstrap, PolicyValue))
@@ -402,6 +403,7 @@ class SPAR(Algorithm):
 
     def check_start(self, max_updates: int) -> None:
         """Refuse an improvement on frozen critics that nothing was fitted to; warn where none is reached."""
+        self._is_checked = True
         guided = self.improvement is not None and self.stops_critics
         if guided and self.warmup_steps == 0 and not self._takes_over:
             raise UserError(

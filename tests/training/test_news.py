@@ -1,0 +1,20 @@
+"""How what is no news is left out, and what is looks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import spar_lightning
+from spar_lightning.training.news import hide_what_is_no_news
+
+OWN = str(Path(spar_lightning.__file__).parent / "replay" / "datamodule.py")
+
+
+def test_warnings_of_this_package_are_sentences_and_others_name_their_place() -> None:
+    hide_what_is_no_news()
+    hide_what_is_no_news()
+    assert warnings.formatwarning("it is so", UserWarning, OWN, 7) == "warning: it is so\n"
+    elsewhere = warnings.formatwarning("it is so", UserWarning, "/elsewhere.py", 7)
+    assert "it is so" in elsewhere
+    assert "/elsewhere.py:7" in elsewhere
