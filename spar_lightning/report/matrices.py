@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spar_lightning.evaluation import normalized_score
 from spar_lightning.report.analysis import Analysis
 from spar_lightning.report.documents import Document
 from spar_lightning.report.grouping import slug
@@ -43,7 +44,7 @@ def _episodes(run: Document) -> dict[str, Any] | None:
     arrays = {"final_returns": np.array(returns)}
     if run.get("reference_returns"):
         low, high = run["reference_returns"]
-        arrays["final_scores"] = 100 * (arrays["final_returns"] - low) / (high - low)
+        arrays["final_scores"] = normalized_score(arrays["final_returns"], (low, high))
     return arrays
 
 

@@ -19,6 +19,10 @@ from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.stack import Seed, Stack
 from spar_lightning.training.whole import WholeUpdates
+from spar_lightning.types import UserError
+
+_READS = ("converted to Python scalars", "converted to Scalar", "Boolean value of Tensor")
+"""What torch says where a tensor of several seeds is taken for a number."""
 
 Told = list[tuple[Metrics, Batch]]
 """What the updates of a training step tell: of each seed, metrics and the last batch."""
@@ -82,7 +86,16 @@ class BatchedExecution:
             noise = [self._draw(shape) for shape in self._shapes[phase]]
             return self._whole.make(batch, phase, noise, self._rates)
         self._asked = []
-        metrics = checked_metrics(self._stack.first, self._stack.first.update(batch, phase, self))
+        algorithm = self._stack.first
+        try:
+            metrics = checked_metrics(algorithm, algorithm.update(batch, phase, self))
+        except (RuntimeError, ValueError) as error:
+            if self._stack.is_alone or not any(words in str(error) for words in _READS):
+                raise
+            raise UserError(
+                f"`update` of {type(algorithm).__name__} reads the value of a tensor ({error}), which seeds do not have"
+                " in common: choose by the phase, or with `torch.where`, or train each seed by itself"
+            ) from error
         self._shapes[phase] = self._asked  # what the first of a kind asks for, all of it do
         return metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from small_runs import BATCH_SIZE, HIDDEN, copy_state, fit
 from torch import Tensor
 
+from spar_lightning.algorithms import BC, Batch, Learner, Metrics
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
@@ -102,6 +104,21 @@ def test_a_seed_that_fails_ends_all(dataset: str, tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="broken on purpose"):
         train_together([partial(broken, seed) for seed in SEEDS])
+
+
+@pytest.mark.parametrize("read", [float, bool, Tensor.item])
+def test_an_update_that_reads_a_value_is_none_of_several_seeds(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, read: Callable[[Tensor], object]
+) -> None:
+    def update(algorithm: BC, batch: Batch, phase: None, learner: Learner) -> Metrics:
+        metrics = learner.descend("actor", algorithm.imitation_loss, batch)
+        read(metrics["bc/loss"])
+        return metrics
+
+    monkeypatch.setattr(BC, "update", update)
+    fit(BCModule(11, 3, hidden_dims=HIDDEN), OfflineDataModule(dataset, batch_size=BATCH_SIZE), 2)
+    with pytest.raises(UserError, match="`update` of BC reads the value of a tensor"):
+        train_together([partial(train, "bc", dataset, Path("none"), {}, seed) for seed in SEEDS])
 
 
 def test_a_seed_that_cannot_begin_ends_all(dataset: str) -> None:
