@@ -62,8 +62,11 @@ def test_a_table_with_names_of_its_own(tmp_path: Path, capsys: pytest.CaptureFix
     columns = {"observations": ["angle", "speed"], "actions": "torque", "rewards": "r", "episode": "run"}
     fit(tmp_path / "run", "--data.columns", json.dumps(columns), dataset="logs.csv")
     assert results(tmp_path / "run")["updates"] == 40
+    assert results(tmp_path / "run")["dataset"] == str(Path("logs.csv").absolute()), (
+        "as a resumed run says, and its seeds"
+    )
     main(["data", "info", "logs.csv", "--columns", json.dumps(columns), "--filter.min_return", "100"])
-    assert "18 transitions in 2 episodes, chosen of 3" in capsys.readouterr().out
+    assert "18 transitions of 20 steps in 2 episodes, chosen of 3" in capsys.readouterr().out
 
 
 def test_reading_is_measured(
