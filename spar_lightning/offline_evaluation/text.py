@@ -13,7 +13,8 @@ from spar_lightning.offline_evaluation.fitted_q import BEHAVIOUR
 _WIDTH = 110
 
 _TRUST = (
-    "A second opinion, not a decision: where a simulator could be asked, no policy that was worse was called worse."
+    "A second opinion, not a decision: where a simulator could be asked, no policy that was worse was called worse,"
+    " and one was called better."
 )
 """As the folder's page tells."""
 
