@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spar_lightning.functional import update_average
 from spar_lightning.types import UserError
 
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 
 
@@ -62,8 +63,7 @@ class Averages:
 
 def _paired(average: nn.Module, source: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """The tensors of both, one of each where that can be: a part of what lies in a vector already stays there."""
-    norms = (part for part in average.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
-    if any(norm.track_running_stats for norm in norms):
+    if any(isinstance(part, _NORMS) and part.track_running_stats for part in average.modules()):
         raise UserError(
             "`follow` moves parameters, and the statistics of batches that a BatchNorm keeps would stay behind,"
             " expected networks without: LayerNorm keeps none"

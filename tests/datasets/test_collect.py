@@ -187,7 +187,10 @@ def test_a_medium_policy_is_as_good_as_its_readme_says(cheetah: str) -> None:
     assert 3000 < float(episode.rewards.sum()) < 4300  # 3637 +- 114 in the README
 
 
-def test_collecting_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_collecting_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     collect("spar/halfcheetah/expert-v0", steps=20, root=tmp_path, progress=False)
     assert capfd.readouterr() == ("", "")
     assert not Path("MUJOCO_LOG.TXT").exists()

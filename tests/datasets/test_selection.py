@@ -92,7 +92,7 @@ def test_resets_are_looked_for_in_all_episodes(tmp_path: Path) -> None:
     """Among chosen ones the row before is that of another episode."""
     observations = np.random.default_rng(0).normal(size=(20, 2))
     following = np.roll(observations, -1, axis=0)
-    observations[4::4] = following[3:-1:4] = np.arange(4.0)[:, None]
+    observations[4::4] = following[3:-1:4] = 10 * np.arange(4.0)[:, None]  # a reset leads far
     rewards = np.where(np.arange(20) % 4 == 0, 0.0, 1.0)
     name = write_arrays(
         tmp_path / "logs.npz", **arrays(observations=observations, next_observations=following, rewards=rewards)

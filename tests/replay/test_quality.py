@@ -18,6 +18,7 @@ from spar_lightning.datasets import open_dataset
 from spar_lightning.inspection import describe
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.replay.quality import chunk
+from spar_lightning.simulators.environments import silence_mujoco
 from spar_lightning.types import DataError
 
 Arrays = dict[str, Any]
@@ -79,6 +80,7 @@ def test_sane_data_are_let_pass(told: Callable[..., Told]) -> None:
 @cache
 def vector_recording(name: str, steps: int, **settings: Any) -> Arrays:
     """All steps of a vector environment with one member, as a user writes them down; `reset` marks the odd rows."""
+    silence_mujoco()  # else it writes into the working folder
     environments = gym.make_vec(name, num_envs=1, vectorization_mode="sync", **settings)
     environments.action_space.seed(0)
     observation, _ = environments.reset(seed=0)
