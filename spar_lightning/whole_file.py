@@ -22,6 +22,7 @@ SUFFIX = ".tmp"
 
 _KEPT = 40  # characters of the name, which must not be too long with what is added
 _RANDOM = 8  # characters that are added
+_TRIES = 10  # names
 
 
 @contextmanager
@@ -39,12 +40,19 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
         with path.open("wb") as device:
             yield device
         return
-    unfinished = path.with_name(f"{path.name[:_KEPT]}.{uuid.uuid4().hex[:_RANDOM]}{SUFFIX}")
+    unfinished = _new_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_unfinished(path.parent, path.name)
-        with contextlib.ExitStack() as held, unfinished.open("xb") as file:
+        with contextlib.ExitStack() as held:
+            file = held.enter_context(unfinished.open("xb"))
             held.enter_context(_locked(file))
+            for _ in range(_TRIES):
+                if os.fstat(file.fileno()).st_nlink:
+                    break
+                unfinished = _new_name(path)  # somebody took it for a leftover before it was locked
+                file = held.enter_context(unfinished.open("xb"))
+                held.enter_context(_locked(file))
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -57,6 +65,10 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     _sync_folder(path.parent)
+
+
+def _new_name(path: Path) -> Path:
+    return path.with_name(f"{path.name[:_KEPT]}.{uuid.uuid4().hex[:_RANDOM]}{SUFFIX}")
 
 
 _OWN = re.compile(rf"\.[0-9a-f]{{{_RANDOM}}}{re.escape(SUFFIX)}$")
@@ -100,9 +112,7 @@ def _remove_unused(path: Path) -> None:
         if sys.platform == "win32":  # a file that is open cannot be removed there
             file.close()
         else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(file.fileno()).st_size:  # its writer may just have opened it, and not locked it yet
-                return
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a writer that has not locked it yet will take another
         path.unlink()
 
 

@@ -8,10 +8,13 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from spar_lightning import whole_file as whole_file_module
 from spar_lightning.whole_file import check_folder, remove_unfinished, whole_file, write_text
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -151,3 +154,22 @@ def test_files_of_others_are_not_taken_for_unfinished_ones(tmp_path: Path) -> No
         (tmp_path / name).write_text("mine")
     remove_unfinished(tmp_path)
     assert names(tmp_path) == ["notes.2026abcd-old.tmp", "thesis.tmp"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
+def test_what_a_kill_has_left_empty_is_removed_and_a_writer_that_was_taken_for_one_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "last.ckpt.01234567.tmp").touch()
+    locked = whole_file_module._locked
+
+    def late(file: BinaryIO) -> AbstractContextManager[None]:
+        monkeypatch.setattr(whole_file_module, "_locked", locked)
+        remove_unfinished(tmp_path)  # another process, between opening and locking
+        return locked(file)
+
+    monkeypatch.setattr(whole_file_module, "_locked", late)
+    with whole_file(tmp_path / "last.ckpt") as file:
+        file.write(b"all of it")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert (tmp_path / "last.ckpt").read_bytes() == b"all of it"
