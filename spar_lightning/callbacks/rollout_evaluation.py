@@ -234,6 +234,8 @@ class RolloutEvaluation(pl.Callback):
         with eval_mode(pl_module):
             self.document = results_document(trainer, self.final, self.history, self.clock, self.base_s)
         folder = run_folder(trainer)
+        for logger in trainer.loggers:  # a run whose results are there is complete, and nothing is logged anew
+            logger.save()
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
             write_json(folder / "results.json", self.document)
             if self.video and self.unavailable is None:

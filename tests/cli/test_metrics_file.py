@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from commands import fit
 
+from spar_lightning.callbacks import rollout_evaluation
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 
 
@@ -65,3 +67,16 @@ def test_a_new_column_does_not_put_the_earlier_rows_at_risk(tmp_path: Path, monk
     with pytest.raises(OSError, match=r"No space left on device.*metrics\.csv"):
         log(target, range(4, 5), more=1.0)
     assert [step for step, _ in rows(tmp_path)] == list(range(4))
+
+
+def test_rows_of_the_end_are_on_the_disk_before_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the results goes on no more: a kill right after them must not cost rows."""
+    seen: list[str] = []
+
+    def look(path: Path, document: object) -> None:
+        seen.append((path.parent / "csv" / "metrics.csv").read_text())
+
+    monkeypatch.setattr(rollout_evaluation, "write_json", look)
+    fit(tmp_path / "run")
+    assert "final/" in seen[0].splitlines()[0]
+    assert "rollout/" in seen[0].splitlines()[0]
