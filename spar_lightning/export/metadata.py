@@ -30,6 +30,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         raise CheckpointError(f"{path} holds no normalization statistics, expected the checkpoint of a training")
     data = checkpoint.get("datamodule_hyper_parameters", {})
     simulator = checkpoint.get(SIMULATOR_KEY, {})
+    results = _results(path.absolute().parent.parent / "results.json")
     dataset, environment = data.get("dataset"), _environment(path, checkpoint)
     return {
         "version": __version__,
@@ -51,8 +52,8 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
             "low": normalizer.action_low.tolist(),
             "high": normalizer.action_high.tolist(),
         },
-        "scores": _scores(path, checkpoint),
-        "offline_check": _offline_check(path, checkpoint),
+        "scores": _scores(results, checkpoint),
+        "offline_check": _offline_check(results, checkpoint),
     }
 
 
@@ -85,10 +86,9 @@ def _environment(path: Path, checkpoint: Mapping[str, Any]) -> str | None:
     return noted if isinstance(noted, str) else None
 
 
-def _scores(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+def _scores(document: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     """The final evaluation of the run that wrote the checkpoint, if it is its last; else its last validation."""
     updates = checkpoint.get("global_step")
-    document = _results(path.absolute().parent.parent / "results.json")
     if document.get("updates") == updates and document.get("return") is not None:
         return {"note": "evaluated at the end of the training"} | {
             name: document[name] for name in _SCORES if name in document
@@ -98,9 +98,8 @@ def _scores(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if row is None else {"note": "of a validation during the training"} | row
 
 
-def _offline_check(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+def _offline_check(document: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the data alone say of the policy, in words, if the checkpoint is its run's last."""
-    document = _results(path.absolute().parent.parent / "results.json")
     found = document.get("offline_check")
     if document.get("updates") != checkpoint.get("global_step") or not isinstance(found, dict):
         return None

@@ -139,9 +139,12 @@ def _digits(one: Mapping[str, Any], least: int) -> int:
 
     >>> _digits({"mean": -0.00088, "low": -0.00157, "high": -0.00024}, 2), _digits({"mean": 12.0, "low": None}, 1)
     (4, 1)
+    >>> _digits({"mean": math.nan, "low": 0.0, "high": math.inf}, 2)
+    2
     """
-    largest = max(abs(one[name]) for name in ("mean", "low", "high") if one.get(name) is not None)
-    return least if largest == 0 else max(least, 1 - math.floor(math.log10(largest)))
+    sizes = [abs(one[name]) for name in ("mean", "low", "high") if one.get(name) is not None]
+    largest = max((size for size in sizes if 0 < size < math.inf), default=1.0)  # a value may have diverged
+    return max(least, 1 - math.floor(math.log10(largest)))
 
 
 def _wrapped(text: str) -> list[str]:

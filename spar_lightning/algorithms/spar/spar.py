@@ -403,13 +403,13 @@ class SPAR(Algorithm):
 
     def check_start(self, max_updates: int) -> None:
         """Refuse an improvement on frozen critics that nothing was fitted to; warn where none is reached."""
-        self._is_checked = True
         guided = self.improvement is not None and self.stops_critics
         if guided and self.warmup_steps == 0 and not self._takes_over:
             raise UserError(
                 "`warmup_steps` is 0, and critics that nothing was fitted to would guide the actor: give them updates,"
                 " start from a finished warm-up with `--stage improvement --ckpt_path`, or set `freeze_critic` to false"
             )
+        self._is_checked = True  # after the refusal, which holds each time
         if 0 < max_updates <= self.warmup_steps:
             warnings.warn(
                 f"`max_steps` is {max_updates}, within the warm-up of {self.warmup_steps} updates: the actor will not"

@@ -28,8 +28,6 @@ class UnitSums:
         self._outside = np.zeros(len(low))
         self._reach = np.zeros(len(low))
         self._rows = 0
-        self.is_far = False
-        """Whether the finding is of values so far outside that they are no noise that the environment clips."""
         self._least, self._most = np.full(len(low), np.inf), np.full(len(low), -np.inf)
 
     def add(self, actions: FloatArray) -> None:
@@ -52,7 +50,7 @@ class UnitSums:
         """By what all actions are too small, where none comes near a bound."""
         if not (len(self._low) and self._bounded.all() and self._reach.any()):
             return None
-        ratios = self._reach / np.maximum(np.abs(self._low), np.abs(self._high))
+        ratios = self._ratios()
         if ratios.max() >= _SMALL:
             return None
         most = int(np.argmax(ratios))
@@ -62,16 +60,26 @@ class UnitSums:
             "Differences that small are hard to learn: convert them, or name the environment that they come from."
         )
 
+    @property
+    def is_far(self) -> bool:
+        """Whether values are so far outside that they are no noise that the environment clips."""
+        return bool((self._ratios() > _FAR).any())
+
+    def _ratios(self) -> FloatArray:
+        """(A,): how many times its bound each dimension reaches, 0 where there is none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reached = self._reach / np.maximum(np.abs(self._low), np.abs(self._high))
+        ratios: FloatArray = np.where(self._bounded, reached, 0)
+        return ratios
+
     def finding(self) -> str | None:
         """Where most actions are outside, and by what they are too large."""
         shares = self._outside / max(1, self._rows)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(self._bounded, self._reach / np.maximum(np.abs(self._low), np.abs(self._high)), 0)
+        ratios = self._ratios()
         overall = shares[self._bounded].mean() if self._bounded.any() else 0.0
         far = (shares > _MOST) & (ratios > _FAR)
         if not (overall > _MOST or far.any()):
             return None
-        self.is_far = bool((ratios > _FAR).any())
         wrong = np.flatnonzero(self._bounded if overall > _MOST else far)
         worst = int(wrong[np.argmax(ratios[wrong])])
         which = "" if overall > _MOST else f" of dimension {', '.join(map(str, wrong[:_NAMED]))}"
