@@ -155,6 +155,7 @@ def run(cases: int, seed: int, keep: Path, kinds: Sequence[str]) -> int:
     """Run cases, kinds in turn; gives the number of those that failed."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     torch.set_num_threads(1)
+    keep.mkdir(parents=True, exist_ok=True)
     failed = 0
     for number in range(seed, seed + cases):
         kind = kinds[number % len(kinds)]

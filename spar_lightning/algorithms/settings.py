@@ -44,6 +44,10 @@ AT_LEAST = {
 """Lower bounds of the others."""
 
 
+LARGEST = 2**31 - 1
+"""Of whole numbers: no count of anything here is larger, and tensors cannot be."""
+
+
 def check_settings(settings: Mapping[str, Any]) -> None:
     """See that numbers are in their ranges; None stands for a default and passes.
 
@@ -53,10 +57,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     if settings.get("freeze_critic") and settings["critic_target"] != "returns":
         _refuse("freeze_critic", True, f"False with critic_target {settings['critic_target']}, which would never start")
     for name, value in settings.items():
-        if name in ("hidden_dims", "critic_hidden_dims") and any(width < 1 for width in value):
-            _refuse(name, list(value), "widths of at least 1")
+        if name in ("hidden_dims", "critic_hidden_dims") and not all(1 <= width <= LARGEST for width in value):
+            _refuse(name, list(value), f"widths from 1 to {LARGEST}")
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
+        if isinstance(value, int) and value > LARGEST:
+            _refuse(name, value, f"at most {LARGEST}")
         if name in FRACTIONS and not 0 <= value <= 1:
             _refuse(name, value, "a number from 0 to 1")
         if name in RATES and not 0 < value <= 1:

@@ -16,6 +16,7 @@ from typing_extensions import override
 from spar_lightning.callbacks.last_video import VIDEO
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
+from spar_lightning.documents import people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
@@ -110,7 +111,7 @@ def _scale(trainer: pl.Trainer) -> list[str]:
 
 def _headline(document: dict[str, Any]) -> str:
     name = document["dataset"]
-    parts = [Path(name).name if name and name.startswith("/") else name, document["environment_id"]]
+    parts = [None if name is None else people_call(name), document["environment_id"]]
     parts.append(None if document["seed"] is None else f"seed {document['seed']}")
     seconds, speed = document["wall_time_s"], document["updates_per_second"]
     parts.append(f"{document['updates']:,} updates in {_duration(seconds['total'])}")

@@ -12,6 +12,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from spar_lightning import __version__
+from spar_lightning.documents import people_call
 from spar_lightning.training import AlgorithmModule
 from spar_lightning.training.checkpoints import SIMULATOR_KEY, read_checkpoint
 from spar_lightning.types import CheckpointError
@@ -35,7 +36,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
     return {
         "version": __version__,
         "algorithm": type(policy.algorithm).__name__,
-        "dataset": None if dataset is None else _public(dataset),
+        "dataset": None if dataset is None else people_call(dataset),
         "environment": environment,
         "updates": checkpoint.get("global_step"),
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -55,11 +56,6 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         "scores": _scores(results, checkpoint),
         "offline_check": _offline_check(results, checkpoint),
     }
-
-
-def _public(dataset: str) -> str:
-    """A data set's name; of a path on this machine the last part, which is what others can make something of."""
-    return Path(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
 
 
 def _order(keys: Any, columns: Any, environment: str | None) -> Any:

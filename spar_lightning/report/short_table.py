@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
+from spar_lightning.documents import people_call
 from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.report.documents import Document, read_runs, value_of
 from spar_lightning.report.grouping import Group, differences, grouped, newest_of_each_seed
@@ -60,9 +60,8 @@ def short_table(documents: Sequence[Document]) -> list[str]:
 
 def _names(datasets: Collection[str]) -> dict[str, str]:
     """What to call each data set: a file by its name alone where no other has it."""
-    files = {dataset: PurePath(dataset).name for dataset in datasets if dataset.startswith("/")}
-    counts = Counter(files.values())
-    return {dataset: name if counts[name := files.get(dataset, "")] == 1 else dataset for dataset in datasets}
+    counts = Counter(people_call(dataset) for dataset in datasets)
+    return {dataset: name if counts[name := people_call(dataset)] == 1 else dataset for dataset in datasets}
 
 
 def _told_apart(key: Group, groups: Mapping[Group, object]) -> str:

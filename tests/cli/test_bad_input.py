@@ -98,10 +98,20 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
     assert expected in refused(capsys, *arguments)
 
 
-@pytest.mark.parametrize("text", ["data: {batch_size: null}", "model: {warmup_steps: null}", "bc: {trainer: null}"])
-def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: {batch_size: null}", "`data.batch_size` is null, expected a value"),
+        ("data: null", "`data` is null, expected settings"),
+        ("model: {warmup_steps: null}", "`model.warmup_steps` is null, expected a value"),
+        ("bc: {trainer: null}", "`bc.trainer` is null, expected settings"),
+        ("seed_everything: null", "`seed_everything` is null, expected 0 to"),
+        ("algorithm: null", "`algorithm` is null, expected a value"),
+    ],
+)
+def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "null.yaml").write_text(text)
-    assert "null" in refused(capsys, "fit", "--config", str(tmp_path / "null.yaml"), "--data.dataset", HOPPER)
+    assert expected in refused(capsys, "fit", "--config", str(tmp_path / "null.yaml"))
 
 
 @pytest.mark.parametrize("key", ["trainer.val_check_interval", "bc.trainer.val_check_interval"])

@@ -414,7 +414,9 @@ def test_other_data_are_trained_on_with_a_warning(
         ("learning_rate", float("nan"), "a positive number"),
         ("num_candidates", 1, "at least 2"),
         ("num_critics", 0, "at least 1"),
-        ("hidden_dims", (16, 0), "widths of at least 1"),
+        ("hidden_dims", (16, 0), "widths from 1 to"),
+        ("hidden_dims", (10**30,), "widths from 1 to"),
+        ("num_critics", 10**20, "at most 2147483647"),
     ],
 )
 def test_settings_out_of_range_are_refused(make_spar: MakeSPAR, setting: str, value: Any, expected: str) -> None:

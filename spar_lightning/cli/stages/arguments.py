@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Literal
 
 import lightning.pytorch as pl
@@ -92,4 +93,7 @@ def check_nulls(defaults: Namespace, settings: Namespace) -> None:
     """Refuse a null where a value is needed: the parser takes it for any type."""
     for key, default in defaults.items():
         if default is not None and settings.get(key) is None and key not in NULLABLE:
+            *blocks, _ = accumulate(key.split("."), "{}.{}".format)
+            if empty := next((block for block in blocks if settings.get(block) is None), None):
+                raise UserError(f"`{empty}` is null, expected settings: leave the line out to get the defaults")
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")

@@ -124,8 +124,9 @@ class StagedCLI(LightningCLI):
         """Parse, and refuse a seed that NumPy cannot take before one is set."""
         super().parse_arguments(parser, args)
         seed = self.config[self.config.subcommand].seed_everything
-        if not isinstance(seed, bool) and not 0 <= seed <= LARGEST_SEED:
-            raise UserError(f"`seed_everything` is {seed}, expected 0 to {LARGEST_SEED}, or true for a random one")
+        if not isinstance(seed, bool) and (seed is None or not 0 <= seed <= LARGEST_SEED):
+            found = "null" if seed is None else seed
+            raise UserError(f"`seed_everything` is {found}, expected 0 to {LARGEST_SEED}, or true for a random one")
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint's hyper-parameters override the command line, as Lightning's own does."""
@@ -173,6 +174,7 @@ class StagedCLI(LightningCLI):
         Raises:
             UserError: for the first of them.
         """
+        check_nulls(self._defaults, self.settings)
         if (algorithm := self.settings.algorithm) != self.algorithm:
             raise UserError(
                 f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"
@@ -186,7 +188,6 @@ class StagedCLI(LightningCLI):
         if self.settings.get("run_dir") == "":
             raise UserError("`run_dir` is empty, expected the path of a folder")
         check_environment(self.settings.data.environment, self._arguments)
-        check_nulls(self._defaults, self.settings)
         for key in self._trainers:
             check_limits(key, self.settings[key])
             if self.subcommand == "fit":
