@@ -17,7 +17,15 @@ RATES = {"target_tau", "critic_tau", "averaged_share", "step"}
 QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}
 """Settings in (0, 1)."""
 
-POSITIVE = {"sigma", "latent_bound", "learning_rate", "actor_learning_rate", "gradient_clip_norm", "largest_weight"}
+POSITIVE = {
+    "sigma",
+    "latent_bound",
+    "learning_rate",
+    "critic_learning_rate",
+    "actor_learning_rate",
+    "gradient_clip_norm",
+    "largest_weight",
+}
 """Settings greater than 0."""
 
 AT_LEAST = {

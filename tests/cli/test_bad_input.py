@@ -306,7 +306,7 @@ def test_nothing_is_left_behind(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as exit_:
-        fit(tmp_path / "run", "--model.learning_rate", "1e30", "--trainer.max_steps", "100")
+        fit(tmp_path / "run", "--model.critic_learning_rate", "1e30", "--trainer.max_steps", "100")
     assert exit_.value.code == 2
     assert "NaN or infinite" in capsys.readouterr().err
 

@@ -21,7 +21,11 @@ from spar_lightning.training.stream import NetworkUnits, in_network_units
 def module(make_spar: Callable[..., SPARModule], datamodule: OfflineDataModule) -> SPARModule:
     """As wide as by default: averaging over many units is what keeps the noise of bfloat16 down."""
     module = make_spar(
-        hidden_dims=(256, 256), critic_hidden_dims=(256, 256), warmup_steps=250, critic_tau=0.05, learning_rate=1e-3
+        hidden_dims=(256, 256),
+        critic_hidden_dims=(256, 256),
+        warmup_steps=250,
+        critic_tau=0.05,
+        critic_learning_rate=1e-3,
     )
     fit(module, datamodule, max_steps=300)
     return module

@@ -326,9 +326,9 @@ def _rates(steps: list[tuple[Optimizer, float, float]], optimizer: Optimizer) ->
 def test_learning_rates_fall_to_zero(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
 ) -> None:
-    module = make_spar(learning_rate=0.1, actor_learning_rate=0.01)
+    module = make_spar(learning_rate=0.1, critic_learning_rate=0.2, actor_learning_rate=0.01)
     critic, actor, manifold = fit(module, datamodule, max_steps=40).optimizers
-    critic_rates, actor_rates = np.array(_rates(steps, critic)) / 0.1, np.array(_rates(steps, actor)) / 0.01
+    critic_rates, actor_rates = np.array(_rates(steps, critic)) / 0.2, np.array(_rates(steps, actor)) / 0.01
     remaining = 1 - np.arange(40) / 40
     assert critic_rates == pytest.approx(remaining, abs=1e-6)
     acting = np.arange(7, 40, 2)
@@ -343,9 +343,9 @@ def test_learning_rates_may_stay(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
 ) -> None:
     constant = dict.fromkeys(("critic_decay", "actor_decay", "manifold_decay"), False)
-    module = make_spar(learning_rate=0.1, actor_learning_rate=0.01, **constant)
+    module = make_spar(learning_rate=0.1, critic_learning_rate=0.2, actor_learning_rate=0.01, **constant)
     critic, actor, manifold = fit(module, datamodule, max_steps=12).optimizers
-    assert set(_rates(steps, critic)) == {0.1}
+    assert set(_rates(steps, critic)) == {0.2}
     assert set(_rates(steps, manifold)) == {0.1}
     assert set(_rates(steps, actor)) == {0.01}
 
@@ -412,6 +412,7 @@ def test_other_data_are_trained_on_with_a_warning(
         ("trace_decay", -0.1, "from 0 to 1"),
         ("sigma", 0.0, "a positive number"),
         ("learning_rate", float("nan"), "a positive number"),
+        ("critic_learning_rate", 0.0, "a positive number"),
         ("num_candidates", 1, "at least 2"),
         ("num_critics", 0, "at least 1"),
         ("hidden_dims", (16, 0), "widths from 1 to"),
@@ -497,7 +498,7 @@ def test_a_bootstrapped_critic_goes_on(make_spar: MakeSPAR, datamodule: OfflineD
 def test_frozen_critics_have_a_rate_that_falls_over_the_warm_up(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, steps: list[tuple[Optimizer, float, float]]
 ) -> None:
-    module = make_spar(freeze_critic=True, learning_rate=0.1)
+    module = make_spar(freeze_critic=True, critic_learning_rate=0.1)
     critic = fit(module, datamodule, max_steps=20).optimizers[0]
     rates = np.array(_rates(steps, critic)) / 0.1
     assert rates == pytest.approx(1 - np.arange(WARMUP) / WARMUP, abs=1e-6)

@@ -167,7 +167,7 @@ def test_a_training_step_returns_the_losses_of_its_last_update(make_spar: MakeSP
 
 def test_a_loss_that_is_no_number_is_seen(make_spar: MakeSPAR, dataset: str) -> None:
     with pytest.raises(NonFiniteLossError, match="NaN or infinite at update"):
-        train(make_spar(learning_rate=1e30), dataset, 4, end=48, callbacks=[FiniteLossGuard(every_n_updates=6)])
+        train(make_spar(critic_learning_rate=1e30), dataset, 4, end=48, callbacks=[FiniteLossGuard(every_n_updates=6)])
 
 
 def test_a_step_of_everything_as_a_check(make_spar: MakeSPAR, dataset: str) -> None:

@@ -109,7 +109,8 @@ class SPAR(Algorithm):
             get going never reaches the states that the rest of the data are about.
         start_decay: how much less likely each later step of an episode is among those, in (0, 1): 0.98 reaches some 50
             steps.
-        learning_rate: of Adam for critic, value network and manifold.
+        learning_rate: of Adam for the manifold.
+        critic_learning_rate: of Adam for critics and value network.
         actor_learning_rate: of Adam for the actor.
         critic_weight_decay: of the critics, as AdamW has it. Returns are noisy, and a critic that is free to fit their
             noise ranks actions by it.
@@ -160,6 +161,7 @@ class SPAR(Algorithm):
         start_fraction: float = 0.1,
         start_decay: float = 0.98,
         learning_rate: float = 3e-4,
+        critic_learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
         critic_weight_decay: float = 0.4,
         critic_decay: bool = True,
@@ -209,7 +211,8 @@ class SPAR(Algorithm):
         self.stops_critics = not bootstraps if freeze_critic is None else freeze_critic
         self.actor_every, self.lsi_batch = actor_every, lsi_batch
         self.beginnings = Beginnings(round(start_fraction * lsi_batch), start_decay)
-        self.learning_rate, self.actor_learning_rate = learning_rate, actor_learning_rate
+        self.learning_rate, self.critic_learning_rate = learning_rate, critic_learning_rate
+        self.actor_learning_rate = actor_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.critic_decay, self.actor_decay, self.manifold_decay = critic_decay, actor_decay, manifold_decay
 
@@ -332,7 +335,10 @@ class SPAR(Algorithm):
 
         found = {
             "critic": Optimized(
-                self.critics.trained, self.learning_rate, critic_factor, self.critics.decays(self.critic_weight_decay)
+                self.critics.trained,
+                self.critic_learning_rate,
+                critic_factor,
+                self.critics.decays(self.critic_weight_decay),
             ),
             "actor": Optimized([self.policy.actor], self.actor_learning_rate, actor_factor),
         }
