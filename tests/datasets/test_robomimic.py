@@ -200,3 +200,11 @@ def test_it_is_described_and_becomes_a_minari_data_set(tmp_path: Path, monkeypat
     import_dataset(name, id="robots/lift-v0", progress=False)
     assert minari.load_dataset("robots/lift-v0").total_steps == 9
     assert transitions("robots/lift-v0").observations.tolist() == transitions(name).observations.tolist()
+
+
+@pytest.mark.parametrize("group", ["data", "data/demo_0", "data/demo_0/obs", "mask"])
+def test_a_name_that_is_no_text(tmp_path: Path, group: str) -> None:
+    name = write(tmp_path / "demos.hdf5", demos())
+    with h5py.File(name, "a") as file:
+        h5py.h5g.create(file[group].id, b"demo_\xff\xfe")
+    assert len(transitions(name, mask="train")) == LENGTHS["demo_0"] + LENGTHS["demo_10"]

@@ -15,7 +15,7 @@ GENERAL = {
     "print_config": "Print all settings as YAML, and exit.",
     "seed_everything": "Seed of the run; true for a random one.",
     "algorithm": None,
-    "num_seeds": None,
+    "num_seeds": "How many, from seed_everything on.",
     "run_dir": None,
     "resume": "Folder of a stopped run, to do what is left of it.",
     "allow_module": None,

@@ -14,7 +14,7 @@ import h5py
 from spar_lightning.datasets.naming import did_you_mean
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.datasets.sources.damage import damage_told
-from spar_lightning.datasets.sources.hdf5_items import column_in
+from spar_lightning.datasets.sources.hdf5_items import column_in, names_in
 from spar_lightning.datasets.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
@@ -39,7 +39,7 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
                 yield arrays
         else:
             with h5py.File(path, "r", locking="best-effort") as file:
-                yield {name: column_in(file, name) for name in file}
+                yield {name: column_in(file, name) for name in names_in(file)}
 
 
 def readable_file(path: Path) -> contextlib.AbstractContextManager[None]:

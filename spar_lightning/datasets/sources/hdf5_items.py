@@ -35,3 +35,8 @@ def group_in(group: h5py.Group, name: str) -> h5py.Group | None:
         return None
     item = group.get(name)
     return item if isinstance(item, h5py.Group) and item.file.filename == group.file.filename else None
+
+
+def names_in(group: h5py.Group) -> list[str]:
+    """What a group holds; a name that is no text, which h5py gives as bytes, is none that anybody asks for."""
+    return [name for name in group if isinstance(name, str)]

@@ -25,7 +25,7 @@ import numpy as np
 from spar_lightning.datasets.memory import available_memory
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.datasets.sources.flat_columns import FLOATS, REALS, check_column
-from spar_lightning.datasets.sources.hdf5_items import column_in, group_in
+from spar_lightning.datasets.sources.hdf5_items import column_in, group_in, names_in
 from spar_lightning.types import DataError
 
 _ROBOSUITE = 1  # robomimic's number of this kind of environment
@@ -60,10 +60,10 @@ def demo_names(file: h5py.File, mask: str | None) -> list[str]:
         DataError: there are none, or no such filter.
     """
     data = group_in(file, "data")
-    names = [] if data is None else [name for name in data if re.fullmatch(r"demo_\d+", name)]
+    names = [] if data is None else [name for name in names_in(data) if re.fullmatch(r"demo_\d+", name)]
     if mask is not None:
         masks = group_in(file, "mask")
-        filters = [] if masks is None else [*masks]
+        filters = [] if masks is None else names_in(masks)
         if masks is None or mask not in filters:
             raise DataError(
                 f"`mask` is {mask}, but there are {', '.join(filters) or 'no filters'} in the file's `mask`."
@@ -85,9 +85,10 @@ def observation_parts(demo: h5py.Group) -> tuple[list[str], list[str]]:
     """Keys of the observations that are vectors or numbers, and of all others: images."""
     group = group_in(demo, "obs")
     if group is None:
-        raise DataError(f"`{demo.name}` has no group `obs`, only {', '.join(demo)}: extract the observations first.")
-    vectors = [key for key in group if 1 <= len(column_in(group, key).shape) <= 2]
-    return vectors, [key for key in group if key not in vectors]
+        found = ", ".join(names_in(demo))
+        raise DataError(f"`{demo.name}` has no group `obs`, only {found}: extract the observations first.")
+    vectors = [key for key in names_in(group) if 1 <= len(column_in(group, key).shape) <= 2]
+    return vectors, [key for key in names_in(group) if key not in vectors]
 
 
 def open_demo(demo: h5py.Group, keys: Sequence[str]) -> Demo:
@@ -121,7 +122,7 @@ def _parts(demo: h5py.Group, name: str, keys: Sequence[str]) -> list[Column]:
         raise DataError(f"`{demo.name}/{name}` is no group, expected one with the parts of the observations.")
     missing = [key for key in keys if key not in group]
     if missing:
-        raise DataError(f"`{demo.name}/{name}` has no `{missing[0]}`, only {', '.join(group)}.")
+        raise DataError(f"`{demo.name}/{name}` has no `{missing[0]}`, only {', '.join(names_in(group))}.")
     columns = [column_in(group, key) for key in keys]
     return [
         check_column(f"{name}/{key}", column, 1 if len(column.shape) == 1 else 2, REALS)
