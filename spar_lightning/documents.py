@@ -1,8 +1,9 @@
-"""What JSON documents hold: numbers and texts in a form that it has, and data sets by the name that people use."""
+"""Results as documents: in a form that JSON has, and numbers and names as people read them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -31,3 +32,20 @@ def people_call(dataset: str) -> str:
     ('spar/hopper/medium-v0', 'logs.npz')
     """
     return PurePath(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
+
+
+def decimals(values: Iterable[float | None], least: int) -> int:
+    """How many show two digits of the largest of some values, and one of the smallest that is not 0 if six are enough.
+
+    So two values that differ are told apart, and a bound beside a verdict is not shown as 0 where it is not.
+
+    >>> decimals([-0.00088, -0.00157, -0.00024], 2), decimals([12.0, None], 1), decimals([44.8, 0.04], 1)
+    (4, 1, 2)
+    >>> decimals([0.8, 0.73], 0), decimals([math.nan, 0.0, math.inf], 2)
+    (2, 2)
+    """
+    sizes = [abs(value) for value in values if value is not None and 0 < abs(value) < math.inf]  # it may have diverged
+    if not sizes:
+        return least
+    of_largest, of_smallest = (-math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
+    return max(least, 1 + of_largest, of_smallest if of_smallest <= 6 else 0)

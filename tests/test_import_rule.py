@@ -41,7 +41,7 @@ ALLOWED = {
         "training",
         "offline_evaluation",
     },
-    "export": {"types", "whole_file", "algorithms", "networks", "training"},
+    "export": {"types", "documents", "whole_file", "algorithms", "networks", "training"},
     "benchmark": {
         "types",
         "pyplot",
@@ -66,7 +66,7 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "pyplot", "whole_file", "evaluation", "callbacks"},
+    "report": {"types", "documents", "pyplot", "whole_file", "evaluation", "callbacks"},
     "suite": {"types", "whole_file", "simulators", "datasets", "inspection", "callbacks", "report"},
     "cli": {
         "types",

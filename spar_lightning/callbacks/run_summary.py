@@ -16,7 +16,7 @@ from typing_extensions import override
 from spar_lightning.callbacks.last_video import VIDEO
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
-from spar_lightning.documents import people_call
+from spar_lightning.documents import decimals, people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
@@ -145,8 +145,9 @@ def score_table(document: dict[str, Any]) -> list[str]:
 
 def _rows(policies: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
+    digits = decimals((row["return"] for row in policies.values()), 0)
     for name, row in policies.items():
-        score, value = _spread(row["score"], row["score_std"], 1), _spread(row["return"], row["return_std"], 0)
+        score, value = _spread(row["score"], row["score_std"], 1), _spread(row["return"], row["return_std"], digits)
         lines.append(f"  {name:<14}{score:>18}{value:>18}{row['episodes']:>10}")
     return lines
 
@@ -168,8 +169,9 @@ def _improvement(document: dict[str, Any], key: str) -> list[str]:
     found = document.get(key)
     if found is None:
         return []
-    interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}] at 95%,"
-    value = _in_column(f"{found['mean']:+.1f}", found["unit"])
+    shown = f"+.{decimals((found['mean'], found['low'], found['high']), 1)}f"
+    interval = "" if found["low"] is None else f" [{found['low']:{shown}}, {found['high']:{shown}}] at 95%,"
+    value = _in_column(f"{found['mean']:{shown}}", found["unit"])
     words = "" if found["low"] is None else f": {verdict(found['low'], found['high'])}"
     starts = _count(found["episodes"], "start state")
     return [f"  {'improvement':<14}{value} {interval} on base, over the same {starts}{words}"]
@@ -180,7 +182,8 @@ def _best(document: dict[str, Any]) -> list[str]:
     if best is None:
         return []
     unit = "return" if best["score"] is None else "score"
-    value, episodes = _in_column(f"{best[unit]:.1f}", unit), _count(best["episodes"], "episode")
+    shown = f".{decimals([best[unit]], 1)}f"
+    value, episodes = _in_column(f"{best[unit]:{shown}}", unit), _count(best["episodes"], "episode")
     return [f"  {'best':<14}{value}  at update {best['step']:,}, over {episodes}, chosen with the simulator"]
 
 

@@ -13,6 +13,7 @@ from spar_lightning.callbacks.provenance import library_versions
 from spar_lightning.callbacks.results import comparison_results
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.cli.simulator_of_checkpoint import simulator_of
+from spar_lightning.documents import decimals
 from spar_lightning.evaluation import PolicyEvaluator, normalized_score
 from spar_lightning.evaluation.comparison import BASE, POLICY, Episodes
 from spar_lightning.evaluation.intervals import mean_interval
@@ -124,13 +125,14 @@ def _text(document: dict[str, Any]) -> str:
         "",
         header,
         rule,
-        *(_row(name, row) for name, row in {**rows, POLICY: document}.items()),
+        *_rows({**rows, POLICY: document}),
         rule,
     ]
     if (found := document.get("improvement")) is not None:
-        interval = "" if found["low"] is None else f" [{found['low']:+.1f}, {found['high']:+.1f}]"
+        shown = f"+.{decimals((found['mean'], found['low'], found['high']), 1)}f"
+        interval = "" if found["low"] is None else f" [{found['low']:{shown}}, {found['high']:{shown}}]"
         words = "" if found["low"] is None else f": {verdict(found['low'], found['high'])}"
-        value = f"{found['mean']:+.1f}{interval}"
+        value = f"{found['mean']:{shown}}{interval}"
         width = _WIDTH if found["unit"] == "score" else 2 * _WIDTH
         lines.append(f"  {'improvement':<14}{value:>{width}}  on base, over the same start states{words}")
     lines += ["", f"  scores: {document['score_note']}"]
@@ -139,10 +141,14 @@ def _text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, row: Mapping[str, Any]) -> str:
-    score = _with_bounds(row["score"], row["score_interval"], 1)
-    value = _with_bounds(row["return"], row["return_interval"], 0)
-    return f"  {name:<14}{score:>{_WIDTH}}{value:>{_WIDTH}}{row['length']:>8.0f}"
+def _rows(policies: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    digits = decimals((row["return"] for row in policies.values()), 0)
+    lines = []
+    for name, row in policies.items():
+        score = _with_bounds(row["score"], row["score_interval"], 1)
+        value = _with_bounds(row["return"], row["return_interval"], digits)
+        lines.append(f"  {name:<14}{score:>{_WIDTH}}{value:>{_WIDTH}}{row['length']:>8.0f}")
+    return lines
 
 
 def _with_bounds(mean: float | None, interval: tuple[float, float] | None, digits: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spar_lightning.documents import decimals
 from spar_lightning.types import UserError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _scores(scores: Mapping[str, Any] | None, offline: Mapping[str, Any] | None)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:.{decimals([value], 1)}f}"
 
 
 def _order(order: str | list[str]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spar_lightning.documents import decimals
 from spar_lightning.offline_evaluation.evaluate import POLICY
 from spar_lightning.offline_evaluation.fitted_q import BEHAVIOUR
 
@@ -32,7 +32,7 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     base, gain = _named(document["compared_with"]), check if fqe is None else fqe["gains"][POLICY]
     lines = [""]
     if gain is not None:
-        digits = _digits(gain, 2)
+        digits = decimals(_bounded(gain), 2)
         interval = ""
         if gain["low"] is not None:
             interval = f"[{gain['low']:+.{digits}f}, {gain['high']:+.{digits}f}] at 95%, "
@@ -51,15 +51,16 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
 
 def ranking_as_text(truth: Mapping[str, Any]) -> str:
     """What policies earned in the simulator, and how well the offline values had ordered them."""
+    digits = decimals((one["return"] for one in truth["scores"].values()), 0)
     rows = {
-        name: [f"{one['return']:.0f}", "-" if one["score"] is None else f"{one['score']:.1f}"]
+        name: [f"{one['return']:.{digits}f}", "-" if one["score"] is None else f"{one['score']:.1f}"]
         for name, one in truth["scores"].items()
     }
     order = truth["rank_correlation"]
     note = (
         f"rank correlation of the offline values with these returns {'-' if order is None else f'{order:+.2f}'};"
         f" highest value: {truth['chosen']}, highest return: {truth['best']}; choosing by value loses"
-        f" {truth['regret']:.0f}, {truth['regret_share']:.0%} of the range"
+        f" {truth['regret']:.{digits}f}, {truth['regret_share']:.0%} of the range"
     )
     return "\n".join([*_table("in the simulator", ["return", "score"], rows, 16), *_wrapped(note)])
 
@@ -129,22 +130,13 @@ def _named(name: str) -> str:
 def _interval(one: Mapping[str, Any] | None, sign: str) -> str:
     if one is None:
         return "-"
-    kind = f"{sign}.{_digits(one, 1)}f"
+    kind = f"{sign}.{decimals(_bounded(one), 1)}f"
     bounds = "" if one["low"] is None else f" [{one['low']:{kind}}, {one['high']:{kind}}]"
     return f"{one['mean']:{kind}}{bounds}"
 
 
-def _digits(one: Mapping[str, Any], least: int) -> int:
-    """Decimals that show two digits of the largest of a mean and its bounds.
-
-    >>> _digits({"mean": -0.00088, "low": -0.00157, "high": -0.00024}, 2), _digits({"mean": 12.0, "low": None}, 1)
-    (4, 1)
-    >>> _digits({"mean": math.nan, "low": 0.0, "high": math.inf}, 2)
-    2
-    """
-    sizes = [abs(one[name]) for name in ("mean", "low", "high") if one.get(name) is not None]
-    largest = max((size for size in sizes if 0 < size < math.inf), default=1.0)  # a value may have diverged
-    return max(least, 1 - math.floor(math.log10(largest)))
+def _bounded(one: Mapping[str, Any]) -> list[float | None]:
+    return [one.get(name) for name in ("mean", "low", "high")]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spar_lightning.documents import people_call
+from spar_lightning.documents import decimals, people_call
 from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.report.documents import Document, read_runs, value_of
 from spar_lightning.report.grouping import Group, differences, grouped, newest_of_each_seed
@@ -96,8 +96,9 @@ def _mean(values: Sequence[float]) -> str:
     """Mean, and the values themselves: with a few seeds they say more than a deviation."""
     if not values:
         return "-"
-    each = f" ({', '.join(f'{value:.0f}' for value in values)})" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{each}"
+    digits = decimals(values, 0)
+    each = f" ({', '.join(f'{value:.{digits}f}' for value in values)})" if len(values) > 1 else ""
+    return f"{np.mean(values):.{max(digits, 1)}f}{each}"
 
 
 def _interval(values: Sequence[float]) -> str:
@@ -107,8 +108,9 @@ def _interval(values: Sequence[float]) -> str:
     ('+2.0 [-0.5, +4.5]', '+1.0')
     """
     mean, *bounds = mean_interval(values)
-    known = [f"{bound:+.1f}" for bound in bounds if not math.isnan(bound)]
-    return f"{mean:+.1f}" + (f" [{', '.join(known)}]" if known else "")
+    shown = f"+.{decimals([mean, *bounds], 1)}f"
+    known = [f"{bound:{shown}}" for bound in bounds if not math.isnan(bound)]
+    return f"{mean:{shown}}" + (f" [{', '.join(known)}]" if known else "")
 
 
 def bounds(values: Sequence[float]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.noise import NOISE_KEY, make_noise, noise_state
 from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.progress import StageProgressBar
 from spar_lightning.training.seeds import ByItself, SeedPlace
 from spar_lightning.training.signatures import constructor_like
 from spar_lightning.training.stack import Seed, copy_tensors
@@ -201,6 +202,8 @@ class AlgorithmModule(pl.LightningModule):
             if self._updates % self._log_interval == 0:
                 summary = self.algorithm.summary(last, self._latest)
                 log_update(self, summary, self._updates, self.algorithm.shown)
+            if isinstance(bar := self.trainer.progress_bar_callback, StageProgressBar):
+                bar.on_updates(self.trainer, self, self._updates)
         count_updates(self.trainer, len(batch))
         set_log_axis(self.trainer, self._updates)
         return {name: value for name, value in self._latest.items() if value.ndim == 0}

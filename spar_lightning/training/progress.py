@@ -41,7 +41,7 @@ class StageProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self.label, self.seconds, self.following = label, seconds, following
         self._began = self._drawn = 0.0
-        self._initial = 0  # updates that an earlier session has made
+        self._initial = self._done = 0  # updates that an earlier session has made, and all so far
 
     @property
     @override
@@ -53,7 +53,7 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Open the bar, at the checkpoint's update when a run goes on."""
         self._began = self._drawn = time.monotonic()
-        self._initial = trainer.global_step
+        self._initial = self._done = trainer.global_step
         self.train_progress_bar = Tqdm(
             desc=self.train_description,
             total=trainer.max_steps if trainer.max_steps > 0 else None,
@@ -74,9 +74,19 @@ class StageProgressBar(TQDMProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Any, batch_idx: int
     ) -> None:
         """Draw, now and then and at the last update."""
-        is_due = self._should_update(batch_idx + 1, -1) or time.monotonic() - self._drawn >= self.seconds
-        if self.is_enabled and (is_due or trainer.global_step == self.train_progress_bar.total):
+        self._done = trainer.global_step
+        is_due = self._should_update(batch_idx + 1, -1) or self._is_time()
+        if self.is_enabled and (is_due or self._done == self.train_progress_bar.total):
             self._draw(trainer, pl_module, self._phase(pl_module))
+
+    def on_updates(self, trainer: pl.Trainer, module: pl.LightningModule, done: int) -> None:
+        """Draw in the midst of a training step of many updates, if it is time; `done` counts all of them so far."""
+        self._done = done
+        if self.is_enabled and self._is_time():
+            self._draw(trainer, module, self._phase(module))
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._drawn >= self.seconds
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,6 +94,11 @@ class StageProgressBar(TQDMProgressBar):
         super().on_validation_start(trainer, pl_module)
         if self.is_enabled and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._draw(trainer, pl_module, "evaluation")
+
+    @override
+    def init_sanity_tqdm(self) -> Tqdm:
+        """No bar either."""
+        return Tqdm(disable=True)
 
     @override
     def init_validation_tqdm(self) -> Tqdm:
@@ -106,7 +121,7 @@ class StageProgressBar(TQDMProgressBar):
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, phase: str) -> None:
         self._drawn = time.monotonic()
         bar = self.train_progress_bar
-        bar.n = trainer.global_step
+        bar.n = self._done
         bar.set_description_str(f"{self.label}, {phase}" if phase else self.label, refresh=False)
         bar.set_postfix(self.get_metrics(trainer, module))  # draws
 
@@ -115,11 +130,11 @@ class StageProgressBar(TQDMProgressBar):
 
     def _left(self, trainer: pl.Trainer) -> str | None:
         """Of this stage and those that follow, at the pace of this session."""
-        done = trainer.global_step - self._initial
+        done = self._done - self._initial
         if trainer.max_steps <= 0 or done <= 0:
             return None
         pace = (time.monotonic() - self._began) / done
-        return str(Tqdm.format_interval(pace * (trainer.max_steps - trainer.global_step + self.following)))
+        return str(Tqdm.format_interval(pace * (trainer.max_steps - self._done + self.following)))
 
 
 def _compact(value: Tensor | float) -> str:

@@ -140,6 +140,15 @@ def test_an_evaluation_prints_the_scores_that_training_ends_with(tmp_path, capsy
         assert [line for line in printed if line] == table
 
 
+def test_small_returns_have_decimals():
+    """As those of tasks that give 1 for a success."""
+    row = {"score": None, "score_std": None, "return_std": 0.5, "episodes": 50, "best": None}
+    improvement = {"mean": 0.05, "low": 0.008, "high": 0.09, "episodes": 50, "unit": "return"}
+    lines = "\n".join(score_table({"base": row | {"return": 0.41}, "improvement": improvement, **row, "return": 0.46}))
+    for part in ("0.41 +-  0.50", "0.46 +-  0.50", "+0.050 [+0.008, +0.090] at 95%", "clearly better"):
+        assert part in lines.replace("  [", " [")
+
+
 def test_undefined_numbers_are_dashes():
     row = {"score": None, "score_std": None, "return": 12.0, "return_std": None, "episodes": 1}
     lines = "\n".join(score_table(row | {"best": None}))

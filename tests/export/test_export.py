@@ -103,6 +103,16 @@ def test_a_file_does_what_the_policy_does(tmp_path: Path, name: str, kind: str) 
     assert (spread > [0.5, 0.02]).all(), "the inputs must make a difference, or this test sees nothing"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_between_the_data_and_saturation_a_file_is_near(tmp_path: Path, kind: str) -> None:
+    """Of networks as wide as by default: sums of large numbers, in another order, differ in more digits there."""
+    module = _trained(SPARModule(base=BCModule(observation_dim=5, action_dim=2)))
+    act = FORMATS[kind].run(export_policy(_save(module, tmp_path / "last.ckpt"), kind, tmp_path / "out").files[0])
+    for far in (10.0, 100.0, 1e3, 1e4):
+        observations = _inputs(module, 300, far)
+        np.testing.assert_allclose(act(observations), module.act(observations), rtol=0, atol=1e-3)
+
+
 def test_only_what_acts_is_in_a_file(tmp_path: Path) -> None:
     module = _trained(SPARModule(base=BCModule(**SIZES), **SMALL))
     file = export_policy(_save(module, tmp_path / "last.ckpt"), "npz", tmp_path / "out").files[0]

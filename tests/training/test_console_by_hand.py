@@ -21,16 +21,15 @@ class OwnBar(TQDMProgressBar):
     """One that someone has chosen."""
 
 
-def fit(folder: Path, hopper: str, **settings: object) -> pl.Trainer:
-    data = OfflineDataModule(hopper)
+def fit(folder: Path, hopper: str, updates_per_batch: int = 1, **settings: object) -> pl.Trainer:
+    data = OfflineDataModule(hopper, updates_per_batch=updates_per_batch)
     trainer = pl.Trainer(
         default_root_dir=folder,
         accelerator="cpu",
         max_steps=20,
         max_epochs=-1,
-        val_check_interval=20,
+        val_check_interval=20 // updates_per_batch,
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
         **settings,
     )
     trainer.fit(BCModule(data.observation_dim, data.action_dim, hidden_dims=(16,)), datamodule=data)
@@ -45,11 +44,19 @@ def test_a_training_by_hand_is_as_quiet(
     printed = "".join(capfd.readouterr())
     assert "20/20" in printed
     assert "BCModule" in printed
-    for noise in ("Epoch", "Params", "GPU available: False", "TPU", "💡", "num_workers", "LeafSpec", "v_num"):
+    for noise in ("Epoch", "Sanity", "Params", "GPU available: False", "TPU", "💡", "num_workers", "LeafSpec", "v_num"):
         assert noise not in printed, noise
     kinds = [type(callback) for callback in trainer.callbacks]
     assert StageProgressBar in kinds
     assert ModelSummary not in kinds
+
+
+def test_the_bar_moves_within_a_training_step(tmp_path: Path, hopper: str, capfd: pytest.CaptureFixture[str]) -> None:
+    bar = StageProgressBar("stage", refresh_rate=1_000_000, seconds=0.0)
+    fit(tmp_path, hopper, updates_per_batch=20, callbacks=[bar], logger=False, log_every_n_steps=5)
+    printed = "".join(capfd.readouterr())
+    for done in (5, 10, 15, 20):
+        assert f" {done}/20 " in printed
 
 
 def test_what_someone_has_chosen_stays(tmp_path: Path, hopper: str) -> None:

@@ -53,10 +53,13 @@ def several_seeds(study: Study) -> Figure:
     if not study.others:
         raise LeftOutError("no other seeds were given")
     runs = [study.run, *study.others]
-    score = "normalized_score" if all(run.has_scores for run in runs) else "return"
+    scored = [run for run in runs if run.has_scores]
+    if 0 < len(scored) < len(runs):
+        raise LeftOutError("some of the runs have normalized scores and some have not: give those of one kind")
+    unit = _unit(study.run)
     panels = [
-        (f"rollout/{score}", "Policy", _unit(study.run)),
-        ("rollout/improvement", "Improvement over the base", _unit(study.run)),
+        ("rollout/normalized_score" if scored else "rollout/return", "Policy", unit),
+        ("rollout/improvement", "Improvement over the base", unit),
         ("residual/abs_mean", "Size of the residual", "mean |action - base|"),
     ]
     figure, all_axes = new_figure(3.4, ncols=3)
