@@ -19,7 +19,7 @@ from spar_lightning.callbacks.random_state import gather_random_states, restore_
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
 from spar_lightning.training.internals import validation_follows
-from spar_lightning.types import UserError
+from spar_lightning.types import CheckpointError, UserError
 from spar_lightning.whole_file import whole_file
 
 RETURN = "rollout/return"
@@ -221,13 +221,20 @@ class ResumableCheckpoint(ModelCheckpoint):
 
     def _here(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state with the paths of today, where the run's folder was moved or copied with its checkpoints."""
+        names = ("best_model_path", "last_model_path", "kth_best_model_path")
+        for path in (*state["best_k_models"], *(state[name] for name in names)):
+            # What is kept no longer is removed, with all that is in it: a file of another place is none of this run's.
+            if path and (Path(path).parent != Path(state["dirpath"] or "") or Path(path).suffix != ".ckpt"):
+                raise CheckpointError(
+                    f"the checkpoint names {path} as one of its run, expected a .ckpt file in {state['dirpath']}: it"
+                    " was changed by hand. Take another checkpoint of this run"
+                )
         if self.dirpath is None or state["dirpath"] == self.dirpath:
             return state
 
         def moved(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
-        names = ("best_model_path", "last_model_path", "kth_best_model_path")
         paths = {name: moved(state[name]) for name in names}
         best = {moved(path): score for path, score in state["best_k_models"].items()}
         if not all(Path(path).is_file() for path in (*best, *filter(None, paths.values()))):

@@ -104,6 +104,8 @@ def _told_errors() -> Generator[None]:
     except OSError as error:
         place = error.filename or ("a file" if _takes_output() else "the standard output")
         fail(f"cannot read or write {place} ({error.strerror or error}): free space, or name another folder")
+    except RecursionError:
+        fail("a configuration or a file is nested too deeply, or holds itself: write out what it means")
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise

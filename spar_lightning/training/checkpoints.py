@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from spar_lightning.training.entries import MODULE, RESUMABLE, Entries, check_entries
 from spar_lightning.types import CheckpointError
@@ -167,7 +168,7 @@ def check_resumable(
             + (" from its base with --bc.ckpt_path" if hasattr(module, "base") else "")
         )
     theirs, ours = checkpoint["hyper_parameters"], dict(module.hparams)
-    differing = {key: (theirs.get(key), ours.get(key)) for key in ours if theirs.get(key) != ours.get(key)}
+    differing = {key: (theirs.get(key), ours.get(key)) for key in ours if _differ(theirs.get(key), ours.get(key))}
     shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     if shapes != expected:
@@ -181,6 +182,13 @@ def check_resumable(
     if here.get("sha256", "") is None:  # the file is not read yet
         del here["sha256"]
     return differing | {key: (data[key], value) for key, value in here.items() if data[key] != value}
+
+
+def _differ(theirs: Any, ours: Any) -> bool:
+    """Whether two settings do; a tensor is none that a module of this project has."""
+    if isinstance(theirs, Tensor) or isinstance(ours, Tensor):
+        return not (isinstance(theirs, Tensor) and isinstance(ours, Tensor) and torch.equal(theirs, ours))
+    return bool(theirs != ours)
 
 
 def _is_same_data(recorded: dict[str, Any], datamodule: pl.LightningDataModule) -> bool:

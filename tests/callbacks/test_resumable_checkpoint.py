@@ -1,5 +1,6 @@
 # ruff: noqa: NPY002 - the global generator is what is restored
 import random
+import re
 from itertools import pairwise
 
 import lightning.pytorch as pl
@@ -12,7 +13,7 @@ from toy_training import ToyData, ToyModule, ToyResidualModule, train
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
 from spar_lightning.callbacks.random_state import collect_random_state, restore_random_state
 from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
-from spar_lightning.types import UserError
+from spar_lightning.types import CheckpointError, UserError
 
 
 def draw():
@@ -129,3 +130,21 @@ def test_what_is_logged_is_on_the_disk_before_a_checkpoint_that_says_so(tmp_path
 def test_a_dry_run_saves_nothing(tmp_path):
     train(tmp_path, ToyModule(), [ResumableCheckpoint()], fast_dev_run=True)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["best_model_path", "last_model_path", "kth_best_model_path", "best_k_models"])
+@pytest.mark.parametrize("place", ["../../own", "../own.ckpt", "own"])
+def test_files_of_another_place_are_none_of_the_run(tmp_path, name, place):
+    """What a run keeps no longer it removes, with all that is in it."""
+    train(tmp_path / "run", ToyModule(), [ResumableCheckpoint(), RolloutEvaluation(1, 1)], max_steps=10)
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    own = tmp_path / "run/checkpoints" / place
+    own.mkdir()
+    checkpoint = torch.load(last, weights_only=True)
+    state = checkpoint["callbacks"]["ResumableCheckpoint"]
+    path = f"{state['dirpath']}/{place}"
+    state[name] = {path: torch.tensor(-1e9)} if name == "best_k_models" else path
+    torch.save(checkpoint, last)
+    with pytest.raises(CheckpointError, match=f"names {re.escape(path)} as one of its run"):
+        train(tmp_path / "run", ToyModule(), [ResumableCheckpoint(), RolloutEvaluation(1, 1)], 20, ckpt_path=last)
+    assert own.is_dir()

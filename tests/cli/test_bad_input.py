@@ -70,6 +70,10 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
         ({"trainer__accelerator": "tpu"}, "the trainer refuses its settings: "),
         ({"data__filter": "{episodes: [99999999999999999999]}"}, "`filter.episodes` names 99999999999999999999"),
         ({"trainer__max_steps": 0}, "`trainer.max_steps` is 0"),
+        ({"trainer__max_epochs": 0}, "`trainer.max_epochs` is 0, with which nothing is trained"),
+        ({"bc__trainer__limit_train_batches": 0}, "`bc.trainer.limit_train_batches` is 0"),
+        ({"trainer__check_val_every_n_epoch": 0}, "`trainer.check_val_every_n_epoch` is 0"),
+        ({"trainer__devices": "-3"}, "the trainer refuses its settings: "),
         ({"trainer__max_steps": -1}, "`trainer.max_steps` is -1"),
         ({"bc__trainer__max_steps": 0}, "`bc.trainer.max_steps` is 0"),
         ({"callbacks__rollout__num_episodes": -1}, "num_episodes is -1"),
@@ -107,6 +111,10 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
         ("bc: {trainer: null}", "`bc.trainer` is null, expected settings"),
         ("seed_everything: null", "`seed_everything` is null, expected 0 to"),
         ("algorithm: null", "`algorithm` is null, expected a value"),
+        ("callbacks: {offline_check: null}", "`callbacks.offline_check` is null, expected settings"),
+        ("callbacks: {offline_check: 3}", "`callbacks.offline_check` is 3, expected settings"),
+        ("data: &d {dataset: *d}", "nested too deeply, or holds itself"),
+        (f"model: {'[' * 3000}{']' * 3000}", "nested too deeply, or holds itself"),
     ],
 )
 def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: str) -> None:
@@ -374,3 +382,17 @@ def test_doubtful_data_are_told_before_anything_is_made(capsys: pytest.CaptureFi
             *(capsys, "fit", *TINY, "--data.dataset", str(tmp_path / "mine.npz")),
             *("--run_dir", str(tmp_path / "file" / "run")),
         )
+
+
+def test_a_configuration_of_ones_own_is_not_replaced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model: {kappa: 1.2}  # tried and kept\n")
+    given = ("--config", str(tmp_path / "config.yaml"), "--run_dir", str(tmp_path), "--data.dataset", HOPPER, *TINY)
+    assert "config.yaml was not written by a run, and would be replaced" in refused(capsys, "fit", *given)
+    assert "tried and kept" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_callback_with_an_enumeration_is_recorded(tmp_path: Path) -> None:
+    timer = "{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: '00:00:00:00'}}"
+    (tmp_path / "timer.yaml").write_text(f"trainer: {{callbacks: [{timer}]}}")
+    fit(tmp_path / "run", "--config", str(tmp_path / "timer.yaml"))
+    assert "interval: step" in (tmp_path / "run/config.yaml").read_text()

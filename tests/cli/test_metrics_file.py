@@ -56,6 +56,17 @@ def test_a_row_that_a_kill_has_cut_short_is_dropped(tmp_path: Path) -> None:
     assert [step for step, _ in rows(tmp_path)] == [0, 1, 2, 4]
 
 
+@pytest.mark.parametrize(
+    "step", ["--1", "\u00b2", "9" * 5000, "x" * 200_000, ""], ids=["signs", "power", "digits", "text", "none"]
+)
+def test_a_row_whose_step_is_no_number_is_dropped(tmp_path: Path, step: str) -> None:
+    log(logger(tmp_path), range(4))
+    with (tmp_path / "csv/metrics.csv").open("a", encoding="utf-8") as file:
+        file.write(f"1.0,{step}\n")
+    log(logger(tmp_path, updates=4), range(4, 5))
+    assert rows(tmp_path)[-1][0] == 4
+
+
 def test_a_new_column_does_not_put_the_earlier_rows_at_risk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = logger(tmp_path)
     log(target, range(4))

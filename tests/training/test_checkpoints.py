@@ -140,6 +140,15 @@ def test_resuming_with_other_settings_names_them(
     }
 
 
+def test_a_setting_that_is_a_tensor_differs(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["hyper_parameters"]["kappa"] = torch.zeros(3)
+    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    assert [*check_resumable(make_spar(), datamodule, tmp_path / "odd.ckpt")] == ["kappa"]
+
+
 def test_resuming_with_other_shapes_is_refused(make_spar: MakeSPAR, datamodule: OfflineDataModule, path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"does not fit this model: weight .*num_critics: 2 in the checkpoint, 3 here"

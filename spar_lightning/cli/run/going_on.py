@@ -87,7 +87,7 @@ def is_complete(folder: Path, updates: int) -> bool:
     try:
         document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         return bool(document["updates"] == updates)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +18,7 @@ from typing_extensions import override
 from spar_lightning.whole_file import write_text
 
 STEP = "step"
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 class ContinuedWriter(ExperimentWriter):
@@ -90,7 +93,9 @@ def _read(path: Path) -> list[dict[str, str]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     whole, _, _ = text.rpartition("\n")
     rows = csv.DictReader(io.StringIO(whole, newline=""))
-    return [row for row in rows if None not in row.values() and row.get(STEP, "").lstrip("-").isdigit()]
+    with contextlib.suppress(csv.Error):  # such as a field that is longer than any number
+        return [row for row in rows if None not in row.values() and _WHOLE.fullmatch(row.get(STEP, ""))]
+    return []
 
 
 def _kind(row: Mapping[str, Any]) -> tuple[int, frozenset[str]]:

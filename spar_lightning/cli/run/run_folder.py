@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
+from spar_lightning.cli.run.resuming import CONFIG
 from spar_lightning.report.grouping import short_name, slug
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import remove_unfinished
@@ -86,6 +88,10 @@ class RunFolder:
                 f"the run folder {self.path} holds a run already, expected an empty one: name another --run_dir, or"
                 f" go on with that run by `fit --resume {self.path}`"
             )
+        if not self.goes_on and not _is_recorded(self.path / CONFIG):
+            raise UserError(
+                f"{self.path / CONFIG} was not written by a run, and would be replaced: name another --run_dir"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -106,6 +112,17 @@ class RunFolder:
             TensorBoardLogger(self.path, name="", version="", default_hp_metric=False, **later),
             ContinuedCSVLogger(self.updates, save_dir=self.path, name="", version="csv"),
         ]
+
+
+def _is_recorded(config: Path) -> bool:
+    """Whether a configuration is one that a run has written, or there is none."""
+    try:
+        found = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except OSError:  # such as a folder that cannot be read, of which more is said when it is made
+        return True
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {"seed_everything", "run_dir", "data", "trainer"}
 
 
 def _claimed(parent: Path) -> Path:

@@ -89,11 +89,17 @@ def add_base_arguments(parser: LightningArgumentParser, base_class: type[Algorit
     parser.set_defaults({f"bc.trainer.{key}": value for key, value in BASE_TRAINER_DEFAULTS.items()})
 
 
+def _blocks(key: str) -> list[str]:
+    """The names of what a setting is in: of `bc.trainer.max_steps`, `bc` and `bc.trainer`."""
+    return list(accumulate(key.split("."), "{}.{}".format))[:-1]
+
+
 def check_nulls(defaults: Namespace, settings: Namespace) -> None:
-    """Refuse a null where a value is needed: the parser takes it for any type."""
+    """Refuse a null where a value is needed, which the parser takes for any type, and a value where a block is."""
+    for block in sorted({block for key in defaults.keys() for block in _blocks(key)}):  # noqa: SIM118
+        if not isinstance(found := settings.get(block), Namespace | dict):
+            text = "null" if found is None else repr(found)
+            raise UserError(f"`{block}` is {text}, expected settings: leave the line out to get the defaults")
     for key, default in defaults.items():
         if default is not None and settings.get(key) is None and key not in NULLABLE:
-            *blocks, _ = accumulate(key.split("."), "{}.{}".format)
-            if empty := next((block for block in blocks if settings.get(block) is None), None):
-                raise UserError(f"`{empty}` is null, expected settings: leave the line out to get the defaults")
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")

@@ -86,8 +86,9 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     found = base_checkpoint(folder)
     if found is not None and found.get(FINISHED_KEY):
         take_finished_base(base, found)
-        clock = found["callbacks"].get(StageClock.__qualname__, {})
-        settings["callbacks.rollout"].base_s = clock.get("total_s")
+        clock = found["callbacks"].get(StageClock.__qualname__)
+        seconds = clock.get("total_s") if isinstance(clock, dict) else None
+        settings["callbacks.rollout"].base_s = seconds if isinstance(seconds, int | float) else None
         return
     base.unfreeze()
     stage = folder.stage(BASE, 0 if found is None else int(found["global_step"]))

@@ -261,7 +261,7 @@ class StagedCLI(LightningCLI):
             config["enable_progress_bar"] = config["enable_progress_bar"] or False  # one item: nothing to watch
         try:
             return self._instantiate_trainer(config, callbacks)
-        except (ImportError, ValueError) as error:
+        except (ImportError, TypeError, ValueError) as error:
             raise UserError(f"the trainer refuses its settings: {error}") from error
 
     # --------------------------------------------------------------------------------------------------- the stages

@@ -35,6 +35,9 @@ def check_limits(key: str, trainer: Namespace) -> None:
             raise UserError(f"`{key}.{name}` is {value!r}, expected a whole number of updates")
         if value is not None and not value > 0:
             raise UserError(f"`{key}.{name}` is {value}, expected at least 1 update")
+    for name in ("max_epochs", "limit_train_batches", "check_val_every_n_epoch"):
+        if (value := getattr(trainer, name)) == 0 and not isinstance(value, bool):
+            raise UserError(f"`{key}.{name}` is 0, with which nothing is trained: leave it out, and count in updates")
     if str(trainer.precision) in UNSUPPORTED_PRECISIONS:
         raise UserError(
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"
