@@ -74,8 +74,8 @@ def _values(fqe: Mapping[str, Any] | None) -> list[str]:
     }
     heads = ["of a start", f"over {_named(fqe['compared_with'])}", "over all states"]
     note = (
-        f"fitted Q evaluation, discount {fqe['discount']:g}: {2 * fqe['splits']} critics a policy, each of half of"
-        f" {fqe['episodes']:,} episodes, asked about the other half; over all states of"
+        f"fitted Q evaluation, discount {fqe['discount']:g}: {2 * fqe['splits']} critics a policy, each of half of the"
+        f" {fqe['episodes']:,} episodes of the training, asked about the other half; over all states of"
         f" {fqe['held_out_episodes']:,} episodes; {fqe['updates']:,} updates, {fqe['seconds']:.0f} s; they explain"
         f" at least {min(fqe['explained'].values()):.1%} of what they did not learn from"
     )
