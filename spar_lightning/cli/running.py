@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Generator, Sequence
@@ -103,7 +104,9 @@ def _told_errors() -> Generator[None]:
         sys.exit(1)
     except OSError as error:
         place = error.filename or ("a file" if _takes_output() else "the standard output")
-        fail(f"cannot read or write {place} ({error.strerror or error}): free space, or name another folder")
+        is_taken = error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+        remedy = "move away what stands in its place" if is_taken else "free space"
+        fail(f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder")
     except RecursionError:
         fail("a configuration or a file is nested too deeply, or holds itself: write out what it means")
     except (MemoryError, RuntimeError) as error:

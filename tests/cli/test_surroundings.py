@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from commands import HOPPER, run_command
+from commands import HOPPER, TINY, refused, run_command
 
 from spar_lightning.cli import main
 from spar_lightning.cli.run.run_folder import RunFolder, give_up
@@ -77,3 +77,12 @@ def test_a_seed_of_the_surroundings_that_is_none(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PL_GLOBAL_SEED", "abc")
     with pytest.raises(UserError, match="PL_GLOBAL_SEED is 'abc', expected a whole number"):
         OfflineDataModule(HOPPER)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "csv"])
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).touch()
+    message = refused(capsys, "fit", "--run_dir", str(tmp_path / "run"), "--data.dataset", HOPPER, *TINY)
+    assert "free space" not in message
+    assert str(tmp_path / "run") in message
