@@ -102,6 +102,12 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
     assert expected in refused(capsys, *arguments)
 
 
+ALIASES = "\n".join(
+    [f"a0: &a0 [{', '.join('1' * 9)}]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]
+)
+"""Nine lists, each of nine times the one before."""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -113,7 +119,8 @@ def test_a_value_that_cannot_be(capsys: pytest.CaptureFixture[str], changes: dic
         ("algorithm: null", "`algorithm` is null, expected a value"),
         ("callbacks: {offline_check: null}", "`callbacks.offline_check` is null, expected settings"),
         ("callbacks: {offline_check: 3}", "`callbacks.offline_check` is 3, expected settings"),
-        ("data: &d {dataset: *d}", "nested too deeply, or holds itself"),
+        ("data: &d {dataset: *d}", "null.yaml holds more than 1,000,000 values with its aliases written out"),
+        (ALIASES, "null.yaml holds more than 1,000,000 values with its aliases written out"),
         (f"model: {'[' * 3000}{']' * 3000}", "nested too deeply, or holds itself"),
     ],
 )

@@ -10,8 +10,11 @@ import yaml
 
 from spar_lightning.cli.command_list import STAGED
 from spar_lightning.cli.parsing.config_files import find_config
+from spar_lightning.types import UserError
 
 CONFIG_OPTIONS = ("--config", "-c")
+MOST_VALUES = 1_000_000
+"""Of a configuration with its aliases written out; a list of a data set's episodes may be long."""
 
 
 def staged_command(arguments: Sequence[str]) -> str | None:
@@ -56,7 +59,21 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
+    _check_size(document, path)
     if not isinstance(document, dict):
         return {}
     of_command = document.get(command)
     return document | of_command if isinstance(of_command, dict) else document
+
+
+def _check_size(document: Any, path: Path) -> None:
+    """Refuse what a few aliases make endless, or as good as."""
+    count, rest = 0, [document]
+    while rest and count <= MOST_VALUES:
+        one, count = rest.pop(), count + 1
+        rest.extend(one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+    if rest:
+        raise UserError(
+            f"{path} holds more than {MOST_VALUES:,} values with its aliases written out, or holds itself, expected the"
+            " settings of a run: write out what it means"
+        )
