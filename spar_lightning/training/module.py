@@ -228,7 +228,7 @@ class AlgorithmModule(pl.LightningModule):
         """Losses on held-out episodes; where none are held out, nothing, but rollouts still happen."""
         if isinstance(batch, TransitionBatch):
             metrics = self.algorithm.validation(in_network_units(batch, self.algorithm.normalizer, self.device))
-            self.log_dict(metrics, batch_size=len(batch.observations))
+            self.log_dict(metrics, batch_size=len(batch.observations), sync_dist=True)
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         """Nothing to do: rollouts are the test."""
