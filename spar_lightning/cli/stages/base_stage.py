@@ -16,7 +16,7 @@ from spar_lightning.cli.run.resuming import LAST, take_finished_base
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.cli.stages.arguments import DIMENSIONS
 from spar_lightning.cli.stages.named_errors import callbacks_of, named_errors
-from spar_lightning.cli.stages.stage_trainer import complete
+from spar_lightning.cli.stages.stage_trainer import complete, refused_settings
 from spar_lightning.cli.stages.starting_point import BASE, base_checkpoint, tell_differences
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training.checkpoints import load_module, read_checkpoint
@@ -99,7 +99,8 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     clock = StageClock()
     config = _trainer_settings(base, datamodule, settings, stage, clock)
     with named_errors("bc.trainer.callbacks", callbacks_of(settings["bc.trainer"]["callbacks"]), path):
-        trainer = pl.Trainer(**config)
+        with refused_settings("bc.trainer"):
+            trainer = pl.Trainer(**config)
         trainer.fit(base, datamodule=datamodule, ckpt_path=path, weights_only=None if path is None else True)
         settings["callbacks.rollout"].base_s = clock.clock.total_s
     base.freeze()

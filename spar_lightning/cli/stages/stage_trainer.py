@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
@@ -12,6 +13,7 @@ from spar_lightning.cli.run.resuming import LAST
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.cli.stages.named_errors import callbacks_of
 from spar_lightning.training.seeds import current_place
+from spar_lightning.types import UserError
 
 
 def complete(
@@ -46,3 +48,18 @@ def complete(
     if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in given):
         own.append(StageProgressBar(label=label, following=following))
     return settings, own
+
+
+@contextlib.contextmanager
+def refused_settings(key: str) -> Iterator[None]:
+    """Say which trainer it is that Lightning does not make, such as for a second callback of one kind.
+
+    Raises:
+        UserError: in the place of what Lightning raises.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"the trainer refuses its settings, `{key}`: {' '.join(str(error).split())}") from error

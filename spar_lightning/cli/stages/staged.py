@@ -33,7 +33,7 @@ from spar_lightning.cli.stages.arguments import (
 from spar_lightning.cli.stages.base_check import tell_useless
 from spar_lightning.cli.stages.base_stage import fit_base, make_base
 from spar_lightning.cli.stages.named_errors import callbacks_of, named_classes, named_errors
-from spar_lightning.cli.stages.stage_trainer import complete
+from spar_lightning.cli.stages.stage_trainer import complete, refused_settings
 from spar_lightning.cli.stages.starting_point import (
     BASE,
     goes_on,
@@ -259,10 +259,8 @@ class StagedCLI(LightningCLI):
         else:
             config["logger"] = config["logger"] or False
             config["enable_progress_bar"] = config["enable_progress_bar"] or False  # one item: nothing to watch
-        try:
+        with refused_settings("trainer"):
             return self._instantiate_trainer(config, callbacks)
-        except (ImportError, TypeError, ValueError) as error:
-            raise UserError(f"the trainer refuses its settings: {error}") from error
 
     # --------------------------------------------------------------------------------------------------- the stages
 
