@@ -53,7 +53,7 @@ AT_LEAST = {
 
 
 LARGEST = 2**31 - 1
-"""Of whole numbers: no count of anything here is larger, and tensors cannot be."""
+"""Of whole numbers: no count of anything here is larger."""
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

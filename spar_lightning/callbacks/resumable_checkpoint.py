@@ -224,7 +224,8 @@ class ResumableCheckpoint(ModelCheckpoint):
         names = ("best_model_path", "last_model_path", "kth_best_model_path")
         for path in (*state["best_k_models"], *(state[name] for name in names)):
             # What is kept no longer is removed, with all that is in it: a file of another place is none of this run's.
-            if path and (Path(path).parent != Path(state["dirpath"] or "") or Path(path).suffix != ".ckpt"):
+            within = Path(path).is_relative_to(state["dirpath"] or ".") and ".." not in Path(path).parts
+            if path and not (within and Path(path).suffix == ".ckpt"):
                 raise CheckpointError(
                     f"the checkpoint names {path} as one of its run, expected a .ckpt file in {state['dirpath']}: it"
                     " was changed by hand. Take another checkpoint of this run"

@@ -107,8 +107,6 @@ def _told_errors() -> Generator[None]:
         is_taken = error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
         remedy = "move away what stands in its place" if is_taken else "free space"
         fail(f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder")
-    except RecursionError:
-        fail("a configuration or a file is nested too deeply, or holds itself: write out what it means")
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise

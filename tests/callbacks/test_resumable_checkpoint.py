@@ -148,3 +148,11 @@ def test_files_of_another_place_are_none_of_the_run(tmp_path, name, place):
     with pytest.raises(CheckpointError, match=f"names {re.escape(path)} as one of its run"):
         train(tmp_path / "run", ToyModule(), [ResumableCheckpoint(), RolloutEvaluation(1, 1)], 20, ckpt_path=last)
     assert own.is_dir()
+
+
+def test_a_best_in_a_folder_of_its_own_is_the_run_s(tmp_path):
+    for end in (10, 20):
+        callbacks = [ResumableCheckpoint(filename="best/{step}", save_top_k=1), RolloutEvaluation(1, 1)]
+        last = None if end == 10 else tmp_path / "checkpoints/last.ckpt"
+        train(tmp_path, ToyModule(), callbacks, end, ckpt_path=last)
+    assert callbacks[0].best_model_path.startswith(str(tmp_path / "checkpoints/best"))

@@ -123,9 +123,10 @@ ALIASES = "\n".join(
         ("algorithm: null", "`algorithm` is null, expected a value"),
         ("callbacks: {offline_check: null}", "`callbacks.offline_check` is null, expected settings"),
         ("callbacks: {offline_check: 3}", "`callbacks.offline_check` is 3, expected settings"),
-        ("data: &d {dataset: *d}", "null.yaml holds more than 1,000,000 values with its aliases written out"),
+        ("data: &d {dataset: *d}", "null.yaml is nested too deeply, or holds itself"),
         (ALIASES, "null.yaml holds more than 1,000,000 values with its aliases written out"),
         (f"model: {'[' * 3000}{']' * 3000}", "nested too deeply, or holds itself"),
+        (f"model: {'{a: ' * 300}1{'}' * 300}", "null.yaml is nested too deeply"),
     ],
 )
 def test_a_null_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: str) -> None:

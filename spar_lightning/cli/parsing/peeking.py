@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from spar_lightning.types import UserError
 CONFIG_OPTIONS = ("--config", "-c")
 MOST_VALUES = 1_000_000
 """Of a configuration with its aliases written out; a list of a data set's episodes may be long."""
+DEEPEST = 100
+"""Blocks and lists within one another, which parsers descend into by recursion."""
 
 
 def staged_command(arguments: Sequence[str]) -> str | None:
@@ -57,7 +59,9 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
     """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+    except RecursionError:
+        raise _too_deep(path) from None
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
     _check_size(document, path)
     if not isinstance(document, dict):
@@ -67,13 +71,25 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
 
 
 def _check_size(document: Any, path: Path) -> None:
-    """Refuse what a few aliases make endless, or as good as."""
-    count, rest = 0, [document]
-    while rest and count <= MOST_VALUES:
-        one, count = rest.pop(), count + 1
-        rest.extend(one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
-    if rest:
+    """Refuse what a few aliases make endless, or as good as, and what is too deep for a parser."""
+    count, depth, level = 0, 0, [document]
+    while level and count <= MOST_VALUES:
+        count, depth = count + len(level), depth + 1
+        level = [part for one in level for part in _parts(one)]
+        if depth > DEEPEST:
+            raise _too_deep(path)
+    if level:
         raise UserError(
-            f"{path} holds more than {MOST_VALUES:,} values with its aliases written out, or holds itself, expected the"
-            " settings of a run: write out what it means"
+            f"{path} holds more than {MOST_VALUES:,} values with its aliases written out, expected the settings of a"
+            " run: write out what it means"
         )
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep(path: Path) -> UserError:
+    return UserError(f"{path} is nested too deeply, or holds itself, expected the settings of a run: write them out")
