@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,21 @@ def collect_random_state() -> dict[str, Any]:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state()
     return state
+
+
+def restore_random_state_of(rank: int, states: Sequence[dict[str, Any]]) -> None:
+    """Set a rank's generators back, where a checkpoint holds a state of it: of fewer ranks it does not.
+
+    Raises:
+        CheckpointError: it holds none at all, or they do not take it.
+    """
+    if not states:
+        raise CheckpointError(
+            "the checkpoint's `random_states` are empty, expected one of each process that wrote it: take another"
+            " checkpoint of this run"
+        )
+    if rank < len(states):
+        restore_random_state(states[rank])
 
 
 def restore_random_state(state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
-from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state
+from spar_lightning.callbacks.random_state import gather_random_states, restore_random_state_of
 from spar_lightning.callbacks.stopping import STOP, Stopped
 from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
 from spar_lightning.training.internals import validation_follows
@@ -101,8 +101,8 @@ class ResumableCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         STOP.listen()  # Lightning's own handlers would end the run between two of its steps, with status 0
         self._is_stopping = self._validates = False
-        if self._random_states is not None and trainer.global_rank < len(self._random_states):
-            restore_random_state(self._random_states[trainer.global_rank])
+        if self._random_states is not None:
+            restore_random_state_of(trainer.global_rank, self._random_states)
         self._random_states = None
 
     @override

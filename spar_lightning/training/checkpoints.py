@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import zipfile
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -40,10 +41,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a Lightning checkpoint without unpickling arbitrary objects.
 
     Raises:
-        CheckpointError: if there is no such file that may be read, or it is not a checkpoint with hyper-parameters and
-            weights.
+        CheckpointError: if there is no such file that may be read, it is not as it was written, or it is not a
+            checkpoint with hyper-parameters and weights.
     """
     _check_file(Path(path))
+    _check_bits(Path(path))
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no pickle may raise anything, as `KeyError: 101` of a text
@@ -89,6 +91,20 @@ def _check_file(path: Path) -> None:
         f"{path} is {'a folder' if path.is_dir() else 'no file'}, expected a .ckpt file that a run has written, such as"
         " checkpoints/last.ckpt in a run's folder: name one, or move away what stands in its place"
     )
+
+
+def _check_bits(path: Path) -> None:
+    """Refuse an archive with parts that do not have their checksum; torch writes one of each, and does not look."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception:  # no archive, or too damaged to be one, as loading will say
+        return
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path} is damaged: its part {damaged} does not have its checksum, expected the bytes that were written."
+            " Copy it again from where it came from, or take another checkpoint of this run"
+        )
 
 
 def _check_format(checkpoint: dict[str, Any], path: str | Path) -> None:

@@ -32,7 +32,7 @@ from spar_lightning.training.signatures import constructor_like
 from spar_lightning.training.stack import Seed, copy_tensors
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.training.update_logs import log_update
-from spar_lightning.types import Array, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
+from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
 
 class AlgorithmModule(pl.LightningModule):
@@ -86,6 +86,7 @@ class AlgorithmModule(pl.LightningModule):
         self._clip_norm, self._compiles, self._captures = gradient_clip_norm, compile, capture
         self._noise_seed = int(torch.randint(2**62, ()))
         self._noise_state: Tensor | None = None  # of a checkpoint
+        self._optimizer_count: int | None = None  # of a checkpoint
         self._noise: torch.Generator | None = None
         self.execution: Execution | ByItself | SeedPlace | None = None
         self._shares_memory = False  # with other seeds
@@ -245,6 +246,11 @@ class AlgorithmModule(pl.LightningModule):
                 f"`optimizers` of {self.algorithm_class.__name__} gave {optimized!r}, expected a dictionary with one or"
                 " more"
             )
+        if self._optimizer_count not in (None, len(optimized)):
+            raise CheckpointError(
+                f"the checkpoint's `optimizer_states` are of {self._optimizer_count}, expected {len(optimized)},"
+                f" {', '.join(optimized)}: take another checkpoint of this run"
+            )
         self._adams = {name: FlatAdam(one, fused) for name, one in optimized.items()}
         return list[Optimizer](self._adams.values())
 
@@ -276,8 +282,9 @@ class AlgorithmModule(pl.LightningModule):
             copy_tensors(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the noise where it was."""
+        """Go on with the noise where it was; see later whether its optimizers are ours."""
         self._noise_state = checkpoint.get(NOISE_KEY)
+        self._optimizer_count = len(checkpoint["optimizer_states"]) if "optimizer_states" in checkpoint else None
 
     @property
     def _is_tried(self) -> bool:

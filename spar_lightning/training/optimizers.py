@@ -12,6 +12,7 @@ from torch.optim import Adam
 
 from spar_lightning.algorithms import Optimized
 from spar_lightning.training.flat import FlatParameters
+from spar_lightning.types import CheckpointError
 
 
 class FlatAdam(Adam):
@@ -33,7 +34,20 @@ class FlatAdam(Adam):
         self.register_step_pre_hook(lambda *_: decay_weights(vectors, self.decays, self._decaying_rate()))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state; how steps are made is this machine's affair, and not the checkpoint's."""
+        """Take over a state; how steps are made is this machine's affair, and not the checkpoint's.
+
+        Raises:
+            CheckpointError: if an average of the state has not the shape of what it is of.
+        """
+        for number, moments in state_dict["state"].items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                expected = self.flats[number].vector.shape if number in range(len(self.flats)) else None
+                if moments[name].shape != expected:
+                    raise CheckpointError(
+                        f"the checkpoint's `optimizer_states` hold {name} of network {number} as"
+                        f" {tuple(moments[name].shape)}, expected {expected and tuple(expected)}: take another"
+                        " checkpoint of this run"
+                    )
         own = {name: self.param_groups[0][name] for name in ("fused", "capturable")}
         super().load_state_dict(state_dict)
         for group in self.param_groups:

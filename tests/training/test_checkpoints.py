@@ -91,6 +91,15 @@ def test_a_truncated_checkpoint(path: Path) -> None:
         read_checkpoint(path)
 
 
+def test_a_flipped_bit_of_a_weight(path: Path) -> None:
+    weight = next(value for value in read_checkpoint(path)["state_dict"].values() if value.numel() > 4)
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.numpy().tobytes()) + 1] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"is damaged: its part \S+ does not have its checksum, expected"):
+        read_checkpoint(path)
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"hyper_parameters": {}, "state_dict": {}, "code": nn.Linear(1, 1)}, tmp_path / "code.ckpt")
     with pytest.raises(

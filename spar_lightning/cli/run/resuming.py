@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.callbacks.random_state import restore_random_state
+from spar_lightning.callbacks.random_state import restore_random_state_of
 from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.run.several_processes import rank
@@ -64,8 +64,7 @@ def take_finished_base(base: AlgorithmModule, checkpoint: dict[str, Any]) -> Non
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"the run's base cannot be gone on from ({reason}): start a new run") from error
-    if rank() < len(states):
-        restore_random_state(states[rank()])
+    restore_random_state_of(rank(), states)
 
 
 def align_seeds(folders: Sequence[Path]) -> None:
