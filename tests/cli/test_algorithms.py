@@ -191,12 +191,19 @@ def test_the_last_word_on_the_algorithm_counts(tmp_path: Path) -> None:
         assert choose_algorithm(arguments) == expected, arguments
 
 
-@pytest.mark.parametrize("text", ["algorithm: [", "- a list", "", "\x00", "x: 2024-13-45"])
+@pytest.mark.parametrize("text", ["algorithm: [", "", "\x00", "x: 2024-13-45"])
 def test_what_is_wrong_with_a_file_is_left_to_the_parser(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     assert choose_algorithm(["fit", "--config", str(tmp_path / "bad.yaml")]) == "spar"
     assert choose_algorithm(["fit", "--config", str(tmp_path / "nowhere.yaml")]) == "spar"
     assert choose_algorithm(["fit", "--config"]) == "spar"
+
+
+@pytest.mark.parametrize("text", ["3", "- a list", "a text"])
+def test_a_file_without_settings_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"odd\.yaml holds .*, expected the settings of a run with their names"):
+        choose_algorithm(["fit", "--config", str(tmp_path / "odd.yaml")])
 
 
 def test_a_file_too_deep_to_be_read_is_refused_by_its_name(tmp_path: Path) -> None:

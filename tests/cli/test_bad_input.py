@@ -70,6 +70,7 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
         ({"trainer__accelerator": "tpu"}, "the trainer refuses its settings, `trainer`: "),
         ({"data__filter": "{episodes: [99999999999999999999]}"}, "`filter.episodes` names 99999999999999999999"),
         ({"trainer__max_steps": 0}, "`trainer.max_steps` is 0"),
+        ({"trainer__devices": 5000, "trainer__accelerator": "cpu"}, "`trainer.devices` is 5000, expected at most"),
         ({"trainer__max_epochs": 0}, "`trainer.max_epochs` is 0, with which nothing is trained"),
         ({"bc__trainer__limit_train_batches": 0}, "`bc.trainer.limit_train_batches` is 0"),
         ({"trainer__check_val_every_n_epoch": 0}, "`trainer.check_val_every_n_epoch` is 0"),

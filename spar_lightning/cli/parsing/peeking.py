@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,11 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _read(path: Path, command: str | None) -> dict[str, Any]:
-    """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say."""
+    """The top level of a configuration; nothing of a file that cannot be read, which is the parser's to say.
+
+    Raises:
+        UserError: if it holds something else than settings, is nested too deeply or endless.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except RecursionError:
@@ -64,8 +69,13 @@ def _read(path: Path, command: str | None) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     _check_size(document, path)
-    if not isinstance(document, dict):
+    if document is None:  # an empty file
         return {}
+    if not isinstance(document, dict):
+        raise UserError(
+            f"{path} holds {reprlib.repr(document)}, expected the settings of a run with their names, such as"
+            " `data: {batch_size: 256}`"
+        )
     of_command = document.get(command)
     return document | of_command if isinstance(of_command, dict) else document
 

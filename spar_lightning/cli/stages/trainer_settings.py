@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 
 from spar_lightning.types import UserError
@@ -18,6 +20,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
 }
 BASE_TRAINER_DEFAULTS = {**TRAINER_DEFAULTS, "max_steps": 20_000, "val_check_interval": 2_000}
+
+MOST_PROCESSES = 16
+"""On a CPU that has fewer cores."""
 
 UNSUPPORTED_PRECISIONS = {"64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
 
@@ -38,6 +43,7 @@ def check_limits(key: str, trainer: Namespace) -> None:
     for name in ("max_epochs", "limit_train_batches", "check_val_every_n_epoch"):
         if (value := getattr(trainer, name)) == 0 and not isinstance(value, bool):
             raise UserError(f"`{key}.{name}` is 0, with which nothing is trained: leave it out, and count in updates")
+    _check_devices(key, trainer)
     if str(trainer.precision) in UNSUPPORTED_PRECISIONS:
         raise UserError(
             f"`{key}.precision` is {trainer.precision}, expected 32-true, bf16-mixed or 16-mixed: weights are kept in"
@@ -52,6 +58,17 @@ def check_limits(key: str, trainer: Namespace) -> None:
         raise UserError(
             f"`{key}.gradient_clip_val` is set, but modules step their optimizers themselves: use"
             f" --{key.replace('trainer', 'model')}.gradient_clip_norm"
+        )
+
+
+def _check_devices(key: str, trainer: Namespace) -> None:
+    """Refuse more processes than a machine can bear; of GPUs Lightning knows how many there are."""
+    on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.cuda.is_available())
+    most = max(MOST_PROCESSES, os.cpu_count() or 1)
+    if on_cpu and str(trainer.devices).isdecimal() and int(trainer.devices) > most:
+        raise UserError(
+            f"`{key}.devices` is {trainer.devices}, expected at most {most} on a CPU: each is a process with data and"
+            " networks of its own"
         )
 
 
