@@ -211,10 +211,11 @@ def values_over_actions(module: SPARModule, state: float, points: int = 81) -> t
 
 @torch.no_grad()
 def reachable_actions(module: SPARModule, state: float, latents: int = 400) -> FloatArray:
-    """Actions (K, 2) that the manifold decodes from latents of its prior, at the state of an angle."""
+    """Actions (K, 2) that the manifold decodes at the state of an angle: first that of latent 0, then of its prior."""
     observation = torch.tensor([[math.cos(state), math.sin(state)]]).expand(latents, 2)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(latents, module.policy.manifold.latent_dim, generator=generator)
+    noise[0] = 0.0
     return module.policy(module.policy.locate(observation), noise).numpy()
 
 
