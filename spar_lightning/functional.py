@@ -152,15 +152,17 @@ def advantage_weights(advantages: Tensor, beta: float, largest: float) -> Tensor
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_std)^2) || N(0, I)), summed over L, mean over the batch: (B, L), (B, L) -> scalar."""
+    """KL(N(mean, exp(log_std)^2) || N(0, I)), summed over L: (B, L), (B, L) -> (B,)."""
     kl = 0.5 * (mean.square() + (2.0 * log_std).exp() - 1.0) - log_std
-    return kl.sum(dim=-1).mean()
+    return kl.sum(dim=-1)
 
 
 def manifold_loss(
-    decoded: Tensor, residuals: Tensor, mean: Tensor, log_std: Tensor, beta: float
+    decoded: Tensor, residuals: Tensor, mean: Tensor, log_std: Tensor, beta: float, weights: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Evidence bound of the residual manifold: squared error summed over A, plus `beta` times the KL to the prior.
+
+    Means over the batch, weighted ones if there are weights.
 
     Args:
         decoded: (B, A), decoded standardized residuals.
@@ -168,9 +170,14 @@ def manifold_loss(
         mean: (B, L), of the encoder's Gaussian.
         log_std: (B, L), likewise.
         beta: weight of the KL term.
+        weights: (B,), of any sum.
     """
-    reconstruction = (decoded.float() - residuals.float()).square().sum(dim=-1).mean()
+    reconstruction = (decoded.float() - residuals.float()).square().sum(dim=-1)
     kl = gaussian_kl(mean.float(), log_std.float())
+    if weights is not None:
+        weights = weights / weights.mean()
+        reconstruction, kl = weights * reconstruction, weights * kl
+    reconstruction, kl = reconstruction.mean(), kl.mean()
     return reconstruction + beta * kl, {"fit/reconstruction": reconstruction.detach(), "fit/kl": kl.detach()}
 
 

@@ -122,13 +122,12 @@ def test_conservative_is_the_minimum_or_some_deviations_below_the_mean() -> None
 
 def test_gaussian_kl_is_that_of_torch_distributions() -> None:
     mean, log_std = torch.randn(2, 7, 3)
-    expected = kl_divergence(Normal(mean, log_std.exp()), Normal(0.0, 1.0)).sum(dim=1).mean()
+    expected = kl_divergence(Normal(mean, log_std.exp()), Normal(0.0, 1.0)).sum(dim=1)
     assert torch.allclose(SF.gaussian_kl(mean, log_std), expected)
 
 
 def test_gaussian_kl_by_hand() -> None:
-    # (1 + 4) / 2 in the first row, 0 in the second, mean over two rows
-    assert SF.gaussian_kl(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2, 2)).item() == pytest.approx(1.25)
+    assert SF.gaussian_kl(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2, 2)).tolist() == [2.5, 0.0]
 
 
 def test_manifold_loss_sums_over_actions_and_adds_the_weighted_kl() -> None:
@@ -139,6 +138,8 @@ def test_manifold_loss_sums_over_actions_and_adds_the_weighted_kl() -> None:
     assert metrics["fit/reconstruction"].item() == 7.0
     assert metrics["fit/kl"].item() == 1.0
     assert loss.item() == 7.25
+    weighted, _ = SF.manifold_loss(decoded, residuals, mean, torch.zeros(2, 1), 0.25, torch.tensor([30.0, 10.0]))
+    assert weighted.item() == pytest.approx(0.75 * 5.0 + 0.25 * 9.0 + 0.25 * 0.75 * 2.0)
 
 
 def test_latent_candidates_begin_with_the_policys_own_and_stay_in_the_box() -> None:

@@ -20,6 +20,7 @@ QUANTILES = {"expectile", "bootstrap_expectile", "start_decay"}
 POSITIVE = {
     "sigma",
     "latent_bound",
+    "fit_temperature",
     "learning_rate",
     "critic_learning_rate",
     "actor_learning_rate",

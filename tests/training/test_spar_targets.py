@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +180,23 @@ def test_the_manifolds_loss_standardizes_residuals(base: BC, batch: Batch) -> No
     # (0.6 - 0.1) / 0.5 = 1 and (-0.3 - 0.2) / 0.25 = -2; decoded 1, 1: squared errors 0 + 9.
     assert torch.allclose(seen[0], torch.tensor([[1.0, -2.0]]))
     assert metrics["fit/reconstruction"].item() == pytest.approx(9.0, rel=1e-5)
+
+
+def test_the_manifolds_fit_prefers_what_went_well(base: BC, batch: Batch) -> None:
+    spar = SPAR(base, hidden_dims=(4,), latent_dim=2, beta=0.0, fit_temperature=0.5)
+    manifold: Any = spar.policy.manifold
+    manifold.encode = lambda *_: (torch.zeros(3, 2), torch.zeros(3, 2))
+    manifold.decode = lambda *_: torch.zeros(3, 2)
+    critics: Any = spar.critics
+    critics.value = Stub(lambda observations: torch.tensor([1.0, 5.0, -2.0]))
+    columns = {"base_actions": torch.zeros(3, 2), "base_deviations": torch.ones(3, 2)}
+    columns["returns"] = torch.tensor([1.0, 4.0, -1.0])  # advantages 0, -1, 1, of deviation 0.8165
+    actions = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    loss, metrics = spar.manifold_loss(batch._replace(actions=actions, columns=columns), torch.zeros(3, 2))
+    weights = [math.exp(one / (0.5 * math.sqrt(2 / 3))) for one in (0.0, -1.0, 1.0)]
+    expected = sum(weight * error for weight, error in zip(weights, (1.0, 4.0, 9.0), strict=True)) / sum(weights)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    assert metrics["fit/reconstruction"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_actions_by_hand(base: BC) -> None:

@@ -33,6 +33,9 @@ from spar_lightning.algorithms.spar.policy import FittedPolicy, ResidualPolicy
 from spar_lightning.networks import GaussianManifold, LatentActor, Normalizer, VariationalManifold
 from spar_lightning.types import CheckpointError, DatasetStatistics, Policy, ResidualProbe, UserError
 
+LARGEST_WEIGHT = 20.0
+"""Of an action in the manifold's fit, before weights are scaled to a mean of 1; as Peng et al. (2019) have it."""
+
 
 class Phase(NamedTuple):
     """What an update does."""
@@ -93,6 +96,9 @@ class SPAR(Algorithm):
         manifold: `cvae`, or `gaussian` (no decoder: the latent scales the residuals' spread directly).
         latent_dim: L; None is twice the action's size. That of a `gaussian` manifold is the action's.
         beta: weight of the manifold's KL term.
+        fit_temperature: of the weights with which the manifold is fitted to the data, `exp(advantage / temperature)`,
+            where an action's advantage is its return less `V`, in deviations of the batch (Peng et al., 2019); a
+            small one prefers more sharply what went well. None weighs all alike.
         latent_bound: half-width of the box that latents are kept in: the support.
         min_residual_scale: floor of the residuals' spread, as a fraction of the actions' own.
         improvement: `lsi`, `value_gradient` (through the decoder, for comparison) or `none`.
@@ -148,6 +154,7 @@ class SPAR(Algorithm):
         manifold: Literal["cvae", "gaussian"] = "cvae",
         latent_dim: int | None = None,
         beta: float = 0.5,
+        fit_temperature: float | None = None,
         latent_bound: float = 2.0,
         min_residual_scale: float = 0.05,
         improvement: Literal["lsi", "value_gradient", "none"] = "lsi",
@@ -203,7 +210,7 @@ class SPAR(Algorithm):
             self.improvement = ValueGradient(self.policy, self.critics, kappa)
 
         self.discount, self.trace_decay, self.refresh_every = discount, trace_decay, refresh_every
-        self.beta, self.min_residual_scale = beta, min_residual_scale
+        self.beta, self.fit_temperature, self.min_residual_scale = beta, fit_temperature, min_residual_scale
         self.target_tau, self.critic_tau, self.averaged_share = target_tau, critic_tau, averaged_share
         self.warmup_steps, self._manifold_steps = warmup_steps, manifold_steps
         self._takes_over = False
@@ -311,13 +318,21 @@ class SPAR(Algorithm):
         return self.critics.loss(batch, *self.bootstrap(batch, *noise))
 
     def manifold_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
-        """Evidence bound of the data's standardized residuals; noise (B, L)."""
+        """Evidence bound of the data's standardized residuals, weighted by what came of them; noise (B, L)."""
         manifold, states = self.policy.manifold, self.policy.states(batch)
         assert isinstance(manifold, VariationalManifold)
         residuals = (batch.actions - states.base_actions) / states.scales
         mean, log_std = manifold.encode(*states.inputs, residuals)
         decoded = manifold.decode(*states.inputs, mean + log_std.exp() * noise)
-        return SF.manifold_loss(decoded, residuals, mean, log_std, self.beta)
+        weights = None if self.fit_temperature is None else self._fit_weights(batch, self.fit_temperature)
+        return SF.manifold_loss(decoded, residuals, mean, log_std, self.beta, weights)
+
+    @torch.no_grad()
+    def _fit_weights(self, batch: Batch, temperature: float) -> Tensor:
+        """Of a batch's actions (B,): exponential in their return beyond V, in deviations of the batch."""
+        advantages = batch.columns["returns"] - self.critics.value(batch.observations).float()
+        scale = temperature * (advantages.std(correction=0) + SF.SCALE_EPSILON)
+        return SF.advantage_weights((advantages - advantages.mean()) / scale, beta=1.0, largest=LARGEST_WEIGHT)
 
     def optimizers(self, max_updates: int) -> dict[str, Optimized]:
         """One each of the critics (Q and V), the actor and, where it has parameters, the manifold."""
