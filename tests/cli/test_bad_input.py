@@ -54,6 +54,13 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
     assert "kapa" in refused(capsys, "fit", "--config", str(tmp_path / "typo.yaml"), *TINY).splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", ['""', '"max steps"', "3"])
+def test_a_key_that_can_be_no_setting(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "odd.yaml").write_text(f"trainer: {{{name}: 3}}")
+    message = refused(capsys, "fit", "--config", str(tmp_path / "odd.yaml"), *TINY)
+    assert "there is no setting '{}'".format(name.strip('"')) in message.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -409,6 +416,6 @@ def test_a_configuration_of_ones_own_is_not_replaced(capsys: pytest.CaptureFixtu
 
 def test_a_callback_with_an_enumeration_is_recorded(tmp_path: Path) -> None:
     timer = "{class_path: lightning.pytorch.callbacks.Timer, init_args: {duration: '00:00:00:00'}}"
-    (tmp_path / "timer.yaml").write_text(f"trainer: {{callbacks: [{timer}]}}")
+    (tmp_path / "timer.yaml").write_text(f"trainer: {{callbacks: [{timer}]}}\ndata: {{seed: '${{seed_everything}}'}}")
     fit(tmp_path / "run", "--config", str(tmp_path / "timer.yaml"))
     assert "interval: step" in (tmp_path / "run/config.yaml").read_text()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 from spar_lightning.cli.parsing.config_files import ConfigFile, names
@@ -59,6 +60,11 @@ class CommandParser(MistypedParser, LightningArgumentParser):
             kwargs["help"] = f"Settings: path of a YAML, or name of one of the package's: {', '.join(names())}."
         return super().add_argument(*args, **kwargs)
 
+    def dump(self, namespace: Namespace, *args: Any, **kwargs: Any) -> str:
+        """As jsonargparse's, which does so to resolve `${...}` too, and has no text for an enumeration."""
+        text: str = super().dump(_in_text(namespace), *args, **kwargs)
+        return text
+
     def make_overview(self, command: str) -> None:
         """Limit the help to what a person needs, and add options that show the parts in full."""
         self.shown, self.in_full = SHOWN[command], False
@@ -81,6 +87,17 @@ class CommandParser(MistypedParser, LightningArgumentParser):
         if not self.shown:
             return super()._get_formatter()
         return (Selection if self.in_full else Overview)(self.prog, self.shown)
+
+
+def _in_text(value: Any) -> Any:
+    """With the values of enumerations in their place, which a class may have as defaults of what are texts."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_in_text(item) for item in value]
+    if isinstance(value, Namespace):
+        return Namespace(**{name: _in_text(item) for name, item in vars(value).items()})  # type: ignore[no-untyped-call]
+    return value
 
 
 class PartHelp(argparse._HelpAction):

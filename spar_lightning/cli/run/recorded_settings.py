@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import Namespace
 
@@ -24,25 +22,12 @@ def record_settings(settings: Namespace, folder: Path, dump: Callable[[Namespace
         dump: makes YAML of settings.
     """
     settings, place = settings.clone(), current_place()
-    for key, value in list(settings.items()):
-        settings[key] = _in_text(value)
     settings.ckpt_path = started_from(settings.get("ckpt_path"), folder)
     settings.resume = settings.allow_module = None
     write_text(folder / CONFIG, dump(settings))
     if place is not None and place.is_first:
         settings.num_seeds, settings.run_dir = place.count, str(folder.parent)
         write_text(folder.parent / CONFIG, dump(settings))
-
-
-def _in_text(value: Any) -> Any:
-    """With the values of enumerations in their place, which a class may have as defaults of what are texts."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list):
-        return [_in_text(item) for item in value]
-    if isinstance(value, Namespace):
-        return Namespace(**{name: _in_text(item) for name, item in vars(value).items()})  # type: ignore[no-untyped-call]
-    return value
 
 
 def started_from(path: str | None, folder: Path) -> str | None:
