@@ -16,6 +16,11 @@ _KEY = re.compile(
 )
 """How jsonargparse names a setting that a file has and no option sets."""
 
+_NO_KEY = re.compile(
+    r"(?:Empty nested key|Spaces not allowed in keys|Key must be a string, got): (?P<name>.*)\.$", re.DOTALL
+)
+"""How it names one that no option could set."""
+
 _CHOICE = re.compile(r"argument subcommand: invalid choice: '(?P<name>.*)' \(choose from (?P<choices>.*)\)")
 
 
@@ -52,6 +57,10 @@ def _unknown(message: str, parser: ArgumentParser) -> Iterator[str]:
     if key := _KEY.match(message):
         name = ".".join(filter(None, key.groups()))
         yield f"setting {name}{did_you_mean(name, [option.removeprefix('--') for option in options])}"
+    if no_key := _NO_KEY.match(message):
+        name = no_key["name"].strip('"')
+        near = did_you_mean(name, [option.removeprefix("--") for option in options]) if name else "."
+        yield f"setting {name!r}{near}"
     if choice := _CHOICE.match(message):
         known = re.findall(r"[\w-]+", choice["choices"])
         yield f"command {choice['name']}{did_you_mean(choice['name'], known)}"
