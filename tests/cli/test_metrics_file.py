@@ -67,6 +67,14 @@ def test_a_row_whose_step_is_no_number_is_dropped(tmp_path: Path, step: str) -> 
     assert rows(tmp_path)[-1][0] == 4
 
 
+def test_a_row_of_more_fields_than_names_is_dropped(tmp_path: Path) -> None:
+    log(logger(tmp_path), range(4))
+    with (tmp_path / "csv/metrics.csv").open("a", encoding="utf-8") as file:
+        file.write("1.0,3,5\n")
+    log(logger(tmp_path, updates=4), range(4, 5))
+    assert [step for step, _ in rows(tmp_path)] == [0, 1, 2, 3, 4]
+
+
 def test_a_new_column_does_not_put_the_earlier_rows_at_risk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = logger(tmp_path)
     log(target, range(4))

@@ -94,8 +94,13 @@ def _read(path: Path) -> list[dict[str, str]]:
     whole, _, _ = text.rpartition("\n")
     rows = csv.DictReader(io.StringIO(whole, newline=""))
     with contextlib.suppress(csv.Error):  # such as a field that is longer than any number
-        return [row for row in rows if None not in row.values() and _WHOLE.fullmatch(row.get(STEP, ""))]
+        return [row for row in rows if _is_whole(row) and _WHOLE.fullmatch(row.get(STEP, ""))]
     return []
+
+
+def _is_whole(row: Mapping[str | None, Any]) -> bool:
+    """Whether it has a field for each name, and no more."""
+    return None not in row and None not in row.values()
 
 
 def _kind(row: Mapping[str, Any]) -> tuple[int, frozenset[str]]:
