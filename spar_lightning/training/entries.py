@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from spar_lightning.types import CheckpointError
@@ -168,6 +169,10 @@ def _check_type(found: Any, expected: Any, key: str) -> None:
     if isinstance(found, kinds) and not (isinstance(found, bool) and bool not in kinds and object not in kinds):
         if kinds == (int,) and found < 0:
             raise CheckpointError(f"`{key}` is {found}, expected at least 0")
+        if isinstance(found, Tensor) and (found.layout != torch.strided or found.is_quantized or found.is_meta):
+            raise CheckpointError(
+                f"`{key}` is a {found.layout} of {found.dtype} on {found.device}, expected plain numbers"
+            )
         return
     names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
     shown = repr(found) if isinstance(found, str | int | float) else f"a {type(found).__name__}"

@@ -100,6 +100,15 @@ def test_a_flipped_bit_of_a_weight(path: Path) -> None:
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "odd", [torch.ones(2).to_sparse(), torch.quantize_per_tensor(torch.ones(2), 1, 0, torch.qint8)]
+)
+def test_a_weight_without_plain_numbers(tmp_path: Path, odd: torch.Tensor) -> None:
+    torch.save({"hyper_parameters": {}, "state_dict": {"weight": odd}}, tmp_path / "odd.ckpt")
+    with pytest.raises(CheckpointError, match=r"`state_dict\.weight` is a torch\..*, expected plain numbers"):
+        read_checkpoint(tmp_path / "odd.ckpt")
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"hyper_parameters": {}, "state_dict": {}, "code": nn.Linear(1, 1)}, tmp_path / "code.ckpt")
     with pytest.raises(
