@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,13 @@ import minari
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-import yaml
 from minari.data_collector import EpisodeBuffer
 
+from spar_lightning.cli import main
 from spar_lightning.datasets.minari_folder import minari_root
 
 ROWS, EPISODE = 60, 10
+SETTINGS = Path(__file__).with_name("fuzz_settings.yaml")
 
 
 def arrays() -> dict[str, Any]:
@@ -137,17 +142,8 @@ def minari_folder(folder: Path) -> Path:
 
 
 def configuration(folder: Path) -> Path:
-    """A YAML with settings of every part."""
-    settings = {
-        "data": {"batch_size": 16, "validation_fraction": 0.1, "updates_per_batch": 1},
-        "model": {"hidden_dims": [8], "kappa": 1.5, "warmup_steps": 4},
-        "bc": {"model": {"hidden_dims": [8]}, "trainer": {"max_steps": 4, "val_check_interval": 2}},
-        "trainer": {"max_steps": 8, "val_check_interval": 4, "precision": "32-true", "accelerator": "cpu"},
-        "callbacks": {"rollout": {"num_episodes": 0, "final_episodes": 0}},
-        "seed_everything": 3,
-    }
-    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
-    return folder / "run.yaml"
+    """A YAML with most settings of a training."""
+    return Path(shutil.copy(SETTINGS, folder / "run.yaml"))
 
 
 def checkpoint(folder: Path) -> Path:
@@ -155,6 +151,52 @@ def checkpoint(folder: Path) -> Path:
     stored = Path(__file__).parent / "training" / "checkpoints" / "format_1.ckpt"
     (folder / "last.ckpt").write_bytes(stored.read_bytes())
     return folder / "last.ckpt"
+
+
+@cache
+def _trained() -> tempfile.TemporaryDirectory[str]:
+    """A folder, for the process, with a run of some updates and a report of it."""
+    place = tempfile.TemporaryDirectory()
+    run, settings = Path(place.name) / "run", configuration(Path(place.name))
+    own = [f"--{stage}trainer.{name}=null" for stage in ("", "bc.") for name in ("logger", "callbacks", "profiler")]
+    for line in (
+        ["fit", "--run_dir", str(run), "--config", str(settings), "--data.dataset", str(npz(settings.parent)), *own],
+        ["report", str(run), "--out", f"{place.name}/report", "--figures", "false"],
+    ):
+        process = multiprocessing.get_context("fork").Process(target=main, args=[line])
+        process.start()
+        process.join()
+        assert process.exitcode == 0, line
+    return place
+
+
+def run(folder: Path) -> Path:
+    """Folder of a run that is finished."""
+    unread = shutil.ignore_patterns("hparams.yaml", "events.*", ".lock", "logs")
+    return Path(shutil.copytree(Path(_trained().name) / "run", folder / "run", ignore=unread))
+
+
+def begun_run(folder: Path) -> Path:
+    """One with a base, and nothing of the main stage."""
+    found = run(folder)
+    shutil.rmtree(found / "checkpoints")
+    (found / "results.json").unlink()
+    return found
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Of the main stage, in the folder of its run."""
+    return run(folder) / "checkpoints" / "last.ckpt"
+
+
+def results(folder: Path) -> Path:
+    """Of a run, in its folder."""
+    return run(folder) / "results.json"
+
+
+def raw_report(folder: Path) -> Path:
+    """What a report keeps of runs."""
+    return Path(shutil.copy(Path(_trained().name) / "report" / "runs.json", folder))
 
 
 SAMPLES: dict[str, Callable[[Path], Path]] = {
@@ -168,5 +210,17 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "lerobot": lerobot,
     "minari": minari_folder,
     "yaml": configuration,
+    "trained": configuration,
     "checkpoint": checkpoint,
+    "resume": run,
+    "begun": begun_run,
+    "improvement": last_checkpoint,
+    "test": last_checkpoint,
+    "evaluate": last_checkpoint,
+    "export": last_checkpoint,
+    "ope": last_checkpoint,
+    "summarize": results,
+    "report": results,
+    "raw": raw_report,
+    "analyze": run,
 }

@@ -9,7 +9,8 @@ import fuzz_samples
 import pytest
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
-"""`hdf5-0.hdf5` states a billion rows, and holds none; the YAMLs have a seed of null and a layer of 10**30 units."""
+"""`hdf5-0.hdf5` states a billion rows, and holds none; the YAMLs have an interpolation beside a callback with an
+enumeration, a seed of null, and a layer of 10**30 units."""
 
 
 @pytest.mark.parametrize("damaged", CORPUS, ids=lambda path: path.name)
