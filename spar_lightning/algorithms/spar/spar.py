@@ -33,8 +33,8 @@ from spar_lightning.algorithms.spar.policy import FittedPolicy, ResidualPolicy
 from spar_lightning.networks import GaussianManifold, LatentActor, Normalizer, VariationalManifold
 from spar_lightning.types import CheckpointError, DatasetStatistics, Policy, ResidualProbe, UserError
 
-LARGEST_WEIGHT = 20.0
-"""Of an action in the manifold's fit, before weights are scaled to a mean of 1; as Peng et al. (2019) have it."""
+LARGEST_WEIGHT = 100.0
+"""Of an action in the manifold's fit, before weights are scaled to a mean of 1; as implicit Q-learning has it (2021)."""
 
 
 class Phase(NamedTuple):
