@@ -34,7 +34,7 @@ from spar_lightning.networks import GaussianManifold, LatentActor, Normalizer, V
 from spar_lightning.types import CheckpointError, DatasetStatistics, Policy, ResidualProbe, UserError
 
 LARGEST_WEIGHT = 100.0
-"""Of an action in the manifold's fit, before weights are scaled to a mean of 1; as implicit Q-learning has it (2021)."""
+"""Of an action in the manifold's fit, before weights are scaled to a mean of 1; as IQL has it (2021)."""
 
 
 class Phase(NamedTuple):
