@@ -79,7 +79,8 @@ def test_the_summary_shows_scores_and_places(tmp_path, capsys, monkeypatch):
     train(tmp_path / "run", ToyResidualModule(), callbacks)
     printed = capsys.readouterr().out
     for part in (
-        "toy/replay-v0, Toy-v0, seed 3, 20 updates in 0 s, 0 s of it evaluation (",
+        "toy/replay-v0, Toy-v0, seed 3, 20 updates in ",
+        " s of it evaluation (",
         " updates/s in training)",
         "base ",
         "fitted ",

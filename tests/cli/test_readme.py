@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ PUBLISHED = {PREFIX + name for name in KNOWN_D4RL} | set(PUBLISHED_DATASETS)
 
 COMMANDS = list({line.text: line for line in command_lines() if line.text.startswith(PROGRAM)}.values())
 """Each once, of whichever page."""
+
+KEPT = tempfile.TemporaryDirectory()
+"""Where runs are that several commands begin with."""
 
 LOGS = next(block.text for block in blocks("python") if "savez" in block.text)
 OWN_METHOD = next(block.text for block in blocks("python") if "(Algorithm)" in block.text)
@@ -100,8 +105,17 @@ def own_method() -> None:
 
 
 def own_run() -> None:
-    """Train for a moment what the pages have trained."""
-    fit(RUN, "--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]", dataset=WALKER)
+    """What the pages have trained, for a moment."""
+    shutil.copytree(trained(WALKER), RUN)
+
+
+@functools.cache
+def trained(dataset: str) -> Path:
+    """A run's folder; each process of the tests makes it once."""
+    run = Path(KEPT.name) / dataset.replace("/", "-")
+    own = ("--model.hidden_dims", "[256,256]", "--bc.model.hidden_dims", "[256,256]") if dataset == WALKER else ()
+    fit(run, *own, dataset=dataset)
+    return run
 
 
 def other_runs() -> None:
@@ -109,7 +123,7 @@ def other_runs() -> None:
     own_run()
     for name in ("runs/logs/version_0", "runs/ablation", "runs/seed_1", "runs/seed_2", "runs/debug/one"):
         shutil.copytree(RUN, name)
-    fit(Path("runs/hopper-medium-replay-v0/version_0"), dataset=HOPPER)
+    shutil.copytree(trained(HOPPER), "runs/hopper-medium-replay-v0/version_0")
 
 
 def own_report() -> None:
@@ -149,12 +163,17 @@ def shortened(text: str) -> list[str]:
         arguments[arguments.index("--transitions") + 1] = "[2000]"
     if arguments[0] == "ope":
         return [*arguments, "--updates", "20", "--splits", "2"]
+    if arguments[0] == "evaluate":
+        return [*arguments, "--episodes", "3"]
+    if arguments[0] == "analyze":
+        return [*arguments, "--episodes", "2", "--states", "500"]
     if arguments[0] == "bench":
         return [*arguments, *FEW_WINDOWS]
     if arguments[0] == "fit":
         in_one_stage = re.search(r"configs/(bc|td3_bc|iql|rebrac)\.yaml|--algorithm", text)
         arguments += one_stage(LIMITS) if in_one_stage else LIMITS
         arguments += ["--trainer.max_steps", "60"] if "--ckpt_path" in arguments else []
+        arguments += ["--callbacks.offline_check.fqe_updates", "20"] if "fqe_updates" in text else []
     return arguments
 
 
