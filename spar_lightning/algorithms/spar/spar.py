@@ -53,7 +53,7 @@ class SPAR(Algorithm):
         z = \alpha \, \mu(s, base(s))
 
     with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
-    residual manifold `g` is fitted to the data, during the first `warmup_steps` an ensemble of critics to the data's
+    residual manifold `g` is fitted to the data, to what went well above all, during the first `warmup_steps` an ensemble of critics to the data's
     returns. Then both stand still, and the latent actor `mu` imitates its own candidates, weighted by value: no
     gradient of a critic with respect to the action is ever followed. The policy goes a part, `alpha`, of the way that
     the actor points out.
