@@ -53,10 +53,10 @@ class SPAR(Algorithm):
         z = \alpha \, \mu(s, base(s))
 
     with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
-    residual manifold `g` is fitted to the data, to what went well above all, during the first `warmup_steps` an ensemble of critics to the data's
-    returns. Then both stand still, and the latent actor `mu` imitates its own candidates, weighted by value: no
-    gradient of a critic with respect to the action is ever followed. The policy goes a part, `alpha`, of the way that
-    the actor points out.
+    residual manifold `g` is fitted to the data, to what went well above all; during the first `warmup_steps` an
+    ensemble of critics is fitted to the data's returns. Then both stand still, and the latent actor `mu` imitates its
+    own candidates, weighted by value: no gradient of a critic with respect to the action is ever followed. The policy
+    goes a part, `alpha`, of the way that the actor points out.
 
     By default the critics hold the *behaviour's* Monte Carlo values: a one-step improvement (Brandfonbrener et al.,
     2021), which cannot diverge, nor stitch pieces of different episodes together. A smaller `trace_decay`, or a
