@@ -51,7 +51,7 @@ SETTINGS: dict[str, Any] = {
     "step": 1.0,  # the whole way, as those that follow a gradient go it
     # A run of 2,000 updates instead of 30,000: everything moves faster.
     "learning_rate": 1e-3,
-    "fit_temperature": None,  # as the data are: only improvement moves
+    "critic_learning_rate": 1e-3,
     "actor_every": 1,
     "critic_tau": 0.01,
 }

@@ -53,8 +53,8 @@ class SPAR(Algorithm):
         z = \alpha \, \mu(s, base(s))
 
     with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
-    residual manifold `g` is fitted to the data, to what went well above all; during the first `warmup_steps` an
-    ensemble of critics is fitted to the data's returns. Then both stand still, and the latent actor `mu` imitates its
+    residual manifold `g` is fitted to the data, during the first `warmup_steps` an ensemble of critics to the data's
+    returns. Then both stand still, and the latent actor `mu` imitates its
     own candidates, weighted by value: no gradient of a critic with respect to the action is ever followed. The policy
     goes a part, `alpha`, of the way that the actor points out.
 
@@ -154,7 +154,7 @@ class SPAR(Algorithm):
         manifold: Literal["cvae", "gaussian"] = "cvae",
         latent_dim: int | None = None,
         beta: float = 0.5,
-        fit_temperature: float | None = 0.5,
+        fit_temperature: float | None = None,
         latent_bound: float = 2.0,
         min_residual_scale: float = 0.05,
         improvement: Literal["lsi", "value_gradient", "none"] = "lsi",
@@ -168,7 +168,7 @@ class SPAR(Algorithm):
         start_fraction: float = 0.1,
         start_decay: float = 0.98,
         learning_rate: float = 3e-4,
-        critic_learning_rate: float = 1e-3,
+        critic_learning_rate: float = 3e-4,
         actor_learning_rate: float = 1e-3,
         critic_weight_decay: float = 0.4,
         critic_decay: bool = True,
