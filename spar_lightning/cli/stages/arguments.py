@@ -45,7 +45,7 @@ def add_run_arguments(parser: LightningArgumentParser, algorithm: str) -> None:
         "--run_dir",
         type=str | None,
         default=None,
-        help="Folder of this run; by default runs/<dataset>/version_<n>, or that of a resumed checkpoint.",
+        help="Folder of this run; by default runs/<dataset>/version_<n>, or the checkpoint's own.",
     )
     parser.add_argument(
         "--resume",
