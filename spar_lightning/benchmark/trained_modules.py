@@ -79,7 +79,7 @@ def build_module(setting: Setting, data: SyntheticData) -> AlgorithmModule:
     base.algorithm.normalizer.fit(data.statistics)  # all that stage 2 asks of a trained base
     warmup = STEPS * setting.updates_per_batch // 2 if setting.contender == "spar_warmup" else 0
     target: Literal["in_sample", "returns"] = "in_sample" if setting.contender == "spar_in_sample" else "returns"
-    return SPARModule(
+    module = SPARModule(
         base,
         hidden_dims,
         critic_hidden_dims=[max(1, width // 2) for width in hidden_dims],
@@ -89,6 +89,9 @@ def build_module(setting: Setting, data: SyntheticData) -> AlgorithmModule:
         num_critics=setting.num_critics,
         **training,
     )
+    if warmup == 0:
+        module.leave_out_warmup()  # an improvement is timed by itself, on critics that know nothing
+    return module
 
 
 def _callbacks(module: pl.LightningModule, folder: Path) -> list[pl.Callback]:

@@ -49,7 +49,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Two contenders and one that crashes in its process, through the command line."""
     folder, package = tmp_path_factory.mktemp("bench"), tmp_path_factory.mktemp("package")
     (package / "d3rlpy.py").write_text("raise RuntimeError('broken on purpose')\n")
-    options = TINY | {"modules": "[spar_warmup,d3rlpy_iql,plain]", "output": "bench.json"}
+    options = TINY | {"modules": "[spar_warmup,d3rlpy_iql,plain,spar,spar_in_sample]", "output": "bench.json"}
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
         patch.chdir(folder)
@@ -63,8 +63,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_document_holds_everything(measured: dict[str, Any]) -> None:
     assert {"processor", "cores", "torch", "command", "load_average"} <= measured["machine"].keys()
     assert measured["arguments"]["repeats"] == 2
-    spar, _, plain = measured["results"]
-    for found in (spar, plain):
+    spar, _, plain, *improvements = measured["results"]
+    for found in (spar, plain, *improvements):
         assert found["error"] is None
         assert len(found["rounds"]) == 2
         assert all(row["updates"] >= 12 and row["seconds"] > 0 for row in found["rounds"])
@@ -76,7 +76,7 @@ def test_document_holds_everything(measured: dict[str, Any]) -> None:
 
 
 def test_sweeps_are_counted(measured: dict[str, Any]) -> None:
-    spar, _, plain = (found["rounds"] for found in measured["results"])
+    spar, _, plain, *_ = (found["rounds"] for found in measured["results"])
     assert spar[0]["sweep_seconds"] > 0
     assert spar[0]["sweep_every"] == 2000
     assert spar[0]["updates_per_second"] < spar[0]["updates"] / spar[0]["seconds"]
@@ -85,7 +85,7 @@ def test_sweeps_are_counted(measured: dict[str, Any]) -> None:
 
 
 def test_splits_name_the_parts_and_add_up(measured: dict[str, Any]) -> None:
-    spar, _, plain = (found["time_split"] for found in measured["results"])
+    spar, _, plain, *_ = (found["time_split"] for found in measured["results"])
     common = {"data", "critic", "optimizer", "targets", "loop"}
     assert set(spar["microseconds"]) == common | {"manifold", "sweeps", "logging", "step"}
     assert set(plain["microseconds"]) == common | {"actor"}
@@ -95,7 +95,7 @@ def test_splits_name_the_parts_and_add_up(measured: dict[str, Any]) -> None:
 
 
 def test_a_crash_is_told_and_the_rest_go_on(measured: dict[str, Any]) -> None:
-    _, crashed, plain = measured["results"]
+    _, crashed, plain, *_ = measured["results"]
     assert crashed["error"].startswith("RuntimeError: broken on purpose")
     assert crashed["updates_per_second"] is None
     assert plain["updates_per_second"] is not None
