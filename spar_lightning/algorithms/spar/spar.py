@@ -54,9 +54,9 @@ class SPAR(Algorithm):
 
     with `rho(s)` the deviation that the base has learned of the data. During the first `manifold_steps` updates the
     residual manifold `g` is fitted to the data, during the first `warmup_steps` an ensemble of critics to the data's
-    returns. Then both stand still, and the latent actor `mu` imitates its
-    own candidates, weighted by value: no gradient of a critic with respect to the action is ever followed. The policy
-    goes a part, `alpha`, of the way that the actor points out.
+    returns. Then both stand still, and the latent actor `mu` imitates its own candidates, weighted by value: no
+    gradient of a critic with respect to the action is ever followed. The policy goes a part, `alpha`, of the way that
+    the actor points out.
 
     By default the critics hold the *behaviour's* Monte Carlo values: a one-step improvement (Brandfonbrener et al.,
     2021), which cannot diverge, nor stitch pieces of different episodes together. A smaller `trace_decay`, or a
@@ -318,7 +318,7 @@ class SPAR(Algorithm):
         return self.critics.loss(batch, *self.bootstrap(batch, *noise))
 
     def manifold_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
-        """Evidence bound of the data's standardized residuals, weighted by what came of them; noise (B, L)."""
+        """Evidence bound of the data's standardized residuals; noise (B, L). With a `fit_temperature` they are weighted."""
         manifold, states = self.policy.manifold, self.policy.states(batch)
         assert isinstance(manifold, VariationalManifold)
         residuals = (batch.actions - states.base_actions) / states.scales
