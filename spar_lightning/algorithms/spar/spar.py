@@ -318,7 +318,7 @@ class SPAR(Algorithm):
         return self.critics.loss(batch, *self.bootstrap(batch, *noise))
 
     def manifold_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
-        """Evidence bound of the data's standardized residuals; noise (B, L). With a `fit_temperature` they are weighted."""
+        """Evidence bound of the data's standardized residuals, weighted if so set; noise (B, L)."""
         manifold, states = self.policy.manifold, self.policy.states(batch)
         assert isinstance(manifold, VariationalManifold)
         residuals = (batch.actions - states.base_actions) / states.scales
