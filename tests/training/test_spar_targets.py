@@ -164,7 +164,7 @@ def test_critic_loss_by_hand(base: BC, batch: Batch) -> None:
 
 
 def test_the_manifolds_loss_standardizes_residuals(base: BC, batch: Batch) -> None:
-    spar = SPAR(base, hidden_dims=(4,), latent_dim=2, beta=0.5, fit_temperature=None)
+    spar = SPAR(base, hidden_dims=(4,), latent_dim=2, beta=0.5)
     spar.policy.residual_scale.copy_(torch.tensor([0.5, 0.25]))
     seen: list[Tensor] = []
 
