@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -148,13 +150,16 @@ def load_module(module_class: type[Module], path: str | Path) -> Module:
         CheckpointError: if the file is no checkpoint, or one of another class of module.
     """
     checkpoint = read_checkpoint(path)
+    _check_shapes(module_class, checkpoint, path)
     try:
         module = module_class(**checkpoint["hyper_parameters"])
         module.load_state_dict(checkpoint["state_dict"])
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        expected = module_class.__name__
+        found = checkpoint.get(MODULE_KEY, expected)
         raise CheckpointError(
-            f"{path} does not hold a {module_class.__name__}: its hyper-parameters are "
-            f"{', '.join(map(str, checkpoint['hyper_parameters']))} ({''.join(str(error).splitlines()[:1])})"
+            f"{path} does not hold a {expected}{f' but a {found}' if found != expected else ''}, as is expected:"
+            f" {''.join(str(error).splitlines()[:1])}"
         ) from error
     return module.eval()
 
@@ -185,19 +190,46 @@ def check_resumable(
         )
     theirs, ours = checkpoint["hyper_parameters"], dict(module.hparams)
     differing = {key: (theirs.get(key), ours.get(key)) for key in ours if _differ(theirs.get(key), ours.get(key))}
-    shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    if shapes != expected:
-        name = next(name for name in (shapes | expected) if shapes.get(name) != expected.get(name))
+    if difference := _difference(_shapes(checkpoint["state_dict"]), _shapes(module.state_dict())):
         settings = "; ".join(f"{key}: {old!r} in the checkpoint, {new!r} here" for key, (old, new) in differing.items())
         raise CheckpointError(
-            f"{path} does not fit this model: weight {name} has shape {shapes.get(name)} in the checkpoint, "
-            f"{expected.get(name)} here. Settings that differ: {settings or 'none'}. Resume with the checkpoint's."
+            f"{path} does not fit this model: {difference}. Settings that differ: {settings or 'none'}. Resume with the"
+            " checkpoint's."
         )
     here = {key: datamodule.hparams.get(key) for key in data}
     if here.get("sha256", "") is None:  # the file is not read yet
         del here["sha256"]
     return differing | {key: (data[key], value) for key, value in here.items() if data[key] != value}
+
+
+def _check_shapes(module_class: type[Module], checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Refuse weights that are not of the networks that the hyper-parameters name, before memory is taken for those."""
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")
+            expected = _shapes(module_class(**checkpoint["hyper_parameters"]).state_dict())
+    except Exception:  # a constructor of the user's that needs numbers, or settings that building it will refuse
+        return
+    if difference := _difference(_shapes(checkpoint["state_dict"]), expected):
+        raise CheckpointError(
+            f"{path} is not of one piece: {difference} as its hyper-parameters have it. Take another one of this run"
+        )
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in weights.items()}
+
+
+def _difference(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> str:
+    """The first weight of a checkpoint that is not as expected, in words; empty if there is none."""
+    for name in expected | found:
+        if name not in found:
+            return f"weight {name} is missing, expected one of shape {expected[name]}"
+        if name not in expected:
+            return f"weight {name}, of shape {found[name]}, is one that the model does not have"
+        if found[name] != expected[name]:
+            return f"weight {name} has shape {found[name]}, expected {expected[name]}"
+    return ""
 
 
 def _differ(theirs: Any, ours: Any) -> bool:

@@ -84,7 +84,7 @@ class AlgorithmModule(pl.LightningModule):
             raise UserError(f"{name} has no dimensions: call `super().__init__(observation_dim, action_dim)` in it")
         self.observation_dim, self.action_dim = self.algorithm.observation_dim, self.algorithm.action_dim
         self._clip_norm, self._compiles, self._captures = gradient_clip_norm, compile, capture
-        self._noise_seed = int(torch.randint(2**62, ()))
+        self._noise_seed = int(torch.randint(2**62, (), device="cpu"))
         self._noise_state: Tensor | None = None  # of a checkpoint
         self._optimizer_count: int | None = None  # of a checkpoint
         self._noise: torch.Generator | None = None

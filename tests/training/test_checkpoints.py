@@ -137,8 +137,43 @@ def test_a_checkpoint_holds_primitives_and_tensors_only(path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_class(path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"does not hold a BCModule: its hyper-parameters are .*base"):
+    with pytest.raises(CheckpointError, match=r"does not hold a BCModule but a SPARModule, as is expected: missing"):
         load_module(BCModule, path)
+
+
+def test_weights_of_other_networks_are_refused_before_those_take_memory(path: Path) -> None:
+    checkpoint = read_checkpoint(path)
+    checkpoint["hyper_parameters"]["critic_hidden_dims"] = [2**20, 2**20]
+    torch.save(checkpoint, path)
+    with pytest.raises(
+        CheckpointError,
+        match=r"is not of one piece: weight \S+ has shape .*, expected \(.*1048576.*\) as its hyper-parameters",
+    ):
+        load_module(SPARModule, path)
+
+
+@pytest.mark.parametrize("change", ["missing", "too many"])
+def test_a_weight_that_is_missing_or_too_many(path: Path, change: str) -> None:
+    checkpoint = read_checkpoint(path)
+    weights = checkpoint["state_dict"]
+    name, value = next(iter(weights.items()))
+    if change == "missing":
+        del weights[name]
+    else:
+        weights["another"] = value
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match=r"weight \S+ is missing, expected|weight another, .*, is one that"):
+        load_module(SPARModule, path)
+
+
+def test_a_look_at_shapes_takes_no_random_numbers(path: Path) -> None:
+    settings = read_checkpoint(path)["hyper_parameters"]
+    torch.manual_seed(3)
+    SPARModule(**settings)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    load_module(SPARModule, path)
+    torch.testing.assert_close(torch.rand(2), expected, rtol=0, atol=0)
 
 
 def test_a_loaded_module_is_ready_to_act(path: Path) -> None:
