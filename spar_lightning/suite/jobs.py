@@ -50,6 +50,11 @@ class Job:
         first = self.runs[0]
         return first.name if len(self.runs) == 1 else f"{first.name} to {self.runs[-1].seed}"
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether what it begins with is there."""
+        return all(run.beginning is None or run.beginning.is_there for run in self.runs)
+
     def arguments(self) -> list[str]:
         """Of `python -m spar_lightning`."""
         run = self.runs[0]
@@ -59,7 +64,8 @@ class Job:
         several = ["--num_seeds", str(len(self.runs))] if len(self.runs) > 1 else []
         quiet = ["--trainer.enable_progress_bar", "false"]
         own = ["--seed_everything", str(run.seed), "--run_dir", str(self.folder)]
-        return ["fit", *fit_arguments(run.settings), *quiet, *several, *own]
+        beginning = [] if run.beginning is None else run.beginning.arguments()
+        return ["fit", *fit_arguments(run.settings), *beginning, *quiet, *several, *own]
 
     def command(self) -> list[str]:
         """The process."""
@@ -109,7 +115,8 @@ def jobs_of(runs: Sequence[Run], states: Sequence[State], num_seeds: int = 1) ->
     Args:
         runs: of a suite.
         states: of each.
-        num_seeds: new runs that differ in nothing but consecutive seeds share a process, so many of them.
+        num_seeds: new runs that differ in nothing but consecutive seeds share a process, so many of them, unless they
+            begin with what others have made.
     """
     by_run = list(zip(runs, states, strict=True))
     jobs = [Job((run,), State.INTERRUPTED) for run, state in by_run if state is State.INTERRUPTED]
@@ -118,7 +125,7 @@ def jobs_of(runs: Sequence[Run], states: Sequence[State], num_seeds: int = 1) ->
         return jobs + [Job((run,), State.NEW) for run in new]
     groups: dict[Path, list[Run]] = {}
     for run in new:
-        groups.setdefault(run.folder.parent, []).append(run)
+        groups.setdefault(run.folder.parent if run.beginning is None else run.folder, []).append(run)
     return jobs + [Job(chunk, State.NEW) for group in groups.values() for chunk in _chunks(group, num_seeds)]
 
 

@@ -23,8 +23,10 @@ def run_jobs(tally: Tally, engine: Engine, board: Board) -> None:
     with STOP.listening(), board.shown():
         try:
             while tally.waiting or tally.started:
-                while tally.waiting and engine.has_room():
-                    _start(tally.waiting[0], tally, engine, board)
+                while engine.has_room() and (job := _first_ready(tally)) is not None:
+                    _start(job, tally, engine, board)
+                if not tally.started:
+                    _give_up(tally, board)
                 for job, status in engine.ended(_REFRESH_S):
                     failure = _failure(job, status)
                     board.ended(job, tally.end(job, failure), failure)
@@ -41,6 +43,19 @@ def run_jobs(tally: Tally, engine: Engine, board: Board) -> None:
             raise
         finally:
             engine.close()
+
+
+def _first_ready(tally: Tally) -> Job | None:
+    return next((job for job in tally.waiting if job.is_ready), None)
+
+
+def _give_up(tally: Tally, board: Board) -> None:
+    """Let those fail that wait for a run that has failed, or was not chosen: nothing is under way that could end it."""
+    for job in list(tally.waiting):
+        others = {run.beginning.folder for run in job.runs if run.beginning is not None}
+        tally.begin(job)
+        failure = f"begins with another run, which is not done: {', '.join(map(str, others))}"
+        board.ended(job, tally.end(job, failure), failure)
 
 
 def _start(job: Job, tally: Tally, engine: Engine, board: Board) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spar_lightning.report.grouping import slug
-from spar_lightning.suite.suite_file import ALL, Settings, Suite
+from spar_lightning.suite.suite_file import ALL, SAME_BASE, Settings, Suite
 from spar_lightning.types import UserError
 
 FINAL_EPISODES = "callbacks.rollout.final_episodes"
@@ -29,6 +29,26 @@ _LONGEST = 150  # characters of a folder's name
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """What another run of the suite has made and a run takes over."""
+
+    key: str  # as the suite has it
+    method: str
+    folder: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the other run is done."""
+        return (self.folder / "results.json").is_file()
+
+    def arguments(self) -> list[str]:
+        """Of `fit`."""
+        if self.key == SAME_BASE:
+            return ["--bc.ckpt_path", str(self.folder / "base" / "checkpoints" / "last.ckpt")]
+        return ["--stage", "improvement", "--ckpt_path", str(self.folder / "checkpoints" / "last.ckpt")]
+
+
+@dataclass(frozen=True)
 class Run:
     """One training with one seed."""
 
@@ -39,6 +59,7 @@ class Run:
     seed: int
     settings: Settings
     folder: Path
+    beginning: Beginning | None = None
 
     @property
     def label(self) -> str:
@@ -64,8 +85,12 @@ class Run:
             "method": self.method,
             "settings": self.variant,
             "seed": self.seed,
-            "arguments": fit_arguments(self.settings),
+            "arguments": [*fit_arguments(self.settings), *self._same_as],
         }
+
+    @property
+    def _same_as(self) -> list[str]:
+        return [] if self.beginning is None else [f"--{self.beginning.key}", self.beginning.method]
 
 
 def plan(suite: Suite, out: Path, only: Mapping[str, Collection[str]] | None = None) -> list[Run]:
@@ -157,8 +182,15 @@ def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed
             raise UserError(f"`{name}` is set in {suite.name}, which the benchmark gives itself: leave it out")
     if configs:
         settings["config"] = configs
-    folder = out / _folder(data_set) / _folder(method) / (_folder(variant) if variant else "") / f"seed_{seed}"
-    return Run(suite.name, data_set, method, variant, seed, settings, folder)
+
+    def folder(method: str) -> Path:
+        return out / _folder(data_set) / _folder(method) / (_folder(variant) if variant else "") / f"seed_{seed}"
+
+    beginning = None
+    if method in suite.begins_with:
+        key, other = suite.begins_with[method]
+        beginning = Beginning(key, other, folder(other))
+    return Run(suite.name, data_set, method, variant, seed, settings, folder(method), beginning)
 
 
 def _folder(name: str) -> str:

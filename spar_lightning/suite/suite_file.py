@@ -19,6 +19,9 @@ FOLDER = Path(__file__).parents[1] / "configs" / "suites"
 ALL = "all"
 """In `settings`, what every method gets."""
 
+SAME_BASE, SAME_WARMUP = "same_base_as", "same_warmup_as"
+"""In a method, what its runs take from the runs of another one, of the same data set, settings and seed."""
+
 MOST_SEEDS = 10_000
 
 KEYS = {"note", "seeds", "common", "data_sets", "methods", "settings"}
@@ -48,6 +51,7 @@ class Suite:
     data_sets: dict[str, Settings]
     methods: dict[str, Settings]
     seeds: list[int]
+    begins_with: dict[str, tuple[str, str]] = field(default_factory=dict)  # a method with what of which other
     common: Settings = field(default_factory=dict)
     settings: dict[str, dict[str, Settings]] = field(default_factory=lambda: {"": {}})
     note: str = ""
@@ -83,10 +87,13 @@ def read_suite(path: Path) -> Suite:
         raise UserError(f"{path} holds {type(document).__name__}, expected {', '.join(sorted(KEYS))}")
     if unknown := sorted(str(key) for key in document.keys() - KEYS):
         raise UserError(f"{path} has {unknown[0]}, expected only {', '.join(sorted(KEYS))}")
+    methods = {name: _settings(path, f"methods.{name}", of) for name, of in _named(path, document, "methods")}
+    begins_with = _begins_with(path, methods)
     return Suite(
         name=path.stem,
         data_sets=_data_sets(path, document.get("data_sets")),
-        methods={name: _settings(path, f"methods.{name}", of) for name, of in _named(path, document, "methods")},
+        methods=methods,
+        begins_with=begins_with,
         seeds=_seeds(path, document.get("seeds", [0])),
         common=_settings(path, "common", document.get("common")),
         settings=_variants(path, document),
@@ -113,6 +120,26 @@ def _named(path: Path, document: Mapping[str, Any], key: str) -> list[tuple[str,
     if not isinstance(found, dict) or not found:
         raise UserError(f"`{key}` is {found!r} in {path}, expected names, each with its settings")
     return [(str(name), value) for name, value in found.items()]
+
+
+def _begins_with(path: Path, methods: dict[str, Settings]) -> dict[str, tuple[str, str]]:
+    """Take out of the methods what their runs begin with; one that others begin with begins by itself."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, settings in methods.items():
+        keys = [key for key in (SAME_BASE, SAME_WARMUP) if key in settings]
+        if len(keys) > 1:
+            raise UserError(
+                f"`methods.{name}` has {' and '.join(keys)} in {path}, expected one: a warm-up has its base"
+            )
+        if keys:
+            found[name] = (keys[0], settings.pop(keys[0]))
+    for name, (key, other) in found.items():
+        if not isinstance(other, str) or other not in methods or other in found:
+            own = ", ".join(method for method in methods if method not in found)
+            raise UserError(
+                f"`methods.{name}.{key}` is {other!r} in {path}, expected a method that begins by itself: {own}"
+            )
+    return found
 
 
 def _variants(path: Path, document: Mapping[str, Any]) -> dict[str, dict[str, Settings]]:

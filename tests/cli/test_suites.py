@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from commands import HOPPER, TINY, fit, last, refused, results, same, weights
+from torch import Tensor
 
 import spar_lightning
 from spar_lightning.cli import main
@@ -103,6 +104,40 @@ def test_settings_are_tried_once_for_all_seeds_and_data_sets(tmp_path: Path) -> 
     runs = plan(read_suite(FOLDER / "locomotion.yaml"), tmp_path)
     check_settings(runs, lambda line: tried.append(list(line)))
     assert (len(runs), len(tried)) == (324, 12)
+
+
+@pytest.mark.slow
+def test_runs_that_begin_with_anothers_have_its_parts(tmp_path: Path) -> None:
+    methods = {
+        "SPAR": {},
+        "kappa 2": {"same_warmup_as": "SPAR", "model.kappa": 2.0},
+        "2 critics": {"same_base_as": "SPAR", "model.num_critics": 2},
+    }
+    settings = {name[2:]: yaml.safe_load(value) for name, value in zip(TINY[::2], TINY[1::2], strict=True)}
+    suite = {"data_sets": [HOPPER], "methods": methods, "common": settings}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+    main(["benchmark", str(tmp_path / "toy.yaml"), "--out", str(tmp_path / "out"), "--at_once", "2"])
+    folders = [
+        tmp_path / "out" / "hopper-medium-replay-v0" / name / "seed_0" for name in ("SPAR", "kappa-2", "2-critics")
+    ]
+
+    def parts(name: str) -> list[dict[str, Tensor]]:
+        found = [weights(last(folder)) for folder in folders]
+        return [{key: value for key, value in of.items() if key.startswith(f"algorithm.{name}")} for of in found]
+
+    whole, improved, fitted = parts("policy.manifold")
+    assert same(whole, improved)
+    assert not same(whole, fitted)
+    whole, improved, _ = parts("critics")
+    assert same(whole, improved)
+    whole, improved, fitted = parts("policy.base")
+    assert same(whole, improved)
+    assert same(whole, fitted)
+    whole, improved, _ = parts("policy.actor")
+    assert not same(whole, improved)
+    main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "report")])
+    rows = (tmp_path / "report" / "report.md").read_text()
+    assert all(f"| {name} |" in rows for name in methods)
 
 
 @pytest.mark.slow

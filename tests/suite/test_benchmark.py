@@ -69,6 +69,40 @@ def test_finished_runs_are_kept_and_a_failure_stops_nothing(
     assert "4 of 4 runs are done" in capsys.readouterr().out
 
 
+BEGINNINGS = """
+seeds: 2
+data_sets: [spar/hopper/medium-v0]
+methods:
+  kappa 2: {same_warmup_as: SPAR, model.kappa: 2.0}
+  SPAR: {algorithm: SPARS}
+"""
+
+
+def test_a_run_waits_for_the_one_that_it_begins_with(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(BEGINNINGS.replace("SPARS", "spar"))
+    benchmark(str(tmp_path / "toy.yaml"), str(tmp_path / "out"), at_once=2, num_seeds=2)
+    for seed in (0, 1):
+        spar, other = (run_folder(tmp_path / "out", f"{name}/seed_{seed}") for name in ("SPAR", "kappa-2"))
+        assert (spar / "results.json").stat().st_mtime_ns < (other / "output.log").stat().st_mtime_ns
+        (said,) = (line for line in (other / "output.log").read_text().splitlines() if line.startswith("trains"))
+        assert f"--ckpt_path {spar}/checkpoints/last.ckpt" in said
+        assert "--num_seeds" not in said
+
+
+def test_a_run_fails_with_the_one_that_it_begins_with(
+    training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "toy.yaml").write_text(BEGINNINGS.replace("SPARS", "bc"))
+    training(fails=True)
+    with pytest.raises(SystemExit) as exit_:
+        benchmark(str(tmp_path / "toy.yaml"), str(tmp_path / "out"))
+    assert exit_.value.code == 1
+    told = capsys.readouterr()
+    assert "0 of 4 runs are done" in told.out
+    folder = run_folder(tmp_path / "out", "SPAR/seed_1")
+    assert f"seed 1: begins with another run, which is not done: {folder}" in " ".join(told.err.split())
+
+
 def test_interrupted_runs_go_on_first_and_those_that_had_not_begun_start_again(
     suite_file: Path, training: Training, tmp_path: Path
 ) -> None:
