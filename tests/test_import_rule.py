@@ -28,7 +28,7 @@ ALLOWED = {
     "inspection": {"types", "documents", "simulators", "datasets", "replay"},
     "evaluation": {"types"},
     "algorithms": {"types", "functional", "networks"},
-    "training": {"types", "functional", "networks", "replay", "algorithms"},
+    "training": {"types", "whole_file", "functional", "networks", "replay", "algorithms"},
     "offline_evaluation": {"types", "documents", "networks", "replay", "evaluation", "algorithms", "training"},
     "callbacks": {
         "types",

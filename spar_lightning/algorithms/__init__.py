@@ -12,6 +12,7 @@ from spar_lightning.algorithms.algorithm import (
 )
 from spar_lightning.algorithms.bc import BC
 from spar_lightning.algorithms.iql import IQL
+from spar_lightning.algorithms.mean_policy import MeanPolicy
 from spar_lightning.algorithms.rebrac import ReBRAC
 from spar_lightning.algorithms.spar import SPAR
 from spar_lightning.algorithms.td3_bc import TD3BC
@@ -26,6 +27,7 @@ __all__ = [
     "Beginnings",
     "Columns",
     "Learner",
+    "MeanPolicy",
     "Metrics",
     "Optimized",
     "ReBRAC",

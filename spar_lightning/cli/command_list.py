@@ -22,6 +22,7 @@ COMMANDS = STAGED | {
     "benchmark": "Run a suite: methods x data sets x seeds from one YAML, several at once; for speed see bench.",
     "bench": "Measure how fast every module trains, beside plain PyTorch; for scores see benchmark.",
     "collect": "Record a bundled data set.",
+    "combine": "Make one checkpoint of several, whose policy is the mean of theirs: luck of a seed averages out.",
     "data": "List, describe, check and time data sets.",
     "evaluate": "Score a checkpoint's policy and its base on the same start states, without the data.",
     "export": "Write a checkpoint's policy as one file that needs none of this package (ONNX, pt2, npz).",

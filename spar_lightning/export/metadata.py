@@ -31,7 +31,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         raise CheckpointError(f"{path} holds no normalization statistics, expected the checkpoint of a training")
     data = checkpoint.get("datamodule_hyper_parameters", {})
     simulator = checkpoint.get(SIMULATOR_KEY, {})
-    results = _results(path.absolute().parent.parent / "results.json")
+    results = _results(path.absolute().parent.parent / "results.json", type(policy).__name__)
     dataset, environment = data.get("dataset"), _environment(path, checkpoint)
     return {
         "version": __version__,
@@ -102,9 +102,10 @@ def _offline_check(document: Mapping[str, Any], checkpoint: Mapping[str, Any]) -
     return {name: found.get(name) for name in ("verdict", "reason")}
 
 
-def _results(path: Path) -> dict[str, Any]:
+def _results(path: Path, module: str) -> dict[str, Any]:
+    """Of the run that the checkpoint lies in, unless they are of another module, as beside a mean of several runs."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return document if isinstance(document, dict) else {}
+    return document if isinstance(document, dict) and document.get("module", module) == module else {}

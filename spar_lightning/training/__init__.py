@@ -1,11 +1,13 @@
 """Training: the only room that knows Lightning's loops."""
 
+from spar_lightning.training.combining import combine
 from spar_lightning.training.finding import find_module, load_trained
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.modules import (
     ALGORITHMS,
     BCModule,
     IQLModule,
+    MeanModule,
     ReBRACModule,
     SPARModule,
     TD3BCModule,
@@ -17,9 +19,11 @@ __all__ = [
     "AlgorithmModule",
     "BCModule",
     "IQLModule",
+    "MeanModule",
     "ReBRACModule",
     "SPARModule",
     "TD3BCModule",
+    "combine",
     "find_module",
     "load_trained",
 ]

@@ -16,7 +16,7 @@ from torch import nn
 from spar_lightning.algorithms import Algorithm
 from spar_lightning.training.checkpoints import load_module, module_name, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
-from spar_lightning.training.modules import ALGORITHMS
+from spar_lightning.training.modules import ALGORITHMS, KNOWN
 from spar_lightning.types import CheckpointError, UserError, failure
 
 
@@ -92,7 +92,7 @@ def load_trained(path: str | Path, algorithm: str | None = None) -> AlgorithmMod
         CheckpointError: if the file is no checkpoint, or one of an own algorithm and that is not named.
     """
     name = module_name(read_checkpoint(path))
-    known = next((module for module in ALGORITHMS.values() if module.__name__ == name), None)
+    known = KNOWN.get(name)
     if algorithm is not None:
         known = find_module(algorithm)
         if (known.checkpoint_name or known.__name__) != name:

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, ReBRAC
+from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, MeanPolicy, ReBRAC
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
 from spar_lightning.replay import offline_data
 from spar_lightning.training.module import AlgorithmModule
@@ -121,3 +121,20 @@ ALGORITHMS: dict[str, type[AlgorithmModule]] = {
     "rebrac": ReBRACModule,
 }
 """The modules by the names that a command line has for them; the first is the default."""
+
+
+class MeanModule(AlgorithmModule):
+    """Holds a `MeanPolicy`; a checkpoint of it has the weights of all members."""
+
+    algorithm_class = MeanPolicy
+    algorithm: MeanPolicy
+
+    def _parts(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Members are given as their modules' names and settings, as a checkpoint has them."""
+        modules = {module.__name__: module for module in ALGORITHMS.values()}
+        made = [modules[member["module"]](**member["settings"]) for member in settings["members"]]
+        return {"members": [module.algorithm for module in made]}
+
+
+KNOWN = {module.__name__: module for module in (*ALGORITHMS.values(), MeanModule)}
+"""The modules that a checkpoint may name."""
