@@ -6,8 +6,9 @@ Needs `pip install 'spar-lightning[sweep]'`. Whatever stands behind `--` is a co
 settings that Tune draws, and runs in a process and a folder of its own.
 
 By default trials are ranked by `offline_check`: what critics that did not guide a policy expect of it on held-out
-episodes. It asks no simulator, so choosing by it is offline; it knows one step, not where the policy gets. `--metric
-score` ranks by the simulator, and its best is the best of k policies, not what offline training gives by itself.
+episodes. It asks no simulator, so choosing by it is offline; but it knows one step, not where the policy gets, and its
+size says little of the gain in score. `--metric score` ranks by the simulator, and its best is the best of k
+policies, not what offline training gives by itself.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def trial(settings: dict[str, Any], arguments: list[str]) -> dict[str, float]:
     command = [sys.executable, "-m", "spar_lightning", "fit", *arguments, *drawn, *quiet]
     subprocess.run(command, check=True)
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    check = document.get("offline_check") or {}
+    check = (document.get("offline_check") or {}).get("check") or {}
     numbers = {"score": document.get("score"), "offline_check": check.get("mean")}
     return {name: float(value) for name, value in numbers.items() if value is not None}
 

@@ -1,6 +1,6 @@
 """The equations of this project as pure functions: no state, no Lightning, no environment.
 
-Symbols follow the specification: `B` transitions or states, `K` candidates a state, `L` latent and `A` action
+Symbols: `B` transitions or states, `K` candidates a state, `L` latent and `A` action
 dimensions, `C` critics.
 """
 

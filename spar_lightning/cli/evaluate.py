@@ -39,6 +39,7 @@ def evaluate(
     max_episode_steps: int | None = None,
     observation_keys: list[str] | None = None,
     algorithm: str | None = None,
+    action_noise: float = 0.0,
     json: bool = False,
 ) -> None:
     """Roll a checkpoint's policy out, and its base on the same start states; the data set is not needed.
@@ -53,10 +54,14 @@ def evaluate(
         max_episode_steps: time limit, instead of the environment's own.
         observation_keys: which parts of dict observations to put side by side, instead of those of the training.
         algorithm: class path of an own algorithm that the checkpoint is of.
+        action_noise: deviation of noise on every action, as a share of half the range of actions; 0.05 tells how
+            fragile a policy is.
         json: print one JSON document instead of a table: every episode's return is in it.
     """
     if not 1 <= episodes <= _MOST_EPISODES or seed < 0:
         raise UserError(f"episodes is {episodes} and seed {seed}, expected 1 to {_MOST_EPISODES:,} and at least 0")
+    if not 0 <= action_noise <= 1:
+        raise UserError(f"action_noise is {action_noise}, expected 0 to 1: a share of half the range of actions")
     with only_result_on_stdout():
         policy = load_trained(checkpoint, algorithm)
         simulator = simulator_of(checkpoint, policy, environment, max_episode_steps, observation_keys)
@@ -64,7 +69,7 @@ def evaluate(
         film = None if video is None else _film(Path(video), simulator, {**references, POLICY: policy}, seed)
         with contextlib.closing(PolicyEvaluator(simulator.make, simulator.scale.reference)) as evaluator:
             seeds = range(seed, seed + episodes)
-            found = evaluator.episodes(policy, references, seeds)
+            found = evaluator.episodes(policy, references, seeds, action_noise)
             results = comparison_results(evaluator.compare(found))
         document = {
             **_provenance(checkpoint, type(policy).__name__),
@@ -72,6 +77,7 @@ def evaluate(
             "score_note": simulator.scale.note,
             **_with_intervals(results, found, simulator.scale),
             "seeds": list(seeds),
+            "action_noise": action_noise,
             "returns": {name: part.returns for name, part in found.items()},
             "lengths": {name: part.lengths for name, part in found.items()},
             "video": film,
@@ -120,8 +126,9 @@ def _text(document: dict[str, Any]) -> str:
     rows = {name: row for name, row in document.items() if isinstance(row, dict) and "return_interval" in row}
     header = f"  {'mean [95%]':<14}{'normalized score':>{_WIDTH}}{'return':>{_WIDTH}}{'length':>8}"
     rule = "  " + "-" * (len(header) - 2)
+    noise = f", noise of {document['action_noise']:g} on actions" if document["action_noise"] else ""
     lines = [
-        f"  {document['module']}{at}, {document['environment_id']}, {len(seeds)} episodes from seed {seeds[0]}",
+        f"  {document['module']}{at}, {document['environment_id']}, {len(seeds)} episodes from seed {seeds[0]}{noise}",
         "",
         header,
         rule,

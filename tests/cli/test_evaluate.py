@@ -91,6 +91,22 @@ def test_the_table_has_an_interval_for_each_policy(
     assert re.search(r"improvement +[-+\d.]+ \[.*\]  on base, over the same start states", output)
 
 
+def test_noise_on_the_actions_tells_how_fragile_a_policy_is(
+    capsys: pytest.CaptureFixture[str], finished_run: Path, without_data: Path
+) -> None:
+    calm, same, noisy = (
+        _evaluated(capsys, str(last(finished_run)), *FEW, "--action_noise", noise) for noise in ("0", "0.0", "0.3")
+    )
+    assert calm["returns"] == same["returns"]
+    for name in ("policy", "base", "fitted"):
+        assert calm["returns"][name] != noisy["returns"][name]
+    main(["evaluate", str(last(finished_run)), *FEW, "--action_noise", "0.3"])
+    assert "2 episodes from seed 10000, noise of 0.3 on actions" in capsys.readouterr().out
+    assert "action_noise is 2.0, expected 0 to 1" in refused(
+        capsys, "evaluate", str(last(finished_run)), "--action_noise", "2"
+    )
+
+
 def test_a_base_alone_is_scored(capsys: pytest.CaptureFixture[str], finished_run: Path, without_data: Path) -> None:
     found = _evaluated(capsys, str(finished_run / "base" / "checkpoints" / "last.ckpt"), *FEW)
     assert found["module"] == "BCModule"

@@ -126,6 +126,12 @@ def other_runs() -> None:
     shutil.copytree(trained(HOPPER), "runs/hopper-medium-replay-v0/version_0")
 
 
+def own_mean() -> None:
+    """Several runs, and one checkpoint that acts by their mean."""
+    other_runs()
+    main(["combine", "runs/seed_1", "runs/seed_2", "--out", "runs/mean.ckpt"])
+
+
 def own_report() -> None:
     """A report of a run."""
     own_run()
@@ -137,6 +143,7 @@ MADE_BEFORE: dict[str, Callable[[], Any]] = {
     "door/human-v0": own_demonstrations,
     "my_methods": own_method,
     "report/runs.json": own_report,
+    "runs/mean.ckpt": own_mean,
     "runs": own_run,
 }
 OTHERS = re.compile(r"^(?!.* fit ).*runs/(logs|ablation|seed_1|debug|hopper)")
