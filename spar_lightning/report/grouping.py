@@ -5,17 +5,38 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from spar_lightning.report.documents import Document, value_of
 from spar_lightning.types import UserError
 
-Group = tuple[str, int, str, str]
-"""What runs that are seeds of one experiment share: data set, number of updates, module, and settings as JSON."""
+
+class Task(NamedTuple):
+    """What is learned: runs of one file are of several tasks where a suite calls them so, or evaluates elsewhere."""
+
+    dataset: str
+    called: str  # by its suite, or as the data set
+    environment: str
+
+
+class Group(NamedTuple):
+    """What runs that are seeds of one experiment share."""
+
+    task: Task
+    updates: int
+    module: str
+    settings: str  # as JSON
+
+
+def task_of(document: Document) -> Task:
+    """Of a run."""
+    dataset = document["dataset"]
+    called = (document.get("benchmark") or {}).get("data_set") or dataset
+    return Task(dataset, str(called), str(document.get("environment_id") or ""))
 
 
 def grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
@@ -24,7 +45,7 @@ def grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
     for document in documents:
         settings = json.dumps(document.get("settings"), sort_keys=True)
         module = document.get("module", "")  # earlier versions had but one
-        groups[document["dataset"], document["updates"], module, settings].append(document)
+        groups[Group(task_of(document), document["updates"], module, settings)].append(document)
     return groups
 
 
@@ -35,18 +56,21 @@ def newest_of_each_seed(group: Sequence[Document]) -> list[Document]:
 
 
 def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
-    """The settings of a group that are not those of every group of its data set and module, as `name=value`."""
-    dataset, _, module, settings = key
-    own = json.loads(settings)
+    """The settings of a group that are not those of every group of its task and module, as `name=value`."""
+    own = json.loads(key.settings)
     if own is None:
         return ["not recorded"]  # by an earlier version
-    beside = [group for group in groups if group[0] == dataset and group[2] == module]
-    others = [flat(json.loads(other)) for *_, other in beside if other != "null"]
+    others = [flat(json.loads(other.settings)) for other in _beside(key, groups) if other.settings != "null"]
     return [
         f"{name}={json.dumps(value)}"
         for name, value in flat(own).items()
         if any(name not in other or other[name] != value for other in others)
     ]
+
+
+def _beside(key: Group, groups: Mapping[Group, object]) -> list[Group]:
+    """The groups of the same task and module, itself among them."""
+    return [group for group in groups if (group.task, group.module) == (key.task, key.module)]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -89,10 +113,14 @@ def collect_results(documents: Sequence[Document]) -> Results:
     scored = [document for document in documents if not math.isnan(value_of(document))]
     groups = grouped(scored)
     cells: dict[tuple[str, str], list[Document]] = defaultdict(list)
-    tasks = task_names(scored)
-    for key, group in groups.items():
-        for label, of_label in _labelled(key, group, groups).items():
-            cells[tasks[key[0]], label] += of_label
+    tasks = task_names([key.task for key in groups])
+    labelled = [(key, _labelled(key, group, groups)) for key, group in groups.items()]
+    shared = Counter((key.task, label) for key, of_key in labelled for label in of_key)
+    for key, of_key in labelled:
+        for label, of_label in of_key.items():
+            # One name for runs with other settings or of another length, as of a suite that was changed
+            further = _told_apart(key, groups) if shared[key.task, label] > 1 else []
+            cells[tasks[key.task], ", ".join([label, *further])] += of_label
     names = dict.fromkeys(name for document in scored if (name := suite_label(document)))
     ranks = {name: rank for rank, name in enumerate(names)}
     ordered = sorted(cells, key=lambda cell: (ranks.get(cell[1], len(ranks)), cell[1], cell[0]))
@@ -133,25 +161,44 @@ def with_settings(documents: Sequence[Document], name: str) -> list[Document]:
 
 def own_label(key: Group, groups: Mapping[Group, object]) -> str:
     """A module's name, with the settings and the length that other runs of it on the same data do not share."""
-    dataset, updates, module, _ = key
-    beside = [group for group in groups if group[0] == dataset and group[2] == module]
-    length = [f"{updates:,} updates"] if len({group[1] for group in beside}) > 1 else []
-    return ", ".join([module.removesuffix("Module") or "SPAR", *differences(key, groups), *length])
+    return ", ".join([key.module.removesuffix("Module") or "SPAR", *_told_apart(key, groups)])
 
 
-def task_names(documents: Sequence[Document]) -> dict[str, str]:
-    """A short name of each data set: as the suite calls it, without a path as far as that tells them apart.
+def _told_apart(key: Group, groups: Mapping[Group, object]) -> list[str]:
+    """What tells an experiment from others of its task and module: settings, and the length."""
+    lengths = {group.updates for group in _beside(key, groups)}
+    return [*differences(key, groups), *([f"{key.updates:,} updates"] if len(lengths) > 1 else [])]
 
-    >>> paths = "/a/x/logs.npz", "/b/x/logs.npz", "/b/mine.npz"
-    >>> [*task_names([{"dataset": path} for path in paths]).values()]
-    ['a/x/logs', 'b/x/logs', 'mine']
+
+def task_names(tasks: Iterable[Task]) -> dict[Task, str]:
+    """A short name of each: as the suite calls it, without a path or environment as far as that tells them apart.
+
+    >>> paths = "/a/x/logs.npz", "/b/x/logs.npz", "/b/mine.npz", "/b/mine.csv"
+    >>> [*task_names([Task(path, path, "Hopper-v5") for path in paths]).values()]
+    ['a/x/logs', 'b/x/logs', 'mine.npz', 'mine.csv']
+    >>> [*task_names([Task("mine.npz", "mine.npz", f"Hopper-v{version}") for version in (4, 5)]).values()]
+    ['mine, Hopper-v4', 'mine, Hopper-v5']
     """
-    called = {run["dataset"]: str((run.get("benchmark") or {}).get("data_set") or run["dataset"]) for run in documents}
-    names = {data_set: short_name(name) for data_set, name in called.items()}
-    for data_set in names:
-        alike = [other for other in names if short_name(called[other]) == short_name(called[data_set])]
-        names[data_set] = _unlike(data_set, names[data_set], [other for other in alike if other != data_set])
+    names = {task: short_name(task.called) for task in tasks}
+    for further in (_with_folders, _with_suffix, _with_environment):
+        alike = {task: [other for other in names if names[other] == names[task] and other != task] for task in names}
+        names |= {task: further(task, names[task], others) for task, others in alike.items() if others}
     return names
+
+
+def _with_suffix(task: Task, name: str, others: Sequence[Task]) -> str:
+    """The name of a file with its suffix, where that tells it from others."""
+    suffix = PurePath(task.dataset).suffix
+    return name if any(PurePath(other.dataset).suffix == suffix for other in others) else name + suffix
+
+
+def _with_environment(task: Task, name: str, others: Sequence[Task]) -> str:  # noqa: ARG001
+    """The name, and where it is evaluated."""
+    return f"{name}, {task.environment}"
+
+
+def _with_folders(task: Task, name: str, others: Sequence[Task]) -> str:
+    return _unlike(task.dataset, name, [other.dataset for other in others])
 
 
 def _unlike(data_set: str, name: str, others: Sequence[str]) -> str:

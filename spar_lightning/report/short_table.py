@@ -48,8 +48,11 @@ def short_table(documents: Sequence[Document]) -> list[str]:
     groups = grouped(scored)
     kept = {key: newest_of_each_seed(group) for key, group in groups.items()}
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    names = _names({key[0] for key in kept})
-    lines += [f"| {' | '.join(_row(names[key[0]], key, _told_apart(key, kept), kept[key]))} |" for key in sorted(kept)]
+    names = _names({key.task.dataset for key in kept})
+    lines += [
+        f"| {' | '.join(_row(names[key.task.dataset], key, _told_apart(key, kept), kept[key]))} |"
+        for key in sorted(kept)
+    ]
     repeated = len(scored) - sum(len(group) for group in kept.values())
     if repeated:
         lines += ["", f"Left out: {repeated} older of several runs with the same seed and settings."]
@@ -66,14 +69,15 @@ def _names(datasets: Collection[str]) -> dict[str, str]:
 
 def _told_apart(key: Group, groups: Mapping[Group, object]) -> str:
     """The module, where the data set has several, and the settings that differ between its groups there."""
-    dataset, _, module, _ = key
-    several = any(name != module for other, _, name, _ in groups if other == dataset)
+    beside = [group for group in groups if group.task.dataset == key.task.dataset]
+    several = any(group.module != key.module for group in beside)
     found = differences(key, groups)
-    return ", ".join([module, *found] if several and module and found != ["not recorded"] else found)
+    named = [key.module] if several and key.module and found != ["not recorded"] else []
+    environments = {group.task.environment for group in beside}
+    return ", ".join([*named, *found, *([key.task.environment] if len(environments) > 1 else [])])
 
 
 def _row(name: str, key: Group, settings: str, group: Sequence[Document]) -> list[str]:
-    _, updates, *_ = key
     references = {
         name: [value_of(document[name]) for document in group if name in document] for name in ("base", "fitted")
     }
@@ -82,7 +86,7 @@ def _row(name: str, key: Group, settings: str, group: Sequence[Document]) -> lis
         name if group[0].get("score") is not None else f"{name} (returns)",
         settings,
         " ".join("-" if document["seed"] is None else str(document["seed"]) for document in group),
-        f"{updates:,}",
+        f"{key.updates:,}",
         _mean(references["base"]),
         _mean(references["fitted"]),
         _mean([value_of(document) for document in group]),

@@ -17,6 +17,7 @@ from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
+from spar_lightning.report.short_table import short_table
 from spar_lightning.types import UserError
 
 
@@ -102,17 +103,37 @@ def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
     assert collect_results(read_runs([str(tmp_path)])).tasks == ["mine", "one/logs", "two/logs"]
 
 
-def test_a_seed_of_a_cell_counts_once(tmp_path: Path) -> None:
+def test_a_seed_of_a_cell_counts_once_and_another_experiment_of_its_name_is_told_apart(tmp_path: Path) -> None:
     """A suite's method that was run again, longer, or with another setting, under the same name."""
     of_suite = {"method": "TD3+BC"}
-    for age, changes in enumerate(({"updates": 200}, {"settings": {"model": {"kappa": 9}}}, {}, {"seed": 1})):
+    kappa = {"settings": {"model": {"kappa": 9}}}
+    for age, changes in enumerate(({}, {"updates": 200}, kappa, {}, {"seed": 1})):
         write(tmp_path / str(age), document(score=10.0 * age, **changes), age=age, **of_suite)
     results = collect_results(read_runs([str(tmp_path)]))
-    assert [(run["seed"], run["updates"], run["score"]) for run in results.of("toy/one-v0", "TD3+BC")] == [
-        (0, 200, 0.0),
-        (1, 100, 30.0),
-    ]
-    assert results.repeated == 2
+    found = {
+        method: [(run["seed"], run["updates"], run["score"]) for run in runs]
+        for (_, method), runs in results.runs.items()
+    }
+    assert found == {
+        "TD3+BC, data.batch_size=256, model.kappa=1.4, 100 updates": [(0, 100, 0.0), (1, 100, 40.0)],
+        "TD3+BC, data.batch_size=256, model.kappa=1.4, 200 updates": [(0, 200, 10.0)],
+        "TD3+BC, model.kappa=9, 100 updates": [(0, 100, 20.0)],
+    }
+    assert results.repeated == 1
+
+
+def test_one_file_is_several_tasks_where_it_is_evaluated_elsewhere_or_called_otherwise(tmp_path: Path) -> None:
+    of_suite = {"method": "IQL", "suite": "toy"}
+    for place, (called, environment) in enumerate(
+        [("on v4", "Hopper-v4"), ("on v5", "Hopper-v5"), ("best tenth", "Hopper-v5")]
+    ):
+        made = document(score=10.0 * place, dataset="/mine.npz", environment_id=environment)
+        write(tmp_path / "a" / str(place), made, **of_suite, data_set=called)
+    assert collect_results(read_runs([str(tmp_path / "a")])).tasks == ["best tenth", "on v4", "on v5"]
+    for place, environment in enumerate(("Hopper-v4", "Hopper-v5")):
+        write(tmp_path / "b" / str(place), document(dataset="/mine.npz", environment_id=environment))
+    assert collect_results(read_runs([str(tmp_path / "b")])).tasks == ["mine, Hopper-v4", "mine, Hopper-v5"]
+    assert sum("Hopper-v" in line for line in short_table(read_runs([str(tmp_path / "b")]))) == 2
 
 
 def test_scores_and_returns_have_no_mean_in_common(tmp_path: Path) -> None:
