@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ def people_call(dataset: str) -> str:
     ('spar/hopper/medium-v0', 'logs.npz')
     """
     return PurePath(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
+
+
+def from_here(path: Path, start: Path | None = None) -> str:
+    """A path relative to a folder, by default the working one; as it is where none leads there, as on Windows."""
+    try:
+        return os.path.relpath(path, start)
+    except ValueError:  # on another drive
+        return str(path)
 
 
 def decimals(values: Iterable[float | None], least: int) -> int:

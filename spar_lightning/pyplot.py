@@ -29,5 +29,7 @@ def require_matplotlib(what: str, extra: str, instead: str = "") -> None:
 
 def load_pyplot() -> Any:
     """Matplotlib's `pyplot`, drawing into files and not into windows."""
-    importlib.import_module("matplotlib").use("agg")
+    matplotlib = importlib.import_module("matplotlib")
+    matplotlib.use("agg")
+    matplotlib.rcParams["text.parse_math"] = False  # names of methods and data sets are the user's, dollars and all
     return importlib.import_module("matplotlib.pyplot")

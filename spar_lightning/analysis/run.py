@@ -88,7 +88,8 @@ class FinishedRun:
     @property
     def warmup(self) -> int:
         """Updates before the policy began to improve."""
-        return min(int(self.config["model"].get("warmup_steps") or 0), self.updates)
+        left_out = self.config.get("stage") == "improvement"
+        return 0 if left_out else min(int(self.config["model"].get("warmup_steps") or 0), self.updates)
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.offline_check import offline_check
 from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
-from spar_lightning.documents import json_ready
+from spar_lightning.documents import from_here, json_ready
 from spar_lightning.evaluation import Comparison, Scores
 from spar_lightning.whole_file import write_text
 
@@ -130,7 +130,7 @@ def checkpoint_paths(trainer: pl.Trainer, folder: Path) -> dict[str, str | None]
     if not isinstance(callback, ModelCheckpoint):
         return {"best": None, "last": None}
     paths = {"best": callback.best_model_path, "last": callback.last_model_path}
-    return {name: os.path.relpath(path, folder) if Path(path).is_file() else None for name, path in paths.items()}
+    return {name: from_here(Path(path), folder) if Path(path).is_file() else None for name, path in paths.items()}
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

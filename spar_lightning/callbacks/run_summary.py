@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import textwrap
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing_extensions import override
 from spar_lightning.callbacks.last_video import VIDEO
 from spar_lightning.callbacks.results import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
-from spar_lightning.documents import decimals, people_call
+from spar_lightning.documents import decimals, from_here, people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
@@ -209,7 +208,7 @@ def _duration(seconds: float) -> str:
 
 
 def _short(folder: Path) -> Path:
-    relative = Path(os.path.relpath(folder))
+    relative = Path(from_here(folder))
     return folder.absolute() if ".." in relative.parts else relative
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from spar_lightning.cli.printing import only_result_on_stdout, print_text
+from spar_lightning.documents import from_here
 
 
 def export(
@@ -29,8 +29,8 @@ def export(
 
     with only_result_on_stdout():
         exported = export_policy(Path(checkpoint), format, None if output is None else Path(output), algorithm)
-    trial, folder = exported.trial, os.path.relpath(exported.files[0].parent)
-    lines = [f"  {os.path.relpath(file)}  ({file.stat().st_size / 1e3:,.0f} kB)" for file in exported.files]
+    trial, folder = exported.trial, from_here(exported.files[0].parent)
+    lines = [f"  {from_here(file)}  ({file.stat().st_size / 1e3:,.0f} kB)" for file in exported.files]
     lines += [
         "",
         f"  difference to the policy  {trial.difference:.0e} of half the range of actions;"

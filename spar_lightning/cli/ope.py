@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from spar_lightning.cli.command_list import COMMANDS
 from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
 from spar_lightning.cli.parsing.flags import FlagParser
+from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.offline_evaluation import (
@@ -31,6 +32,9 @@ from spar_lightning.types import CheckpointError, Policy, UserError
 NOT_ASKED = {"batch_size", "updates_per_batch", "seed"}
 """Settings of the data that make no difference to an offline evaluation."""
 
+OF_A_FILE = ("sha256", "filter", "columns", "top_fraction")
+"""Settings of the data that speak of the very file that a checkpoint was trained on."""
+
 FIRST_SEED = 10_000
 """Of the simulator's episodes, as in evaluations of a training."""
 
@@ -45,11 +49,16 @@ def ope(arguments: Sequence[str], program: str) -> None:
     parser = make_parser(program)
     given = parser.parse_args(list(arguments))
     with only_result_on_stdout():
-        document = _evaluated(parser, given)
+        document = _evaluated(parser, given, _named(arguments))
     if given.json:
         print_json(document)
     else:
         print_text(_text(document))
+
+
+def _named(arguments: Sequence[str]) -> set[str]:
+    """The settings that a command line names, as `data.filter` of `--data.filter.min_return 5`."""
+    return {".".join(name.removeprefix("--").split(".")[:2]) for name, _ in options(arguments)}
 
 
 def _text(document: dict[str, Any]) -> str:
@@ -85,7 +94,7 @@ def make_parser(program: str) -> FlagParser:
     return parser
 
 
-def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
+def _evaluated(parser: FlagParser, given: Namespace, named: Collection[str]) -> dict[str, Any]:
     settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
     if given.rollouts < 0 or (given.rollouts and not settings.updates):
         raise UserError(
@@ -95,7 +104,7 @@ def _evaluated(parser: FlagParser, given: Namespace) -> dict[str, Any]:
     module = load_trained(given.checkpoint, given.algorithm)
     further = {path: load_trained(path, given.algorithm) for path in given.beside}
     checkpoint = read_checkpoint(given.checkpoint)
-    datamodule = _data_of(checkpoint, parser, given)
+    datamodule = _data_of(checkpoint, parser, given, named)
     for path, one in {given.checkpoint: module, **further}.items():
         check_dimensions(one, datamodule, f"the policy in {path}")
     datamodule.prepare_data()
@@ -126,19 +135,21 @@ def _truth(
     return {"scores": told, **ranking(values, {name: one.mean_return for name, one in scores.items()})}
 
 
-def _data_of(checkpoint: dict[str, Any], parser: FlagParser, given: Namespace) -> OfflineDataModule:
-    """The data that a checkpoint was trained on, but for what was set otherwise.
+def _data_of(
+    checkpoint: dict[str, Any], parser: FlagParser, given: Namespace, named: Collection[str]
+) -> OfflineDataModule:
+    """The data that a checkpoint was trained on, but for the settings that the command line names.
 
     Raises:
         CheckpointError: if it does not say which these are, or says nonsense.
     """
     recorded, settings = checkpoint.get("datamodule_hyper_parameters", {}), given.data
-    defaults = parser.get_defaults().data
     of_checkpoint = {
-        name: recorded[name] for name in vars(settings) if name in recorded and settings[name] == defaults[name]
+        name: recorded[name] for name in vars(settings) if name in recorded and f"data.{name}" not in named
     }
     if settings.dataset is not None:
-        of_checkpoint.pop("sha256", None)  # of other data
+        for name in OF_A_FILE:
+            of_checkpoint.pop(name, None)
     if settings.dataset is None and "dataset" not in recorded:
         raise CheckpointError(f"{given.checkpoint} does not say what it was trained on: name it with --data.dataset")
     check_not_imported(given.checkpoint, of_checkpoint.get("environment"), "--data.environment")

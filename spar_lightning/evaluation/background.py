@@ -104,7 +104,7 @@ class BackgroundEvaluator:
 
     def is_ready(self) -> bool:
         """Whether `result` would not wait; microseconds."""
-        return self._connection.poll()
+        return self._unsent is not None or self._connection.closed or self._connection.poll()
 
     def result(self) -> tuple[Comparison, Episodes]:
         """Wait for the evaluation that was submitted, and take it with the references' episodes known by then.

@@ -196,7 +196,8 @@ def curve(run: Document) -> tuple[list[int], list[float], list[float]]:
 
     Where an earlier version kept no times, they are in proportion to the updates.
     """
-    rows = [row for row in run.get("history") or [] if not math.isnan(value_of(row))]
+    last = {row["step"]: row for row in run.get("history") or []}  # of two evaluations of one policy
+    rows = [row for row in last.values() if not math.isnan(value_of(row))]
     wall = run["wall_time_s"]
     kept = wall.get("training_at_evaluations") or []
     times = dict(zip((row["step"] for row in run.get("history") or []), kept, strict=False))

@@ -27,10 +27,11 @@ def read_runs(places: Sequence[str]) -> list[Document]:
     Raises:
         UserError: if there are none in one of them, or a file is none of results.
     """
-    found: list[tuple[int, str, Document]] = []
+    found: dict[str, tuple[int, str, Document]] = {}  # by the file: folders may lie within each other
     for place in places:
-        found += _of_file(Path(place)) if Path(place).is_file() else _of_folder(Path(place))
-    return [document for _, _, document in sorted(found, key=lambda row: row[:2])]
+        rows = _of_file(Path(place)) if Path(place).is_file() else _of_folder(Path(place))
+        found |= {str(Path(row[1]).resolve()): row for row in rows}
+    return [document for _, _, document in sorted(found.values(), key=lambda row: row[:2])]
 
 
 def _of_folder(folder: Path) -> list[tuple[int, str, Document]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ def write_matrices(analysis: Analysis, folder: Path) -> list[Path]:
     """
     written = []
     if analysis.matrices:
-        arrays: dict[str, Any] = {method: scores.T for method, scores in analysis.matrices.items()}
+        arrays: dict[str, Any] = {
+            f"{method} (method)" if method == "tasks" else method: scores.T
+            for method, scores in analysis.matrices.items()
+        }
         written.append(_save(folder / RLIABLE, {**arrays, "tasks": np.array(analysis.common)}))
     for (task, method), runs in analysis.results.runs.items():
         for place, run in enumerate(runs):
@@ -57,7 +61,10 @@ def _unifloral_name(task: str, method: str, place: int) -> str:
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> Path:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w") as archive:  # as `np.savez`, which lets no array be called `file`
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
     with whole_file(path) as file:
         file.write(buffer.getbuffer())
     return path

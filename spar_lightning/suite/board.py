@@ -14,7 +14,7 @@ from rich.text import Text
 
 from spar_lightning.suite.engine import Engine
 from spar_lightning.suite.jobs import Job
-from spar_lightning.suite.progress import in_words, last_words, outcome, share_done
+from spar_lightning.suite.progress import in_words, outcome, share_done
 from spar_lightning.suite.tally import Tally, duration
 
 _SHOWN = 8
@@ -82,8 +82,8 @@ class Board:
             table.add_column(column, overflow="fold")
         for job, seconds in self.tally.done[-_SHOWN:]:
             table.add_row(Text("done", "green"), Text(job.name), "", duration(seconds), Text(self._result(job)))
-        for job, _ in self.tally.failed[-_SHOWN:]:
-            table.add_row(Text("failed", "red"), Text(job.name), "", "", Text(last_words(job.folder)))
+        for job, failure in self.tally.failed[-_SHOWN:]:
+            table.add_row(Text("failed", "red"), Text(job.name), "", "", Text(failure))
         for job, _ in self.tally.started.values():
             word = "runs" if self.engine.is_running(job) else "queued"
             bar = ProgressBar(total=1.0, completed=share_done(job.runs[0]), width=20)

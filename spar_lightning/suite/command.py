@@ -81,6 +81,7 @@ def benchmark(
     check_imports(runs, allow_module)
     states = [state_of(run) for run in runs]
     jobs = jobs_of(runs, states, num_seeds)
+    _check_beginnings(jobs, runs)
     if refusal is not None:
         check_settings([run for job in jobs for run in job.runs], refusal)
     if dry_run:
@@ -119,6 +120,18 @@ def _engine(name: str, address: str | None, at_once: int, threads: int | None, g
         return RayTasks(address, at_once, threads or 1, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return LocalProcesses(at_once, threads or max(1, cores // at_once))
+
+
+def _check_beginnings(jobs: Sequence[Job], runs: Sequence[Run]) -> None:
+    """See that what runs begin with is made, or will be."""
+    planned = {run.folder for run in runs}
+    for job in jobs:
+        for run in job.runs:
+            if not job.is_ready and run.beginning is not None and run.beginning.folder not in planned:
+                raise UserError(
+                    f"{run.name} begins with {run.beginning.method}, which is neither chosen nor done: add it to"
+                    " --methods"
+                )
 
 
 def _check_alone(jobs: Sequence[Job]) -> None:

@@ -52,7 +52,9 @@ class Job:
 
     @property
     def is_ready(self) -> bool:
-        """Whether what it begins with is there."""
+        """Whether what it begins with is there, or it goes on from a checkpoint of its own."""
+        if self.state is State.INTERRUPTED and (self.folder / "checkpoints" / "last.ckpt").is_file():
+            return True
         return all(run.beginning is None or run.beginning.is_there for run in self.runs)
 
     def arguments(self) -> list[str]:
@@ -148,7 +150,8 @@ def still_running(jobs: Sequence[Job]) -> list[int]:
     folders = {place for job in jobs for run in job.runs for place in (run.folder, run.folder.parent)}
     named = {str(place) for place in folders}
     processes = psutil.process_iter(["cmdline"])
-    return [process.pid for process in processes if named.intersection(process.info["cmdline"] or ())]
+    lines = [(process.pid, process.info["cmdline"] or []) for process in processes]
+    return [number for number, line in lines if named.intersection(line) and "fit" in line]
 
 
 def prepare(job: Job) -> None:

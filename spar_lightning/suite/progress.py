@@ -16,6 +16,8 @@ _TAIL = 20_000
 """Bytes at the end of a file that are looked at."""
 
 MAX_STEPS = re.compile(r"^trainer:\n(?:  .*\n)*?  max_steps: (\d+)$", re.MULTILINE)
+LEFT_OUT = re.compile(r"^model:\n(?:  .*\n)*?  warmup_steps: (\d+)$", re.MULTILINE)
+"""Updates of the warm-up, in a run that is the improvement alone."""
 
 
 def share_done(run: Run) -> float:
@@ -23,10 +25,12 @@ def share_done(run: Run) -> float:
     try:
         config = (run.folder / "config.yaml").read_text(encoding="utf-8")
         found = MAX_STEPS.search(config)
+        warmup = LEFT_OUT.search(config) if re.search("^stage: improvement$", config, re.MULTILINE) else None
         updates = _last_step(run.folder / "csv" / "metrics.csv") + 1
     except (OSError, ValueError):
         return 0.0
-    return min(1.0, updates / int(found[1])) if found else 0.0
+    expected = (int(found[1]) if found else 0) - (int(warmup[1]) if warmup else 0)
+    return min(1.0, updates / expected) if expected > 0 else 0.0
 
 
 def _last_step(metrics: Path) -> int:

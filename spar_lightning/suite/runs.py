@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spar_lightning.report.grouping import slug
-from spar_lightning.suite.suite_file import ALL, SAME_BASE, Settings, Suite
+from spar_lightning.suite.suite_file import ALL, SAME_BASE, SAME_WARMUP, Settings, Suite
 from spar_lightning.types import UserError
 
 FINAL_EPISODES = "callbacks.rollout.final_episodes"
@@ -18,6 +18,32 @@ DEFAULTS: Settings = {FINAL_EPISODES: 100}
 
 OWN = ("seed_everything", "run_dir", "num_seeds", "ckpt_path", "stage", "resume", "allow_module")
 """Settings that are the benchmark's to give, or its user's."""
+
+OF_IMPROVEMENT = {
+    "improvement",
+    "regression",
+    "num_candidates",
+    "sigma",
+    "kappa",
+    "step",
+    "actor_every",
+    "averaged_share",
+    "lsi_batch",
+    "start_fraction",
+    "start_decay",
+    "actor_learning_rate",
+    "actor_decay",
+    "gradient_clip_norm",
+    "compile",
+    "capture",
+}
+"""Settings of `model` in which a run may differ from the one whose warm-up it takes over."""
+
+DEFAULT_ALGORITHM = "spar"
+"""Of a run that names none."""
+
+OF_SPEED = {"data.updates_per_batch", "data.storage"}
+"""Settings of the data that change no result."""
 
 DATA_SET = "data.dataset"
 """Of which any name may be right: what there is of it here is told elsewhere."""
@@ -41,11 +67,12 @@ class Beginning:
         """Whether the other run is done."""
         return (self.folder / "results.json").is_file()
 
-    def arguments(self) -> list[str]:
-        """Of `fit`."""
+    def arguments(self, folder: Path | None = None) -> list[str]:
+        """Of `fit`; `folder` stands in for the other run's."""
+        folder = folder or self.folder
         if self.key == SAME_BASE:
-            return ["--bc.ckpt_path", str(self.folder / "base" / "checkpoints" / "last.ckpt")]
-        return ["--stage", "improvement", "--ckpt_path", str(self.folder / "checkpoints" / "last.ckpt")]
+            return ["--bc.ckpt_path", str(folder / "base" / "checkpoints" / "last.ckpt")]
+        return ["--stage", "improvement", "--ckpt_path", str(folder / "checkpoints" / "last.ckpt")]
 
 
 @dataclass(frozen=True)
@@ -120,8 +147,11 @@ def plan(suite: Suite, out: Path, only: Mapping[str, Collection[str]] | None = N
     if not runs:
         raise UserError(f"nothing is left of {suite.name}, expected at least one run")
     folders = [run.folder for run in runs]
-    if len(set(folders)) < len(folders):
-        raise UserError(f"two runs of {suite.name} have one folder: its names differ only in signs, rename some")
+    if len({str(folder).casefold() for folder in folders}) < len(folders):
+        raise UserError(
+            f"two runs of {suite.name} have one folder, here or on another system: names of its differ only in signs"
+            " or capitals, rename some"
+        )
     return runs
 
 
@@ -155,6 +185,7 @@ def check_settings(runs: Collection[Run], refusal: Refusal) -> None:
     tried = set[tuple[str, ...]]()
     for run in runs:
         line = fit_arguments({name: value for name, value in run.settings.items() if name != DATA_SET})
+        line += [] if run.beginning is None else run.beginning.arguments(Path("another_run"))
         if tuple(line) not in tried and (reason := refusal(["fit", *line])) is not None:
             raise UserError(f"the run {run.name} of {run.suite} cannot be, and none is started: {reason}")
         tried.add(tuple(line))
@@ -165,7 +196,8 @@ def _of(suite: Suite, part: str, only: Mapping[str, Collection[str]] | None = No
     return [name for name in getattr(suite, part) if chosen is None or name in chosen]
 
 
-def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed: int) -> Run:
+def _settings(suite: Suite, data_set: str, method: str, variant: str) -> Settings:
+    """Of a run, from all that speaks of it; what stands further down wins."""
     of_variant = suite.settings[variant]
     layers = (
         DEFAULTS,
@@ -177,11 +209,35 @@ def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed
     )
     configs = [config for layer in layers for config in _several(layer.get("config"))]
     settings = {name: value for layer in layers for name, value in layer.items() if name != "config"}
+    return settings | ({"config": configs} if configs else {})
+
+
+def _check_beginning(method: str, beginning: Beginning, settings: Settings, others: Settings) -> None:
+    """Refuse settings that a run's own base, or warm-up, would have, and another's has not.
+
+    Raises:
+        UserError: naming the first.
+    """
+    settings, others = ({"algorithm": DEFAULT_ALGORITHM, **one} for one in (settings, others))
+    for name in dict.fromkeys([*settings, *others]):
+        is_of_improvement = name.startswith("model.") and name.removeprefix("model.") in OF_IMPROVEMENT
+        matters = name.startswith(("bc.", "data.")) or name in ("config", "algorithm")
+        if beginning.key == SAME_WARMUP:
+            matters = matters or (name.startswith("model.") and not is_of_improvement)
+        if matters and name not in OF_SPEED and settings.get(name) != others.get(name):
+            raise UserError(
+                f"`{name}` of {method} is {settings.get(name, 'left out')}, of {beginning.method}"
+                f" {others.get(name, 'left out')}, expected the same: {beginning.key} takes over what was made with it"
+            )
+    if "bc.ckpt_path" in settings:
+        raise UserError(f"`bc.ckpt_path` of {method} and {beginning.key} name two bases, expected one: leave one out")
+
+
+def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed: int) -> Run:
+    settings = _settings(suite, data_set, method, variant)
     for name in OWN:
         if name in settings:
             raise UserError(f"`{name}` is set in {suite.name}, which the benchmark gives itself: leave it out")
-    if configs:
-        settings["config"] = configs
 
     def folder(method: str) -> Path:
         return out / _folder(data_set) / _folder(method) / (_folder(variant) if variant else "") / f"seed_{seed}"
@@ -190,6 +246,7 @@ def _run(suite: Suite, out: Path, data_set: str, method: str, variant: str, seed
     if method in suite.begins_with:
         key, other = suite.begins_with[method]
         beginning = Beginning(key, other, folder(other))
+        _check_beginning(method, beginning, settings, _settings(suite, data_set, other, variant))
     return Run(suite.name, data_set, method, variant, seed, settings, folder(method), beginning)
 
 

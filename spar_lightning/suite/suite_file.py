@@ -132,7 +132,8 @@ def _begins_with(path: Path, methods: dict[str, Settings]) -> dict[str, tuple[st
                 f"`methods.{name}` has {' and '.join(keys)} in {path}, expected one: a warm-up has its base"
             )
         if keys:
-            found[name] = (keys[0], settings.pop(keys[0]))
+            other = settings.pop(keys[0])
+            found[name] = (keys[0], str(other) if isinstance(other, int) else other)  # as names of methods are
     for name, (key, other) in found.items():
         if not isinstance(other, str) or other not in methods or other in found:
             own = ", ".join(method for method in methods if method not in found)

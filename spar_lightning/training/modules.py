@@ -109,6 +109,12 @@ class SPARModule(AlgorithmModule):
                 f"the checkpoint is at update {updates}, within its warm-up of {warmup} updates, expected one whose"
                 " manifold and critics are fitted: take a later one"
             )
+        stops = theirs.get("freeze_critic")
+        if stops is False or (stops is None and theirs.get("critic_target") != "returns"):
+            rank_zero_warn(
+                "the checkpoint's critics went on learning after its warm-up: they are taken over as they were in the"
+                " end, and not as its own improvement began with them"
+            )
         self.load_state_dict(checkpoint["state_dict"])
         self.policy.restart()
 

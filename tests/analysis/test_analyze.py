@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def test_a_scaled_residual_goes_from_base_to_policy(tiny: Runs) -> None:
     assert study.scaled_returns.shape == (len(FACTORS), 2)
     np.testing.assert_array_equal(study.scaled_returns[0], study.base_rollouts.returns)
     np.testing.assert_array_equal(study.scaled_returns[FACTORS.index(1.0)], study.policy_rollouts.returns)
+
+
+def test_an_improvement_alone_has_no_warm_up(tiny: Runs, tmp_path: Path) -> None:
+    shutil.copytree(tiny.run, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(re.sub("^stage: .*$", "stage: improvement", config.read_text(), flags=re.MULTILINE))
+    assert FinishedRun.open(tmp_path / "run").warmup == 0
 
 
 def test_the_curves_are_those_of_the_run(tiny: Runs) -> None:

@@ -71,6 +71,24 @@ def test_a_checkpoint_is_compared_with_its_base(finished_run: Path, capsys: pyte
     assert "the policy over the base: " in printed
 
 
+def test_what_the_command_line_names_is_taken_even_if_it_is_the_default(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = torch.load(last(finished_run), weights_only=True)
+    contents["datamodule_hyper_parameters"] |= {"reward_scale": 0.5, "top_fraction": 0.5}
+    torch.save(contents, tmp_path / "scaled.ckpt")
+
+    def value(*extra: str) -> float:
+        main(["ope", str(tmp_path / "scaled.ckpt"), "--json", *FEW, *extra])
+        found: float = json.loads(capsys.readouterr().out)["fqe"]["values"]["policy"]["mean"]
+        return found
+
+    of_checkpoint = value()
+    assert value("--data.reward_scale", "1.0") != of_checkpoint
+    assert value("--data.top_fraction", "null") != of_checkpoint
+    assert value("--data.reward_scale", "0.5", "--data.top_fraction", "0.5") == of_checkpoint
+
+
 def test_json_alone_is_on_standard_output(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["ope", str(last(finished_run)), "--json", "--beside", f"[{last(finished_run)}]", *FEW])
     document = json.loads(capsys.readouterr().out)

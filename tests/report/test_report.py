@@ -97,6 +97,20 @@ def test_matrices_are_as_other_programs_read_them(tmp_path: Path) -> None:
         assert arrays["final_scores"].tolist() == [28.0, 32.0]
 
 
+def test_methods_may_have_any_name(tmp_path: Path) -> None:
+    for place, method in enumerate(("file", "tasks", "$x^$")):
+        write(tmp_path / "runs" / str(place), document(), method=method)
+    report([str(tmp_path / "runs"), str(tmp_path / "runs" / "0")], str(tmp_path / "out"))
+    with np.load(tmp_path / "out" / "matrices" / "rliable.npz") as arrays:
+        assert {name: array.tolist() for name, array in arrays.items()} == {
+            "file": [[30.0]],
+            "tasks (method)": [[30.0]],
+            "$x^$": [[30.0]],
+            "tasks": ["toy/one-v0"],
+        }
+    assert len(collect_results(read_runs([str(tmp_path / "runs"), str(tmp_path / "runs" / "0")])).runs) == 3
+
+
 def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
     for place, path in enumerate(("/one/logs.npz", "/two/logs.npz", "/two/mine.npz")):
         write(tmp_path / str(place), document(dataset=path))
@@ -228,6 +242,8 @@ def test_curves_count_the_time_of_the_base() -> None:
     assert curve(made) == ([50, 100], [(30 + 40) / 60, (30 + 60) / 60], [35.0, 30.0])
     del made["wall_time_s"]["training_at_evaluations"], made["wall_time_s"]["base"]
     assert curve(made)[1] == [5 / 60, 10 / 60]  # in proportion to the updates, without a base
+    made["history"] += [{"step": 100, "score": 31.0, "return": 62.0, "episodes": 2}]  # the same policy once more
+    assert (curve(made)[0], curve(made)[2]) == ([50, 100], [35.0, 31.0])
 
 
 def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path) -> None:

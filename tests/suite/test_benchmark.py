@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ seeds: 2
 data_sets: [spar/hopper/medium-v0]
 methods:
   kappa 2: {same_warmup_as: SPAR, model.kappa: 2.0}
-  SPAR: {algorithm: SPARS}
+  SPAR: {trainer.default_root_dir: SPARS}
 """
 
 
@@ -87,6 +88,29 @@ def test_a_run_waits_for_the_one_that_it_begins_with(training: Training, tmp_pat
         (said,) = (line for line in (other / "output.log").read_text().splitlines() if line.startswith("trains"))
         assert f"--ckpt_path {spar}/checkpoints/last.ckpt" in said
         assert "--num_seeds" not in said
+
+
+def test_a_run_whose_beginning_is_neither_chosen_nor_done_is_told_at_once(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(BEGINNINGS.replace("SPARS", "spar"))
+    suite, out = str(tmp_path / "toy.yaml"), str(tmp_path / "out")
+    with pytest.raises(UserError, match="begins with SPAR, which is neither chosen nor done: add it to --methods"):
+        benchmark(suite, out, methods=["kappa 2"])
+    benchmark(suite, out, methods=["SPAR"])
+    benchmark(suite, out, methods=["kappa 2"])
+    assert (run_folder(tmp_path / "out", "kappa-2/seed_1") / "results.json").is_file()
+
+
+def test_what_was_interrupted_goes_on_without_what_it_began_with(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(BEGINNINGS.replace("SPARS", "spar"))
+    benchmark(str(tmp_path / "toy.yaml"), str(tmp_path / "out"))
+    folder = run_folder(tmp_path / "out", "kappa-2/seed_0")
+    (folder / "results.json").unlink()
+    (folder / "config.yaml").touch()
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    shutil.rmtree(run_folder(tmp_path / "out", "SPAR"))
+    benchmark(str(tmp_path / "toy.yaml"), str(tmp_path / "out"), methods=["kappa 2"])
+    assert (folder / "results.json").is_file()
 
 
 def test_a_run_fails_with_the_one_that_it_begins_with(
@@ -171,7 +195,8 @@ def test_runs_that_a_killed_benchmark_left_behind_are_not_disturbed(
     suite_file: Path, training: Training, tmp_path: Path
 ) -> None:
     folder = run_folder(tmp_path / "out", FOLDERS[0])
-    left = subprocess.Popen([sys.executable, "-c", "input()", "--run_dir", str(folder)], stdin=subprocess.PIPE)
+    line = [sys.executable, "-c", "input()", "fit", "--run_dir", str(folder)]
+    left = subprocess.Popen(line, stdin=subprocess.PIPE)
     try:
         with pytest.raises(UserError, match=rf"still go on \(process {left.pid}\)"):
             benchmark(str(suite_file), str(tmp_path / "out"))
@@ -227,6 +252,9 @@ def test_progress_is_read_from_a_runs_files(tmp_path: Path) -> None:
     rows = "".join(f",{step},{'9' * 200}\n" for step in range(9, 150, 10))
     (tmp_path / "csv" / "metrics.csv").write_text(f"a,step,b\n{rows},159,cut")
     assert share_done(run) == 0.75  # the last line is not whole
+    config = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(f"model:\n  x: 1\n  warmup_steps: 40\n{config}stage: improvement\n")
+    assert share_done(run) == 150 / 160
 
 
 def test_the_last_words_of_a_run_are_its_error(tmp_path: Path) -> None:

@@ -62,6 +62,27 @@ def test_a_method_may_begin_with_what_another_has_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        ({"same_base_as": "SPAR", "bc.model.hidden_dims": [64]}, "bc.model.hidden_dims"),
+        ({"same_base_as": "SPAR", "data.top_fraction": 0.1}, "data.top_fraction"),
+        ({"same_base_as": "SPAR", "bc.ckpt_path": "base.ckpt"}, "bc.ckpt_path"),
+        ({"same_warmup_as": "SPAR", "model.fit_temperature": 0.5}, "model.fit_temperature"),
+        ({"same_warmup_as": "SPAR", "algorithm": "iql"}, "algorithm"),
+    ],
+)
+def test_what_is_taken_over_was_made_with_the_same_settings(tmp_path: Path, of: dict[str, Any], name: str) -> None:
+    with pytest.raises(UserError, match=rf"`{name}` of odd is .*, of SPAR .*, expected the same"):
+        runs_of(tmp_path, methods={"SPAR": None, "odd": of})
+
+
+def test_a_method_may_be_called_by_a_number(tmp_path: Path) -> None:
+    _, run = runs_of(tmp_path, methods={1: None, 2: {"same_base_as": 1}})
+    assert run.beginning is not None
+    assert run.beginning.method == "1"
+
+
+@pytest.mark.parametrize(
     ("of", "expected"),
     [
         ({"same_base_as": "SPARR"}, "expected a method that begins by itself: SPAR$"),

@@ -519,6 +519,14 @@ def test_an_improvement_can_start_from_a_finished_warm_up(
     assert torch.equal(history.returns[0], history.returns[-1])
 
 
+def test_critics_that_went_on_learning_are_lent_with_a_word(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule, tmp_path: Path
+) -> None:
+    fit(make_spar(freeze_critic=False), datamodule, max_steps=12).save_checkpoint(tmp_path / "run.ckpt")
+    with pytest.warns(UserWarning, match="the checkpoint's critics went on learning after its warm-up"):
+        make_spar(freeze_critic=True).take_over(torch.load(tmp_path / "run.ckpt", weights_only=True))
+
+
 def test_a_fitted_manifold_keeps_its_scale_on_other_data(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, dataset: str
 ) -> None:
