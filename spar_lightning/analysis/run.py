@@ -92,6 +92,16 @@ class FinishedRun:
         return 0 if left_out else min(int(self.config["model"].get("warmup_steps") or 0), self.updates)
 
     @property
+    def warmup_taken_over(self) -> list[str]:
+        """Options of `fit` with which another improvement begins where this run's began."""
+        begun = self.config.get("ckpt_path") if self.config.get("stage") == "improvement" else None
+        start = str(begun or self.folder / "checkpoints" / "last.ckpt")
+        base = self.config.get("bc")
+        own_base = not isinstance(base, Mapping) or base.get("ckpt_path") is None
+        options = ["--config", str(self.folder / "config.yaml"), "--stage", "improvement", "--ckpt_path", start]
+        return options if own_base else [*options, "--bc.ckpt_path", "null"]
+
+    @property
     def label(self) -> str:
         """Data set and seed."""
         seed = self.results.get("seed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -206,12 +207,9 @@ class Study:
         if self.no_simulator is not None:
             found.append(f"all rollouts, since there is no simulator here ({self.no_simulator})")
         if self.ablation is None:
-            last = self.run.folder / "checkpoints" / "last.ckpt"
-            found.append(
-                "the value-gradient ablation. Make it with `python -m spar_lightning fit --config"
-                f" {self.run.folder / 'config.yaml'} --stage improvement --ckpt_path {last} --model.improvement"
-                " value_gradient --run_dir ABLATION`, and name ABLATION as `ablation`"
-            )
+            options = ["--model.improvement", "value_gradient", "--run_dir", "ABLATION"]
+            line = shlex.join(["python", "-m", "spar_lightning", "fit", *self.run.warmup_taken_over, *options])
+            found.append(f"the value-gradient ablation. Make it with `{line}`, and name ABLATION as `ablation`")
         if not self.others:
             found.append("other seeds. Name their folders as `others`")
         return found

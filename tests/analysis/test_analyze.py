@@ -77,6 +77,17 @@ def test_what_is_missing_can_be_made_with_what_is_said(tiny: Runs) -> None:
     assert "left out: other seeds" in summary
 
 
+def test_what_a_run_has_taken_over_its_ablation_takes_over_too(tiny: Runs, tmp_path: Path) -> None:
+    shutil.copytree(tiny.run, tmp_path / "a run")
+    path = tmp_path / "a run" / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(config | {"bc": config["bc"] | {"ckpt_path": "base.ckpt"}}))
+    summary = Study(tmp_path / "a run").summary()
+    assert f"--ckpt_path '{tmp_path}/a run/checkpoints/last.ckpt' --bc.ckpt_path null --model.improvement" in summary
+    path.write_text(yaml.safe_dump(config | {"stage": "improvement", "ckpt_path": "/from/last.ckpt"}))
+    assert "--stage improvement --ckpt_path /from/last.ckpt --model.improvement" in Study(tmp_path / "a run").summary()
+
+
 def test_a_scaled_residual_goes_from_base_to_policy(tiny: Runs) -> None:
     study = Study(tiny.run, episodes=2)
     assert study.scaled_returns.shape == (len(FACTORS), 2)
