@@ -35,8 +35,9 @@ class Group(NamedTuple):
 def task_of(document: Document) -> Task:
     """Of a run."""
     dataset = document["dataset"]
-    called = (document.get("benchmark") or {}).get("data_set") or dataset
-    return Task(dataset, str(called), str(document.get("environment_id") or ""))
+    called = str((document.get("benchmark") or {}).get("data_set") or dataset)
+    of_file = short_name(called) == short_name(dataset)  # as a run of no suite has it, by its whole path
+    return Task(dataset, dataset if of_file else called, str(document.get("environment_id") or ""))
 
 
 def grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:

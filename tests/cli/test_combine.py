@@ -116,7 +116,7 @@ def test_damaged_members_are_refused(
     assert "does not hold a MeanModule" in refused(capsys, "evaluate", str(tmp_path / "damaged.ckpt"))
 
 
-def test_members_keep_their_own_units(combined: Path) -> None:
+def test_who_asks_for_its_units_gets_those_of_the_first_member(combined: Path) -> None:
     algorithm = load_trained(combined).algorithm
     assert isinstance(algorithm, MeanPolicy)
     spar = algorithm.members[0]

@@ -111,6 +111,12 @@ def test_methods_may_have_any_name(tmp_path: Path) -> None:
     assert len(collect_results(read_runs([str(tmp_path / "runs"), str(tmp_path / "runs" / "0")])).runs) == 3
 
 
+def test_a_suites_run_and_another_of_the_same_file_are_of_one_task(tmp_path: Path) -> None:
+    write(tmp_path / "0", document(dataset="/data/mine.npz"), method="SPAR", data_set="mine.npz")
+    write(tmp_path / "1", document(dataset="/data/mine.npz", module="IQLModule", base=None))
+    assert [*collect_results(read_runs([str(tmp_path)])).runs] == [("mine", "SPAR"), ("mine", "IQL")]
+
+
 def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
     for place, path in enumerate(("/one/logs.npz", "/two/logs.npz", "/two/mine.npz")):
         write(tmp_path / str(place), document(dataset=path))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from spar_lightning import SPARModule
 from spar_lightning.suite.jobs import Job, State
-from spar_lightning.suite.runs import Run, check_imports, fit_arguments, plan
+from spar_lightning.suite.runs import OF_IMPROVEMENT, Run, check_imports, fit_arguments, plan
 from spar_lightning.suite.suite_file import FOLDER, find_suite, read_suite
 from spar_lightning.types import UserError
 
@@ -74,6 +76,10 @@ def test_a_method_may_begin_with_what_another_has_made(tmp_path: Path) -> None:
 def test_what_is_taken_over_was_made_with_the_same_settings(tmp_path: Path, of: dict[str, Any], name: str) -> None:
     with pytest.raises(UserError, match=rf"`{name}` of odd is .*, of SPAR .*, expected the same"):
         runs_of(tmp_path, methods={"SPAR": None, "odd": of})
+
+
+def test_settings_of_the_improvement_are_settings_of_spar() -> None:
+    assert {*inspect.signature(SPARModule).parameters} >= OF_IMPROVEMENT
 
 
 def test_a_method_may_be_called_by_a_number(tmp_path: Path) -> None:
