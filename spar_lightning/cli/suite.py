@@ -73,11 +73,6 @@ class SettingsTrial(StagedCLI):
         self.config = self.parser.parse_args(self._arguments)
         self.check_settings()
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The one command."""
-        return {"fit": StagedCLI.subcommands()["fit"]}
-
     def _set_seed(self) -> None:
         """Leave the random numbers alone."""
 

@@ -11,7 +11,7 @@ from commands import refused, run_command, shown
 import spar_lightning
 from spar_lightning.cli.command_list import COMMANDS, STAGED
 from spar_lightning.cli.running import FUNCTIONS
-from spar_lightning.cli.stages.staged import StagedCLI
+from spar_lightning.cli.stages.staged import METHODS
 
 
 def assert_listed(text: str) -> None:
@@ -20,7 +20,7 @@ def assert_listed(text: str) -> None:
 
 
 def test_the_list_is_of_the_commands_there_are() -> None:
-    assert STAGED.keys() == StagedCLI.subcommands().keys()
+    assert STAGED.keys() == METHODS.keys()
     assert COMMANDS.keys() == STAGED.keys() | FUNCTIONS.keys() | {"ope"}
 
 

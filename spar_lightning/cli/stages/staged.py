@@ -49,6 +49,14 @@ from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import LARGEST_SEED, UserError
 
+COMMON = {"model", "datamodule", "weights_only"}
+METHODS = {
+    "fit": COMMON | {"train_dataloaders", "val_dataloaders"},
+    "validate": COMMON | {"dataloaders", "verbose"},
+    "test": COMMON | {"dataloaders", "verbose"},
+}
+"""The commands, each a method of the trainer, and the arguments of it that are not the user's to give."""
+
 
 class StagedCLI(LightningCLI):
     """Trains a base, freezes it, and passes it to the main module; one configuration holds both stages.
@@ -97,15 +105,10 @@ class StagedCLI(LightningCLI):
 
     # ------------------------------------------------------------------------------------------------ the arguments
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The commands, and the arguments of the trainer's methods that are not the user's to give."""
-        common = {"model", "datamodule", "weights_only"}
-        return {
-            "fit": common | {"train_dataloaders", "val_dataloaders"},
-            "validate": common | {"dataloaders", "verbose"},
-            "test": common | {"dataloaders", "verbose"},
-        }
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # Lightning's is static
+        """The command that is called, alone: a parser takes longer to make than to use. Where none is, all of them."""
+        called = self._arguments[0] if self._arguments else None
+        return {called: METHODS[called]} if called in METHODS else METHODS
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `data`, the base stage, `model`, `trainer` and `callbacks`."""
