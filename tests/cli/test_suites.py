@@ -37,8 +37,8 @@ LONGER = """
 common:
   algorithm: td3_bc
   trainer.accelerator: cpu
-  trainer.max_steps: 2000
-  trainer.val_check_interval: 200
+  trainer.max_steps: 800
+  trainer.val_check_interval: 100
   model.hidden_dims: [16]
   callbacks.rollout.num_episodes: 1
   callbacks.rollout.final_episodes: 2
