@@ -120,7 +120,10 @@ def leave_out_warmup(model: Any, datamodule: OfflineDataModule, settings: Namesp
     if path is None:
         raise UserError("`--stage improvement` needs --ckpt_path, a checkpoint of a run whose warm-up is over")
     if settings.get("bc.ckpt_path") is not None:
-        raise UserError("`--stage improvement` takes the base of --ckpt_path: leave --bc.ckpt_path out")
+        raise UserError(
+            "`--stage improvement` takes the base of --ckpt_path: leave --bc.ckpt_path out, and where a configuration"
+            " names one give `--bc.ckpt_path null`"
+        )
     warmup = model.hparams["warmup_steps"]
     if 0 < trainer.max_steps <= warmup:
         raise UserError(
