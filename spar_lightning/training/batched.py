@@ -84,7 +84,9 @@ class BatchedExecution:
     def _update(self, batch: Batch, phase: Hashable) -> Metrics:
         if self._whole is not None and phase in self._shapes:
             noise = [self._draw(shape) for shape in self._shapes[phase]]
-            return self._whole.make(batch, phase, noise, self._rates)
+            # Those that the first update of a phase has just made known, the others of its training step do not have.
+            known = {name: tau(self._number) for name, tau in self._taus.items() if name not in self._rates}
+            return self._whole.make(batch, phase, noise, {**known, **self._rates})
         self._asked = []
         algorithm = self._stack.first
         try:

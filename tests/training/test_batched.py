@@ -100,6 +100,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("averaged", {}),
     ("rebrac", {}),
     ("spar", {}),
+    ("spar", {"warmup_steps": 2}),  # the actor's first update and its second are of one training step
     ("spar", {"critic_target": "policy"}),
     ("spar", {"improvement": "value_gradient"}),
 ]
