@@ -17,7 +17,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 class TransitionBatch(NamedTuple):
-    """Transitions in the data's own units, with the columns that the current run added to them."""
+    """Transitions in the data's own units, but for rewards that are scaled, with the columns that the run added."""
 
     observations: Tensor  # (B, O) float32
     actions: Tensor  # (B, A) float32

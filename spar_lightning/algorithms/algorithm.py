@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
     observations: Tensor  # (B, O), normalized
     actions: Tensor  # (B, A), scaled to [-1, 1]
-    rewards: Tensor  # (B,), in the data's own scale
+    rewards: Tensor  # (B,), as `data.reward_scale` and `data.reward_shift` make them
     next_observations: Tensor  # (B, O), normalized
     terminations: Tensor  # (B,), 1 where the environment ended the episode; a time-out is 0
     columns: dict[str, Tensor]  # name -> (B,) or (B, K)

@@ -63,7 +63,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the setting, what it is and what it may be.
     """
-    if settings.get("freeze_critic") and settings["critic_target"] != "returns":
+    if settings.get("freeze_critic") and settings.get("critic_target", "returns") != "returns":
         _refuse("freeze_critic", True, f"False with critic_target {settings['critic_target']}, which would never start")
     for name, value in settings.items():
         if name in ("hidden_dims", "critic_hidden_dims") and not all(1 <= width <= LARGEST for width in value):

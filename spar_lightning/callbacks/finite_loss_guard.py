@@ -20,6 +20,7 @@ from spar_lightning.callbacks.interval import Interval
 from spar_lightning.types import NonFiniteLossError
 
 _RISE = 1_000.0
+_LARGEST = _RISE**2
 
 
 class FiniteLossGuard(pl.Callback):
@@ -27,7 +28,7 @@ class FiniteLossGuard(pl.Callback):
 
     The check waits for the accelerator, so it is not made at every update; it is always made before a validation and
     before a checkpoint is written, so that the last checkpoint is a good one. A loss that is a thousand times what it
-    was at first is said, once: such a run goes on, and comes to nothing.
+    was at first, or beyond a million, is said, once: mostly such a run goes on and comes to nothing.
 
     Args:
         every_n_updates: updates between two checks of the losses; 0 leaves those before validations and checkpoints.
@@ -52,7 +53,7 @@ class FiniteLossGuard(pl.Callback):
         self._outputs = outputs
         for name, value in _losses(outputs).items():
             if name not in self._limits and "loss" in name:
-                self._limits[name] = _RISE * min(max(abs(float(value)), 1.0), _RISE)
+                self._limits[name] = min(_RISE * max(abs(float(value)), 1.0), _LARGEST)
         if self._interval.is_due(trainer.global_step):
             self._check(trainer, "loss", _losses(outputs))
 
@@ -98,9 +99,14 @@ class FiniteLossGuard(pl.Callback):
             limit = self._limits.get(name, math.inf)
             if (risen := float(value.abs().max())) > limit:
                 self._limits[name] = math.inf
+                why = (
+                    " from what it was at first: training diverges. Lower the learning rate, or clip gradients"
+                    if limit < _LARGEST
+                    else ": rewards are very large, or training diverges. Lower `reward_scale`, or the learning rate"
+                )
                 rank_zero_warn(
                     f"the loss `{name}` is {risen:.3g} at update {trainer.global_step}, expected less than {limit:.3g}"
-                    " from what it was at first: training diverges. Lower the learning rate, or clip gradients"
+                    + why
                 )
 
 

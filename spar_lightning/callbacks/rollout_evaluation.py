@@ -60,7 +60,8 @@ class RolloutEvaluation(pl.Callback):
     all the same. Where one still runs when the next is due, training waits for it; so it does at its end, before the
     final evaluation. Numbers are those of the foreground where training is on the CPU too: threads and matmul precision
     are the same in both processes. There the module is rebuilt, as `type(module)(**module.hparams)`. Early stopping and
-    other checkpoints cannot monitor `rollout/...` then: the metric is not there yet when they look.
+    other checkpoints cannot monitor `rollout/...` then: the metric is not there yet when they look. Otherwise they can,
+    with `strict=False` where there is a warm-up, in which it is not there either.
 
     Args:
         num_episodes: episodes of an evaluation during training, and of a validation outside of it;

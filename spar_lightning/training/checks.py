@@ -1,11 +1,14 @@
-"""What must hold before a training begins or goes on."""
+"""What must hold before a training begins or goes on, and what an own algorithm's updates must answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.algorithms import Algorithm, Metrics
@@ -34,6 +37,26 @@ def check_dimensions(policy: Any, datamodule: OfflineDataModule, role: str = "th
                 f"{kind}s of data set '{datamodule.name}' have {found} dimensions, {role} expects {expected}: "
                 "was it trained on another environment? Choose the data set it was trained on, or train a new one."
             )
+
+
+def check_end(trainer: pl.Trainer) -> None:
+    """See that a training ends and is validated: an epoch of a sampled stream, by which Lightning counts, is endless.
+
+    Raises:
+        UserError: if it would not end.
+    """
+    if isinstance(trainer.limit_train_batches, int):  # then it has epochs
+        return
+    if trainer.max_steps < 0 and not any(isinstance(one, Timer) for one in trainer.callbacks):  # type: ignore[attr-defined]
+        raise UserError(
+            f"`max_steps` is {trainer.max_steps} and `max_epochs` {trainer.max_epochs}, but an epoch of sampled"
+            " transitions has no end: expected `max_steps`, in updates, or `max_time`"
+        )
+    if trainer.limit_val_batches and isinstance(trainer.val_check_interval, float):
+        rank_zero_warn(
+            f"`val_check_interval` is {trainer.val_check_interval}, a share of an epoch that has no end: nothing is"
+            " validated, or evaluated then, before the training ends. Expected a whole number of training steps"
+        )
 
 
 def check_position(updates: int, updates_per_batch: int) -> None:

@@ -19,7 +19,7 @@ from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
 from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
-from spar_lightning.training.checks import check_actions, check_dimensions, check_position
+from spar_lightning.training.checks import check_actions, check_dimensions, check_end, check_position
 from spar_lightning.training.choice import choose_execution
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.execution import Execution
@@ -30,6 +30,7 @@ from spar_lightning.training.progress import StageProgressBar
 from spar_lightning.training.seeds import ByItself, SeedPlace
 from spar_lightning.training.signatures import constructor_like
 from spar_lightning.training.stack import Seed, copy_tensors
+from spar_lightning.training.strategy import adapt_strategy
 from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.training.update_logs import log_update
 from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
@@ -99,8 +100,9 @@ class AlgorithmModule(pl.LightningModule):
         super().__init_subclass__(**kwargs)
         if "algorithm_class" not in cls.__dict__:
             return
-        constructor = constructor_like(AlgorithmModule.__init__, cls.algorithm_class.__init__)
-        cls.__init__ = constructor  # type: ignore[method-assign]
+        if "__init__" not in cls.__dict__:  # one's own is kept
+            constructor = constructor_like(AlgorithmModule.__init__, cls.algorithm_class.__init__)
+            cls.__init__ = constructor  # type: ignore[method-assign]
         cls.__doc__ = "\n\n".join(filter(None, (cls.__doc__, inspect.getdoc(cls.algorithm_class)))) + _TRAINING_SETTINGS
 
     def _parts(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -144,9 +146,10 @@ class AlgorithmModule(pl.LightningModule):
     # ------------------------------------------------------------------------------------------------------- training
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """None of its own; a training by hand computes and prints as one of the command line does."""
+        """None of its own; a training by hand computes, joins processes and prints as the command line's does."""
         use_tensor_cores(self.trainer.strategy.root_device)  # here, since Lightning warns soon after
         if self.trainer.state.fn == TrainerFn.FITTING:
+            adapt_strategy(self.trainer)
             use_own_console(self.trainer, type(self).__name__)
         return []
 
@@ -158,9 +161,10 @@ class AlgorithmModule(pl.LightningModule):
         """Take over the data's units; see that updates come out even, and that losses can be compiled if asked to.
 
         Raises:
-            UserError: if training steps of several updates cannot end at `max_steps`, there is no compiler, or an own
-                algorithm gives actions of another shape.
+            UserError: if the training has no end, training steps of several updates cannot end at `max_steps`, there
+                is no compiler, or an own algorithm gives actions of another shape.
         """
+        check_end(self.trainer)
         per_batch, max_steps = offline_data(self.trainer).updates_per_batch, self.trainer.max_steps
         if max_steps > 0 and max_steps % per_batch and not self._is_tried:
             raise UserError(
@@ -200,7 +204,7 @@ class AlgorithmModule(pl.LightningModule):
             self._updates += stop - start
             if self.algorithm.is_due(self._updates):
                 self._derive(self.algorithm.refresh(self.stream, self._updates))
-            if self._updates % self._log_interval == 0:
+            if self._is_logged(self._updates):
                 summary = self.algorithm.summary(last, self._latest)
                 log_update(self, summary, self._updates, self.algorithm.shown)
             if isinstance(bar := self.trainer.progress_bar_callback, StageProgressBar):
@@ -219,7 +223,7 @@ class AlgorithmModule(pl.LightningModule):
         first, start = self._updates, 0
         for stop in range(1, count):
             update = first + stop
-            due = self.algorithm.is_due(update) or update % self._log_interval == 0
+            due = self.algorithm.is_due(update) or self._is_logged(update)
             if due or self.algorithm.stage(update) != self.algorithm.stage(update - 1):
                 yield start, stop
                 start = stop
@@ -294,9 +298,9 @@ class AlgorithmModule(pl.LightningModule):
     def _max_updates(self) -> int:
         return -1 if self._is_tried else self.trainer.max_steps
 
-    @property
-    def _log_interval(self) -> int:
-        return int(cast(Any, self.trainer).log_every_n_steps)
+    def _is_logged(self, update: int) -> bool:
+        interval = int(cast(Any, self.trainer).log_every_n_steps)
+        return interval > 0 and update % interval == 0  # 0 is Lightning's word for never
 
 
 _TRAINING_SETTINGS = """

@@ -324,9 +324,12 @@ class Cloning(Algorithm):
         observation_dim: size of an observation.
         action_dim: size of an action.
         rate: of Adam.
+        largest: of a weight; None lets them grow.
     '''
 
-    def __init__(self, observation_dim: int, action_dim: int, rate: float = 1e-3) -> None:
+    def __init__(
+        self, observation_dim: int, action_dim: int, rate: float = 1e-3, largest: float | None = 1.0
+    ) -> None:
         super().__init__(observation_dim, action_dim)
         self.actor, self.rate = nn.Linear(observation_dim, action_dim), rate
 
@@ -353,11 +356,12 @@ def test_a_method_of_ones_own(
     run, own = tmp_path / "run", ["--algorithm", "own_methods.Cloning"]
     pairs = zip(SHORT[::2], SHORT[1::2], strict=True)
     short = [part for pair in pairs if not pair[0].startswith("--model.") for part in pair]
-    main(["fit", *own, "--data.dataset", HOPPER, *short, "--model.rate", "0.01", "--run_dir", str(run)])
+    given = ["--model.rate", "0.01", "--model.largest", "null"]
+    main(["fit", *own, "--data.dataset", HOPPER, *short, *given, "--run_dir", str(run)])
     assert results(run)["module"] == "CloningModule"
     assert results(run)["score"] is not None
-    assert config(run)["model"]["rate"] == 0.01
-    other = ["--data.dataset", HOPPER, *short, "--model.rate", "0.01", "--run_dir", str(tmp_path / "other")]
+    assert (config(run)["model"]["rate"], config(run)["model"]["largest"]) == (0.01, None)
+    other = ["--data.dataset", HOPPER, *short, *given, "--run_dir", str(tmp_path / "other")]
     main(["fit", *own, *other, "--callbacks.rollout.background", "true"])
     assert results(tmp_path / "other")["history"] == results(run)["history"]
     capsys.readouterr()

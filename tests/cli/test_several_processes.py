@@ -75,7 +75,7 @@ def test_a_strategy_that_would_fail_in_training_is_refused_before(
 ) -> None:
     strategy = "ddp_find_unused_parameters_false"
     message = refused(capsys, "fit", *TWO, *TINY, "--trainer.strategy", strategy)
-    assert "give --trainer.strategy ddp" in message
+    assert "give `ddp` as the strategy" in message
     assert not (tmp_path / "runs").exists()
 
 

@@ -85,6 +85,18 @@ def test_the_residual_stage_needs_a_base(tmp_path: Path, capsys: pytest.CaptureF
     assert "--bc.ckpt_path" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["--bc.ckpt_path", "--ckpt_path"])
+def test_the_base_stage_has_no_base(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    folder = finished_run / "base" if given == "--bc.ckpt_path" else finished_run
+    with pytest.raises(SystemExit) as exit_:
+        fit(tmp_path / "run", "--stage", "base", given, str(last(folder)))
+    assert exit_.value.code == 2
+    assert f"{given} brings a trained one" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_stages_one_after_the_other_are_both_at_once(tmp_path: Path, finished_run: Path) -> None:
     fit(tmp_path / "first", "--stage", "base")
     second = fit(tmp_path / "second", "--stage", "residual", "--bc.ckpt_path", str(last(tmp_path / "first" / "base")))

@@ -44,7 +44,7 @@ def train(module: AlgorithmModule, data: OfflineDataModule, folder: Path, update
     """Train in two processes; a fork each, so that nothing is imported again."""
     folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Kept(folder), ResumableCheckpoint(str(folder / "checkpoints"))]
-    strategy = DDPStrategy(start_method="fork", find_unused_parameters=True, broadcast_buffers=False)
+    strategy = DDPStrategy(start_method="fork")
     fit(module, data, updates, callbacks, devices=2, strategy=strategy, **more)
 
 

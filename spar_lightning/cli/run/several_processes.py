@@ -1,4 +1,4 @@
-"""What a training in several processes needs: one folder for all, and a strategy that fits manual updates."""
+"""What a run in several processes needs: one folder for all, and an end."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch.distributed
-from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
-
-from spar_lightning.training.internals import ddp_settings
-from spar_lightning.types import UserError
 
 RUN_FOLDER = "SPAR_LIGHTNING_RUN_FOLDER"
 """Environment variable in which the first process tells those that it starts where the run is."""
@@ -40,28 +35,6 @@ def same_folder(choose: Callable[[], Path]) -> Path:
         return folder
     told = os.environ.get(RUN_FOLDER)
     return choose() if told is None else Path(told)
-
-
-def adapt_strategy(trainer: pl.Trainer) -> None:
-    """Make the strategy fit modules that step several optimizers, each after a loss of its own.
-
-    A backward pass then reaches only some parameters; and buffers, such as statistics, are the same on every rank.
-
-    Raises:
-        UserError: if the strategy cannot train them.
-    """
-    strategy = trainer.strategy
-    if not isinstance(strategy, ParallelStrategy):
-        return
-    if not isinstance(strategy, DDPStrategy):
-        raise UserError(f"`trainer.strategy` is {type(strategy).__name__}, expected ddp: weights are not sharded here")
-    settings = ddp_settings(strategy)
-    if not settings.setdefault("find_unused_parameters", True):
-        raise UserError(
-            "`find_unused_parameters` of `trainer.strategy` is false, expected true, since each loss reaches only some"
-            " of the parameters: give --trainer.strategy ddp"
-        )
-    settings.setdefault("broadcast_buffers", False)
 
 
 def lost_process(error: RuntimeError) -> bool:

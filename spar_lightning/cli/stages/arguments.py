@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, get_args
 
 import lightning.pytorch as pl
 from jsonargparse import Namespace
@@ -17,9 +19,6 @@ from spar_lightning.types import UserError
 
 DIMENSIONS = {"observation_dim", "action_dim"}
 """What a model is told by the data."""
-
-NULLABLE = {"model.manifold_steps", "model.conservative_deviations"}
-"""Settings that have a default, and a meaning without a value."""
 
 
 def add_run_arguments(parser: LightningArgumentParser, algorithm: str) -> None:
@@ -81,7 +80,7 @@ def add_base_arguments(parser: LightningArgumentParser, base_class: type[Algorit
         "--stage",
         type=Literal["all", "base", "residual", "improvement"],
         default="all",
-        help="What to train. `improvement` takes base, manifold and critics from --ckpt_path as they are.",
+        help="`residual` needs --bc.ckpt_path; `improvement` takes all but the actor of --ckpt_path.",
     )
     parser.add_argument("--bc.ckpt_path", type=str | None, default=None, help="A trained base to start from.")
     parser.add_class_arguments(base_class, "bc.model", skip=DIMENSIONS, instantiate=False)
@@ -94,12 +93,27 @@ def _blocks(key: str) -> list[str]:
     return list(accumulate(key.split("."), "{}.{}".format))[:-1]
 
 
-def check_nulls(defaults: Namespace, settings: Namespace) -> None:
-    """Refuse a null where a value is needed, which the parser takes for any type, and a value where a block is."""
+def _takes_null(model_class: type[AlgorithmModule], name: str) -> bool:
+    """Whether a setting of a model has a meaning without a value."""
+    parameter = inspect.signature(model_class.__init__).parameters.get(name)
+    return parameter is not None and type(None) in get_args(parameter.annotation)
+
+
+def check_nulls(defaults: Namespace, settings: Namespace, models: Mapping[str, type[AlgorithmModule]]) -> None:
+    """Refuse a null where a value is needed, which the parser takes for any type, and a value where a block is.
+
+    Args:
+        defaults: of all settings.
+        settings: as they were given.
+        models: the class that is made of each block of settings.
+    """
     for block in sorted({block for key in defaults.keys() for block in _blocks(key)}):  # noqa: SIM118
         if not isinstance(found := settings.get(block), Namespace | dict):
             text = "null" if found is None else repr(found)
             raise UserError(f"`{block}` is {text}, expected settings: leave the line out to get the defaults")
     for key, default in defaults.items():
-        if default is not None and settings.get(key) is None and key not in NULLABLE:
+        block, _, name = key.rpartition(".")
+        if default is None or settings.get(key) is not None:
+            continue
+        if block not in models or not _takes_null(models[block], name):
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")

@@ -22,7 +22,7 @@ from spar_lightning.cli.parsing.trusted_modules import check_environment, needed
 from spar_lightning.cli.run.going_on import GoingOn
 from spar_lightning.cli.run.recorded_settings import record_settings
 from spar_lightning.cli.run.run_folder import RunFolder, give_up
-from spar_lightning.cli.run.several_processes import adapt_strategy, is_first_process, same_folder
+from spar_lightning.cli.run.several_processes import is_first_process, same_folder
 from spar_lightning.cli.stages.arguments import (
     DIMENSIONS,
     add_base_arguments,
@@ -47,6 +47,7 @@ from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
+from spar_lightning.training.strategy import adapt_strategy
 from spar_lightning.types import LARGEST_SEED, UserError
 
 COMMON = {"model", "datamodule", "weights_only"}
@@ -177,7 +178,8 @@ class StagedCLI(LightningCLI):
         Raises:
             UserError: for the first of them.
         """
-        check_nulls(self._defaults, self.settings)
+        base = {} if self.base_class is None else {"bc.model": self.base_class}
+        check_nulls(self._defaults, self.settings, {"model": self.main_class, **base})
         if (algorithm := self.settings.algorithm) != self.algorithm:
             raise UserError(
                 f"`algorithm` is {algorithm} in a configuration, {self.algorithm} was expected before that was read:"

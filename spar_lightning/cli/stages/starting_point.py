@@ -52,9 +52,16 @@ def updates_made(model: pl.LightningModule, datamodule: OfflineDataModule, setti
     """Updates of the checkpoint that a run goes on from, 0 for a new run.
 
     Raises:
-        UserError: if the checkpoint does not fit, or a second stage has no first.
+        UserError: if the checkpoint does not fit, a second stage has no first, or the first is there already.
     """
     path = resumed_path(settings)
+    if settings.get("stage") == BASE:
+        for given in ("bc.ckpt_path", "ckpt_path"):
+            if settings.get(given) is not None:
+                raise UserError(
+                    f"`--stage base` trains a base, and --{given} brings a trained one, {settings[given]}: nothing is"
+                    " left to train. Leave one of the two out"
+                )
     if path is None:
         if settings.get("bc.ckpt_path") is None and settings.get("stage") == "residual":
             raise UserError("`--stage residual` needs a trained base: name it with --bc.ckpt_path, or drop --stage")
