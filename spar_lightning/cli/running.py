@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jsonargparse import auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_warn
 from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.analysis.command import analyze
@@ -26,6 +27,7 @@ from spar_lightning.cli.export import export
 from spar_lightning.cli.ope import ope
 from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
 from spar_lightning.cli.parsing.flags import FlagParser
+from spar_lightning.cli.parsing.peeking import overridden
 from spar_lightning.cli.parsing.trusted_modules import allowed_modules, check_algorithm, trust_modules
 from spar_lightning.cli.run.resuming import resumed_line
 from spar_lightning.cli.run.several_processes import leave_processes
@@ -81,6 +83,8 @@ def _train_or_evaluate(arguments: Sequence[str]) -> None:
     arguments = resumed_line(arguments)
     algorithm = choose_algorithm(arguments)
     check_algorithm(algorithm, arguments)
+    for setting, config in overridden(arguments):
+        rank_zero_warn(f"--config {config} sets `{setting}` anew, which stands before it: put --config first")
     lines = split_seeds(arguments)
     with STOP.listening(is_common=len(lines) > 1):
         module = find_module(algorithm)

@@ -77,7 +77,7 @@ def _values(fqe: Mapping[str, Any] | None) -> list[str]:
         f"fitted Q evaluation, discount {fqe['discount']:g}: {2 * fqe['splits']} critics a policy, each of half of the"
         f" {fqe['episodes']:,} episodes of the training, asked about the other half; over all states of"
         f" {fqe['held_out_episodes']:,} episodes; {fqe['updates']:,} updates, {fqe['seconds']:.0f} s; they explain"
-        f" at least {min(fqe['explained'].values()):.1%} of what they did not learn from"
+        f" {_share(min(fqe['explained'].values()))} of what they did not learn from"
     )
     return [*_table("discounted return", heads, rows, 26), *_wrapped(note), ""]
 
@@ -87,8 +87,10 @@ def _check(check: Mapping[str, Any] | None) -> list[str]:
         return []
     text = (
         f"one step of the policy, then the behaviour: {_interval(check, '+')} over the base, on {check['episodes']}"
-        " held-out episodes, say critics of the run that did not guide the policy, which say so of nearly every one"
+        " held-out episodes, say critics of the run that did not guide the policy"
     )
+    if (check["low"] or 0) > 0:
+        text += ", which say so of nearly every one"
     return [*_wrapped(text), ""]
 
 
@@ -125,6 +127,10 @@ def _verdict(document: Mapping[str, Any]) -> list[str]:
 
 def _named(name: str) -> str:
     return "the behaviour" if name == BEHAVIOUR else f"the {name}"
+
+
+def _share(least: float) -> str:
+    return "nothing" if least <= 0 else f"at least {least:.1%}"
 
 
 def _interval(one: Mapping[str, Any] | None, sign: str) -> str:

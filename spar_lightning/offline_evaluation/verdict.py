@@ -47,7 +47,9 @@ def judged(
     """
     said = {name: verdict(gain["low"], gain["high"]) for name, gain in gains.items()}
     if explained is not None and explained < LEAST_EXPLAINED:
-        return Verdict(NEITHER, f"the critics explain {explained:.0%} of what they did not learn from, too little")
+        return Verdict(
+            NEITHER, f"the critics explain {max(explained, 0):.0%} of what they did not learn from, too little"
+        )
     words = {BETTER: "is above 0", WORSE: "is below 0", NEITHER: "has 0 in its interval"}
     reason = " and ".join(f"{name} {words[one]}" for name, one in said.items())
     agreed = next(iter(said.values())) if len(set(said.values())) == 1 else NEITHER

@@ -211,5 +211,6 @@ def _remedy(error: Exception) -> str:
         return "Expected arguments that it takes: is its version here the one of the data set?"
     return (
         "Expected an id that Gymnasium knows (`gymnasium.pprint_registry()` lists them): install the package that "
-        "registers it (Adroit, kitchen and maze environments: `pip install gymnasium-robotics`)."
+        "registers it (Adroit, kitchen and maze environments: `pip install gymnasium-robotics`), or name the module of "
+        "your own that does before it, as in `my_module:my/Plant-v0`."
     )

@@ -73,6 +73,15 @@ def test_what_follows_a_config_wins(tmp_path: Path) -> None:
     assert read_checkpoint(last(folder / "base"))["global_step"] == 20
 
 
+def test_a_setting_before_a_config_that_sets_it_is_warned_of(tmp_path: Path) -> None:
+    layer = tmp_path / "layer.yaml"
+    layer.write_text("model: {kappa: 2}\n")
+    given = ["--model.kappa", "3", "--model.sigma", "0.4", "--config", str(layer)]
+    with pytest.warns(UserWarning, match=r"layer\.yaml sets `model\.kappa` anew, which stands before it: put"):
+        folder = fit(tmp_path / "run", *given)
+    assert (config(folder)["model"]["kappa"], config(folder)["model"]["sigma"]) == (2, 0.4)
+
+
 def test_interpolation_follows_the_command_line(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("data:\n  batch_size: 32\nmodel:\n  lsi_batch: ${data.batch_size}\n")

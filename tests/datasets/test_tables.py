@@ -105,6 +105,19 @@ def test_columns_of_lists(tmp_path: Path, fixed: bool) -> None:
     assert found.observations.tolist() == [[t, t + 0.5, t - 0.5] for t in (0, 1, 3, 4, 5, 6)]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_an_end_that_nobody_named_is_said(tmp_path: Path, kind: str) -> None:
+    table = logs(done=np.arange(8) == 5, terminated=None)
+    note = "the column `done` is not used, since it does not say whether the task itself ended: name it"
+    place = write(tmp_path, kind, table)
+    assert note in open_dataset(place, columns=COLUMNS).notes[0]
+    assert note in open_frame(pandas.DataFrame(table), columns=COLUMNS).notes[0]
+    named = open_dataset(place, columns=COLUMNS | {"terminations": "done"})
+    assert not named.notes
+    assert [episode.termination for episode in named.episodes()] == [False, True, False]
+    assert not open_dataset(write(tmp_path, kind, logs()), columns=COLUMNS).notes
+
+
 def test_a_data_frame(tmp_path: Path) -> None:
     frame = pandas.DataFrame(logs())
     data = OfflineDataModule.from_frame(frame, "plant", columns=COLUMNS, validation_fraction=0)

@@ -74,6 +74,45 @@ def test_sane_data_are_let_pass(told: Callable[..., Told]) -> None:
     assert (found.defects, found.refusal, found.warnings) == ([], "", [])
 
 
+@pytest.mark.parametrize(
+    ("bonus", "flagged", "tells"), [(100.0, False, True), (100.0, True, False), (0.0, False, False)], ids=str
+)
+def test_a_reward_that_only_last_steps_have_is_not_lost_in_silence(
+    told: Callable[..., Told], bonus: float, flagged: bool, tells: bool
+) -> None:
+    arrays = sane()
+    del arrays["next_observations"]
+    ends = arrays["timeouts"]
+    arrays["rewards"] = np.where(ends & (bonus > 0), bonus, arrays["rewards"])
+    if flagged:
+        arrays |= {"terminals": ends, "timeouts": np.zeros_like(ends)}
+    found = told(arrays)
+    words = "last steps of 10 episodes are left out", "in 10 of them the reward, such as 100, is unlike all"
+    for said in (found.defects, found.warnings):
+        assert any(all(word in one for word in words) for one in said) is tells
+
+
+def test_an_environment_of_another_shape_is_a_defect(told: Callable[..., Told], tmp_path: Path) -> None:
+    name = write_arrays(tmp_path / "other.npz", **sane())
+    for environment, words in {
+        "Hopper-v5": "its observations have the shape (11,), those of the data (3,)",
+        "CartPole-v1": "its actions are Discrete(2), those of the data 2 numbers",
+    }.items():
+        found = describe(open_dataset(name).evaluated_in(environment, None))
+        assert any(f"{environment} is not that of the data" in one and words in one for one in found.defects)
+        assert found.scores.low is None
+
+
+def test_units_from_0_on_are_moved_too(told: Callable[..., Told]) -> None:
+    arrays = sane()
+    arrays["actions"] = ((arrays["actions"] + 1) * 127.5).astype(np.float32)
+    found = told(arrays | observing(arrays, np.random.default_rng(0).normal(size=(200, 17))), None)
+    assert not any("other units" in one for one in found.defects), "without bounds there is nothing to say"
+    arrays["actions"] = np.repeat(arrays["actions"], 3, axis=1)
+    found = told(observing(arrays, np.random.default_rng(0).normal(size=(200, 17))), "HalfCheetah-v5")
+    assert "-1 + 2 * (actions - 0) / 25" in found.refusal
+
+
 # ------------------------------------------------------------------------------------------------- resets as rows
 
 

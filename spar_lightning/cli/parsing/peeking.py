@@ -43,6 +43,26 @@ def peek(arguments: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def overridden(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Settings of a command line that a configuration behind them sets anew, with its name."""
+    command = staged_command(arguments)
+    before: set[str] = set()
+    for name, value in options(arguments):
+        if name in CONFIG_OPTIONS:
+            of_file = _read(Path(find_config(value)), command)
+            yield from ((setting, value) for setting in sorted(before) if _holds(of_file, setting.split(".")))
+        elif name.startswith("--"):
+            before.add(name.removeprefix("--"))
+
+
+def _holds(block: Any, names: Sequence[str]) -> bool:
+    for name in names:
+        if not isinstance(block, dict) or name not in block:
+            return False
+        block = block[name]
+    return True
+
+
 def options(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Options with their values, of `--name value`, `--name=value` and `-cvalue`."""
     return [*_options(arguments)]

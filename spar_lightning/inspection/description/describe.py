@@ -106,10 +106,17 @@ def describe(dataset: OfflineDataset) -> Description:
         action_bounds=bounds.summary(),
         rewards=columns["rewards"],
         environment=environment,
-        scores=_scores(dataset, returns, Distribution.of(episodes.lengths)),
+        scores=ReferenceScores(None, None, "none: the environment is not that of the data", None, None, None)
+        if environment.differs and dataset.environment_named
+        else _scores(dataset, returns, Distribution.of(episodes.lengths)),
         behavior=sample.judge(),
         notes=[*dataset.notes],
-        defects=[*_not_finite(columns), *(finding.text for finding in quality.findings()), *reading.defects()],
+        defects=[
+            *_other_environment(environment),
+            *_not_finite(columns),
+            *(finding.text for finding in quality.findings()),
+            *reading.defects(),
+        ],
     )
 
 
@@ -120,6 +127,14 @@ def _widths(dataset: OfflineDataset) -> dict[str, int]:
 def _add(chunk: Chunk, sums: dict[str, ColumnSums]) -> None:
     for name, column in sums.items():
         column.add(getattr(chunk, name), chunk.episodes, chunk.steps)
+
+
+def _other_environment(environment: EnvironmentReport) -> Iterator[str]:
+    if environment.differs:
+        yield (
+            f"The environment {environment.id} is not that of the data: {environment.note}. Name the one in which they"
+            " were recorded with `environment`, or none."
+        )
 
 
 def _not_finite(columns: dict[str, ColumnSummary]) -> Iterator[str]:

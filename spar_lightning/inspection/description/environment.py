@@ -22,6 +22,7 @@ class EnvironmentReport:
     time_limit: int | None  # steps; None: unknown or none
     available: bool  # whether it can be made here
     note: str  # why not, or in what it differs from the data; empty where there is nothing to say
+    differs: bool = False  # whether the data cannot be of it
 
 
 def inspect_environment(dataset: OfflineDataset) -> tuple[EnvironmentReport, tuple[FloatArray, FloatArray]]:
@@ -40,7 +41,8 @@ def inspect_environment(dataset: OfflineDataset) -> tuple[EnvironmentReport, tup
         return EnvironmentReport(spec.id, spec.max_episode_steps, False, str(error)), bounds
     with contextlib.closing(environment):
         limit = environment.spec.max_episode_steps if environment.spec else spec.max_episode_steps
-        report = EnvironmentReport(spec.id, limit, True, _differences(dataset, environment))
+        differences = _differences(dataset, environment)
+        report = EnvironmentReport(spec.id, limit, True, differences, bool(differences))
         return report, action_bounds(dataset, environment if dataset.environment_named else None)
 
 
@@ -51,7 +53,9 @@ def _differences(dataset: OfflineDataset, environment: gym.Env[Any, Any]) -> str
     }
     differences = [
         f"its {name} have the shape {space.shape}, those of the data ({width},)"
+        if isinstance(space, gym.spaces.Box)
+        else f"its {name} are {space}, those of the data {width} numbers"
         for name, (space, width) in found.items()
-        if isinstance(space, gym.spaces.Box) and space.shape != (width,)
+        if not isinstance(space, gym.spaces.Box) or space.shape != (width,)
     ]
     return " and ".join(differences)

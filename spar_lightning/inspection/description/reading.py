@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from spar_lightning.datasets.dataset import Episode, OfflineDataset
 from spar_lightning.inspection.description.episodes import EpisodeSums
+from spar_lightning.replay.quality import LostRewards
 from spar_lightning.types import DataError
 
 COLUMNS = ("observations", "actions", "rewards", "next_observations")
@@ -16,6 +17,7 @@ class Reading:
 
     def __init__(self, dataset: OfflineDataset) -> None:
         self.sums = EpisodeSums()
+        self._lost_rewards = LostRewards()
         self._dataset = dataset
         self._read = 0
         self._empty = 0
@@ -34,6 +36,7 @@ class Reading:
                 self._empty += 1
             else:
                 self.sums.add(episode)
+                self._lost_rewards.add(episode)
                 yield number, episode
 
     def _next(self, episodes: Iterator[Episode]) -> Episode | None:
@@ -59,6 +62,8 @@ class Reading:
         elif not self._unsound and self._dataset.num_transitions not in self._lengths():
             stated, held = self._dataset.num_transitions, self.sums.transitions
             found.append(f"The data set states {stated:,} transitions and holds {held:,}.")
+        if (lost := self._lost_rewards.finding()) is not None:
+            found.append(lost)
         return found
 
     def _lengths(self) -> tuple[int, int]:

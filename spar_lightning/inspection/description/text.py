@@ -57,7 +57,7 @@ def _evaluation(found: Description) -> Iterable[str]:
         limit = "" if environment.time_limit is None else f", at most {environment.time_limit:,} steps"
         state = "it can be made here" if environment.available else "it cannot be made here"
         yield labelled("Environment", f"{environment.id}{limit}: {state}")
-        if environment.note:
+        if environment.note and not environment.differs:  # which is a defect
             yield labelled("", environment.note)
     yield labelled("Scores", _scores(found))
 

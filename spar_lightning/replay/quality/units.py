@@ -86,7 +86,16 @@ class UnitSums:
         return (
             f"{overall if overall > _MOST else shares[worst]:.1%} of the action values{which} are outside the "
             f"environment's bounds, up to {self._reach[worst]:.4g} where {self._low[worst]:.4g} to "
-            f"{self._high[worst]:.4g} is expected in dimension {worst}: are they in other units? Divided by "
-            f"{ratios[worst]:.3g} they would fit. Convert them, name the environment that they come from, or, where "
+            f"{self._high[worst]:.4g} is expected in dimension {worst}: are they in other units? "
+            f"{self._conversion(worst)} would fit. Convert them, name the environment that they come from, or, where "
             "it clips its actions, store them clipped."
         )
+
+    def _conversion(self, dimension: int) -> str:
+        """What may bring actions of a dimension into its bounds."""
+        low, high = self._low[dimension], self._high[dimension]
+        least, most = self._least[dimension], self._most[dimension]
+        if low < 0 < high and (least >= 0 or most <= 0):  # a range from 0 on, such as 0 to 255
+            first, length = (0.0 if 0 <= least < 0.1 * most else least), most
+            return f"{low:.4g} + {high - low:.4g} * (actions - {first:.4g}) / {length - first:.4g}"
+        return f"Divided by {self._ratios()[dimension]:.3g} they"

@@ -26,6 +26,9 @@ ARRAYS: dict[str, tuple[str, ...]] = {
 }
 """Array, as in `flat_columns` -> what its columns are called where nobody says otherwise, with or without numbers."""
 
+_AMBIGUOUS = ("done", "dones", "is_done", "is_last")
+"""Columns that say where an episode ends, and not whether the task did."""
+
 _NAMED = 20  # columns in a message
 
 
@@ -59,6 +62,24 @@ def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str,
                 f"their names, as in `columns: {{{array}: [{_example(there)}]}}`. There are {_listed(there)}."
             )
     return {array: columns for array, columns in found.items() if columns}
+
+
+def unused_ends(found: Mapping[str, list[str]], names: Iterable[str]) -> tuple[str, ...]:
+    """What to tell of a column that says where episodes end, and that nobody named, where nothing says that tasks do.
+
+    Args:
+        found: the columns of each array.
+        names: of all columns.
+    """
+    used = {column for columns in found.values() for column in columns}
+    if "terminations" in found:
+        return ()
+    return tuple(
+        f"the column `{name}` is not used, since it does not say whether the task itself ended: name it, as"
+        f" `columns: {{terminations: {name}}}`, or `columns: {{truncations: {name}}}` where only the recording did"
+        for name in names
+        if name.lower() in _AMBIGUOUS and name not in used
+    )
 
 
 def _example(there: list[str]) -> str:

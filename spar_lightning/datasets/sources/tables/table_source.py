@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from spar_lightning.datasets.sources.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.datasets.sources.tables.arrow import arrow, readable
 from spar_lightning.datasets.sources.tables.marks import MARKS, read_marks
-from spar_lightning.datasets.sources.tables.naming import ColumnNames, named_columns
+from spar_lightning.datasets.sources.tables.naming import ColumnNames, named_columns, unused_ends
 from spar_lightning.datasets.sources.tables.readers import CsvReader, FrameReader, TableReader, open_reader
 from spar_lightning.datasets.sources.tables.stream import TableColumn, TableStream, number_type, width_of
 from spar_lightning.types import DataError
@@ -42,7 +43,8 @@ def open_table(
     with readable(str(path)):
         reader = open_reader(path)
         found = fingerprint_of([path], columns, success_reward)
-        arrays = table_arrays(reader, named_columns(columns, reader.types))
+        names = named_columns(columns, reader.types)
+        arrays = table_arrays(reader, names)
 
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
@@ -51,7 +53,8 @@ def open_table(
                 raise DataError(f"{path} was changed since it was opened: open it again.")
             yield arrays
 
-    return open_flat(FlatSource(str(path), opened, found, success_reward), str(path))
+    dataset = open_flat(FlatSource(str(path), opened, found, success_reward), str(path))
+    return replace(dataset, notes=(*dataset.notes, *unused_ends(names, reader.types)))
 
 
 def open_frame(
@@ -74,14 +77,16 @@ def open_frame(
     place = f"the data frame `{name}`"
     with readable(place):
         reader = FrameReader(frame)
-        arrays = table_arrays(reader, named_columns(columns, reader.types))
+        names = named_columns(columns, reader.types)
+        arrays = table_arrays(reader, names)
 
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
         with readable(place):
             yield arrays
 
-    return open_flat(FlatSource(place, opened, "", success_reward), FRAME_PREFIX + name)
+    dataset = open_flat(FlatSource(place, opened, "", success_reward), FRAME_PREFIX + name)
+    return replace(dataset, notes=(*dataset.notes, *unused_ends(names, reader.types)))
 
 
 def open_frame_by_name(name: str, **_: Any) -> OfflineDataset:
