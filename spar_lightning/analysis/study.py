@@ -209,9 +209,9 @@ class Study:
         if self.ablation is None:
             options = ["--model.improvement", "value_gradient", "--run_dir", "ABLATION"]
             line = shlex.join(["python", "-m", "spar_lightning", "fit", *self.run.warmup_taken_over, *options])
-            found.append(f"the value-gradient ablation. Make it with `{line}`, and name ABLATION as `ablation`")
+            found.append(f"the value-gradient ablation. Make it with `{line}`, and give that folder as `ablation`")
         if not self.others:
-            found.append("other seeds. Name their folders as `others`")
+            found.append("other seeds. Give their folders as `others`")
         return found
 
 

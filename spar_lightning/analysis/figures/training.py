@@ -86,7 +86,7 @@ def residual_growth(study: Study) -> Figure:
     run = study.run
     names = [name for name in run.metrics if name.startswith(BY_ACTION)]
     if not names:
-        raise LeftOutError("the run has not logged residuals by action, as it does since `residual_by_action/`")
+        raise LeftOutError("the run has logged no residuals by action: it is too short, or of an earlier version")
     figure, axes = new_figure(3.6)
     curves = {name.removeprefix(BY_ACTION).replace("_", " "): run.curve(name) for name in names}
     ordered = sorted(curves.items(), key=lambda item: -item[1][1][-1])

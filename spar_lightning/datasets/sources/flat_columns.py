@@ -86,7 +86,9 @@ def _check_needed(columns: Mapping[str, Column], success_reward: SuccessReward |
     needed = ["observations", "actions", "rewards" if success_reward is None else "success"]
     missing = [name for name in needed[: 2 if success_reward == "all" else 3] if name not in columns]
     if missing:
-        remedy = " `success_reward` can put 1 at the end of episodes in their place." if missing == ["rewards"] else ""
+        remedy = " Name the arrays so, as in `np.savez(path, observations=obs, actions=act, rewards=rew)`."
+        if missing == ["rewards"]:
+            remedy = " `success_reward` can put 1 at the end of episodes in their place."
         if isinstance(columns.get("data"), NoColumn):
             remedy = " If it is robomimic's, give the path of the file, in which its layout is known."
         raise DataError(
@@ -114,7 +116,10 @@ def check_column(name: str, column: Column, dimensions: int, kinds: str) -> Colu
         DataError: it has not.
     """
     if isinstance(column, NoColumn):
-        raise DataError(f"`{name}` is {column.what}, expected an array in the file itself.")
+        raise DataError(
+            f"`{name}` is {column.what}, expected an array in the file itself: parts go side by side, as in"
+            " `np.concatenate([position, velocity], axis=1)`."
+        )
     if name == "actions" and column.dtype.kind in REALS.replace(FLOATS, ""):
         raise DataError(
             f"`actions` holds values of type {column.dtype}: discrete actions are not supported, as policies here give "
@@ -126,8 +131,16 @@ def check_column(name: str, column: Column, dimensions: int, kinds: str) -> Colu
     flat = dimensions == 1 and len(shape) == 2 and shape[1] == 1
     if not (flat or len(shape) == dimensions) or 0 in shape[1:]:
         expected = "(N,) or (N, 1)" if dimensions == 1 else "(N, K) with one vector a row"
-        raise DataError(f"`{name}` has shape {shape}, expected {expected}.")
+        raise DataError(f"`{name}` has shape {shape}, expected {expected}.{_reshaping(name, shape, dimensions)}")
     return column
+
+
+def _reshaping(name: str, shape: tuple[int, ...], dimensions: int) -> str:
+    if dimensions == 2 and len(shape) == 1:
+        return f" Where a row is one number give `{name}[:, None]`."
+    if dimensions == 2 and len(shape) == 3 and 0 not in shape:
+        return f" Episodes go one after the other: `{name}.reshape(-1, {shape[2]})`, with `truncations` at their ends."
+    return ""
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
