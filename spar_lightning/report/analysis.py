@@ -132,9 +132,9 @@ class Analysis:
             return None
         highs = [run["improvement"].get("high") for run in runs if "improvement" in run]
         clearly = [high is not None and high < 0 for high in highs]
-        units = {run["improvement"].get("unit") for run in runs if "improvement" in run}
+        units = {_unit(run) for run in runs if "improvement" in run}
         return {
-            "mean": float(np.mean(values)) if len(units) == 1 else None,  # scores and returns have none in common
+            "mean": float(np.mean(values)) if len(units) == 1 else None,
             "runs": len(values),
             "below": sum(value < 0 for value in values) / len(values),
             "clearly_below": sum(clearly) / len(values),
@@ -174,6 +174,12 @@ def _comparable(results: Results, scored: set[tuple[str, str]]) -> tuple[list[st
     methods = [method for method in results.methods if tasks[method] and 2 * len(tasks[method]) >= most]
     common = set.intersection(*(tasks[method] for method in methods)) if methods else set()
     return methods, sorted(common)
+
+
+def _unit(run: Document) -> tuple[str | None, str | None]:
+    """Of a run's improvement: scores of all tasks have one in common, returns are each task's own."""
+    unit = run["improvement"].get("unit")
+    return unit, None if unit == "score" else run["dataset"]
 
 
 def improvements(runs: Sequence[Document]) -> list[float]:

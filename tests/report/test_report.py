@@ -165,6 +165,16 @@ def test_scores_and_returns_have_no_mean_in_common(tmp_path: Path) -> None:
     assert (found["mean"], found["runs"], found["below"]) == (None, 2, 0)
 
 
+@pytest.mark.parametrize(("other", "mean"), [("one.npz", 1500.0), ("two.npz", None)])
+def test_returns_of_several_tasks_have_no_mean_in_common(tmp_path: Path, other: str, mean: float | None) -> None:
+    gain = {"mean": 1500.0, "low": 1400.0, "high": 1600.0, "unit": "return"}
+    for seed, dataset in enumerate(("one.npz", other)):
+        write(tmp_path / str(seed), document(seed=seed, dataset=dataset, improvement=gain))
+    found = analysis_of(tmp_path).against_base("SPAR")
+    assert found is not None
+    assert (found["mean"], found["runs"]) == (mean, 2)
+
+
 def test_settings_of_a_suite_stand_side_by_side_or_by_themselves(tmp_path: Path) -> None:
     for name, score in (("30k", 30.0), ("46k", 46.0)):
         write(tmp_path / name, document(score), method="SPAR", settings=name)
