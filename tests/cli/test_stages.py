@@ -71,6 +71,15 @@ def test_the_base_stage_alone(tmp_path: Path, finished_run: Path) -> None:
     assert (folder / "base" / "csv" / "metrics.csv").is_file()
 
 
+def test_the_base_stage_shows_a_bar_if_the_main_stage_does(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pairs = zip(TINY[::2], TINY[1::2], strict=True)
+    given = [part for pair in pairs if not pair[0].endswith("enable_progress_bar") for part in pair]
+    for shown in ("false", "true"):
+        bar = ["--trainer.enable_progress_bar", shown, "--run_dir", str(tmp_path / shown)]
+        main(["fit", "--stage", "base", "--data.dataset", HOPPER, *given, *bar])
+        assert ("BCModule, training" in "".join(capfd.readouterr())) is (shown == "true")
+
+
 def test_the_residual_stage_alone(tmp_path: Path, finished_run: Path) -> None:
     base = last(finished_run / "base")
     folder = fit(tmp_path / "run", "--stage", "residual", "--bc.ckpt_path", str(base))

@@ -118,6 +118,8 @@ def _trainer_settings(
     config["fast_dev_run"] = config["fast_dev_run"] or main["fast_dev_run"]
     for key in ("accelerator", "devices", "strategy"):  # both stages run on the same machine, unless told otherwise
         config[key] = main[key] if config[key] == "auto" else config[key]
+    if config["enable_progress_bar"] is None:
+        config["enable_progress_bar"] = main["enable_progress_bar"]
     is_last = settings.stage == BASE or main["max_steps"] <= 0
     following = 0.0 if is_last else MAIN_COST * main["max_steps"]
     config, own = complete(
