@@ -111,6 +111,9 @@ def test_units_from_0_on_are_moved_too(told: Callable[..., Told]) -> None:
     arrays["actions"] = np.repeat(arrays["actions"], 3, axis=1)
     found = told(observing(arrays, np.random.default_rng(0).normal(size=(200, 17))), "HalfCheetah-v5")
     assert "-1 + 2 * (actions - 0) / 25" in found.refusal
+    arrays["actions"] = np.full_like(arrays["actions"], 255)  # equal ones have no range
+    found = told(observing(arrays, np.random.default_rng(0).normal(size=(200, 17))), "HalfCheetah-v5")
+    assert "Divided by 255 they would fit" in found.refusal
 
 
 # ------------------------------------------------------------------------------------------------- resets as rows

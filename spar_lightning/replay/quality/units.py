@@ -95,7 +95,7 @@ class UnitSums:
         """What may bring actions of a dimension into its bounds."""
         low, high = self._low[dimension], self._high[dimension]
         least, most = self._least[dimension], self._most[dimension]
-        if low < 0 < high and (least >= 0 or most <= 0):  # a range from 0 on, such as 0 to 255
-            first, length = (0.0 if 0 <= least < 0.1 * most else least), most
-            return f"{low:.4g} + {high - low:.4g} * (actions - {first:.4g}) / {length - first:.4g}"
+        if low < 0 < high and least < most and (least >= 0 or most <= 0):  # a range from 0 on, such as 0 to 255
+            first = 0.0 if 0 <= least < 0.1 * most else least
+            return f"{low:.4g} + {high - low:.4g} * (actions - {first:.4g}) / {most - first:.4g}"
         return f"Divided by {self._ratios()[dimension]:.3g} they"
