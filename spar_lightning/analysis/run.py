@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.callbacks.results_entries import OF_RUN, checked
-from spar_lightning.training.entries import Each, Entries
+from spar_lightning.training.checkpoint_entries import Each, Entries
 from spar_lightning.types import UserError
 
 FILES = ("config.yaml", "results.json", "csv/metrics.csv", "checkpoints/last.ckpt")

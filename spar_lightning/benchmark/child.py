@@ -23,7 +23,7 @@ from spar_lightning.benchmark.memory import peak_memory
 from spar_lightning.benchmark.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
 from spar_lightning.evaluation.worker import Worker
-from spar_lightning.training.arithmetic import use_tensor_cores
+from spar_lightning.training.updates.tensor_cores import use_tensor_cores
 from spar_lightning.types import UserError
 
 _PATIENCE = 20.0  # seconds for a child to clear up

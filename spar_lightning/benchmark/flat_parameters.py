@@ -20,8 +20,8 @@ from spar_lightning.algorithms import BC, SPAR, TD3BC, Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM
 from spar_lightning.functional import update_average
-from spar_lightning.training.flat import flat_parameters
-from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.updates.flat import flat_parameters
+from spar_lightning.training.updates.optimizers import FlatAdam
 
 BATCH_SIZE = 256
 

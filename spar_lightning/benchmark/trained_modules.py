@@ -25,10 +25,10 @@ from spar_lightning.callbacks import (
     StageProgressBar,
 )
 from spar_lightning.training import AlgorithmModule, BCModule, SPARModule, TD3BCModule
-from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import prefetched, step_metrics
 from spar_lightning.training.seeds import train_together
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.execution import Execution
+from spar_lightning.training.updates.stream import NetworkUnits
 
 STEPS = 10_000_000
 """Training steps that no benchmark reaches."""

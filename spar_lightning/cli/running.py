@@ -38,7 +38,7 @@ from spar_lightning.datasets import collect, import_dataset
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.report import report, summarize
 from spar_lightning.training import find_module
-from spar_lightning.training.news import hide_what_is_no_news
+from spar_lightning.training.quiet import hide_what_is_no_news
 from spar_lightning.training.seeds import train_together
 from spar_lightning.types import UserError
 

@@ -17,7 +17,7 @@ from spar_lightning.offline_evaluation.folds import Folds
 from spar_lightning.offline_evaluation.intervals import told
 from spar_lightning.replay import Transitions, spread_rows
 from spar_lightning.training.alone import train_alone
-from spar_lightning.training.stream import in_network_units
+from spar_lightning.training.updates.stream import in_network_units
 from spar_lightning.types import DatasetStatistics, Policy, UserError
 
 MOST_STATES = 4096

@@ -1,6 +1,6 @@
 """From episodes to batches: what is wrong with them, transitions in memory or on disk, the datamodule's loaders."""
 
-from spar_lightning.replay.beginnings import Beginnings
+from spar_lightning.replay.beginning_sampler import BeginningSampler
 from spar_lightning.replay.datamodule import OfflineDataModule, offline_data
 from spar_lightning.replay.loader import Minibatches, SequentialLoader, TransitionLoader
 from spar_lightning.replay.rows import spread_rows
@@ -10,7 +10,7 @@ from spar_lightning.replay.storage.packed_transitions import PackedTransitions
 from spar_lightning.replay.storage.transitions import Transitions
 
 __all__ = [
-    "Beginnings",
+    "BeginningSampler",
     "MappedTransitions",
     "Minibatches",
     "OfflineDataModule",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spar_lightning.replay.beginnings import Beginnings
+from spar_lightning.replay.beginning_sampler import BeginningSampler
 from spar_lightning.replay.storage.transitions import Transitions
 from spar_lightning.types import DataError, TransitionBatch
 
@@ -104,7 +104,7 @@ class TransitionLoader:
         self._rank = rank
         self._per_step = per_step
         self.beginnings = beginnings
-        self._sampler = Beginnings(transitions.walks(), beginnings[1]) if beginnings[0] else None
+        self._sampler = BeginningSampler(transitions.walks(), beginnings[1]) if beginnings[0] else None
         self._position = 0
         self._blocks: dict[int, Tensor] = {}
 

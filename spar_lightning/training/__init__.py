@@ -12,7 +12,7 @@ from spar_lightning.training.modules import (
     SPARModule,
     TD3BCModule,
 )
-from spar_lightning.training.news import hide_what_is_no_news
+from spar_lightning.training.quiet import hide_what_is_no_news
 
 __all__ = [
     "ALGORITHMS",

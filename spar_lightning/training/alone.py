@@ -9,10 +9,10 @@ from torch import Tensor
 
 from spar_lightning.algorithms import Algorithm
 from spar_lightning.replay import Minibatches, Transitions
-from spar_lightning.training.batched import BatchedExecution
-from spar_lightning.training.optimizers import FlatAdam
-from spar_lightning.training.stack import Seed
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.batched import BatchedExecution
+from spar_lightning.training.updates.optimizers import FlatAdam
+from spar_lightning.training.updates.stack import Training
+from spar_lightning.training.updates.stream import NetworkUnits
 from spar_lightning.types import DatasetStatistics
 
 
@@ -45,7 +45,7 @@ def train_alone(
             stream.store(algorithm.prepare(stream, 0, max_updates))
         optimizers = {name: FlatAdam(one, True) for name, one in algorithm.optimizers(max_updates).items()}
         noise = torch.Generator(device).manual_seed(0)
-        execution = BatchedExecution([Seed(algorithm, stream, optimizers, noise, settings={}, clip_norm=None)])
+        execution = BatchedExecution([Training(algorithm, stream, optimizers, noise, settings={}, clip_norm=None)])
         for update, rows in zip(range(max_updates), indices, strict=False):
             execution.run([Minibatches(transitions, rows.to(device).unsqueeze(0))], update)
             if not goes_on(update + 1):

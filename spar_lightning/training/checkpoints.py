@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from spar_lightning.training.entries import MODULE, RESUMABLE, Entries, check_entries
+from spar_lightning.training.checkpoint_entries import MODULE, RESUMABLE, Entries, check_entries
 from spar_lightning.types import CheckpointError
 
 PARTS = ("hyper_parameters", "state_dict")

@@ -17,22 +17,22 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
-from spar_lightning.training.arithmetic import use_tensor_cores
 from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
 from spar_lightning.training.checks import check_actions, check_dimensions, check_end, check_position
-from spar_lightning.training.choice import choose_execution
-from spar_lightning.training.compiled import can_compile
-from spar_lightning.training.execution import Execution
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
-from spar_lightning.training.noise import NOISE_KEY, make_noise, noise_state
-from spar_lightning.training.optimizers import FlatAdam
 from spar_lightning.training.progress import StageProgressBar
 from spar_lightning.training.seeds import ByItself, SeedPlace
 from spar_lightning.training.signatures import constructor_like
-from spar_lightning.training.stack import Seed, copy_tensors
 from spar_lightning.training.strategy import adapt_strategy
-from spar_lightning.training.stream import NetworkUnits, in_network_units
 from spar_lightning.training.update_logs import log_update
+from spar_lightning.training.updates.choice import choose_execution
+from spar_lightning.training.updates.compiled_losses import can_compile
+from spar_lightning.training.updates.execution import Execution
+from spar_lightning.training.updates.noise import NOISE_KEY, make_noise, noise_state
+from spar_lightning.training.updates.optimizers import FlatAdam
+from spar_lightning.training.updates.stack import Training, copy_tensors
+from spar_lightning.training.updates.stream import NetworkUnits, in_network_units
+from spar_lightning.training.updates.tensor_cores import use_tensor_cores
 from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
 
@@ -188,10 +188,10 @@ class AlgorithmModule(pl.LightningModule):
         self.stream = NetworkUnits(datamodule.transitions, self.algorithm.normalizer, self.device)
         self._derive(self.algorithm.prepare(self.stream, self._updates, self._max_updates))
         self._noise = make_noise(self, self._noise_seed, self._noise_state, self._updates)
-        seed = Seed(
+        training = Training(
             self.algorithm, self.stream, self._adams, self._noise, self.settings, self._clip_norm, self._compiles
         )
-        self.execution = choose_execution(self, seed, self._captures)
+        self.execution = choose_execution(self, training, self._captures)
 
     def training_step(self, batch: Minibatches, batch_idx: int) -> Metrics:  # noqa: ARG002
         """One update of each minibatch; returns the losses of the last."""

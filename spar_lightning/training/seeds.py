@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.replay import Minibatches
-from spar_lightning.training.batched import BatchedExecution, Told
-from spar_lightning.training.captured import joint_execution
-from spar_lightning.training.stack import Seed
+from spar_lightning.training.updates.batched import BatchedExecution, Told
+from spar_lightning.training.updates.captured import joint_execution
+from spar_lightning.training.updates.stack import Training
 from spar_lightning.types import UserError
 
 _place: ContextVar[SeedPlace | None] = ContextVar("_place", default=None)
@@ -49,7 +49,7 @@ class SeedGroup:
 
     def __init__(self, count: int, at_meetings: Callable[[], None]) -> None:
         self._meeting = threading.Barrier(count, action=self._do)
-        self._brought: list[Seed | Drawn | Finished | None] = [None] * count
+        self._brought: list[Training | Drawn | Finished | None] = [None] * count
         self._execution: BatchedExecution | None = None
         self._told: Told = []
         self.count = count
@@ -62,7 +62,7 @@ class SeedGroup:
         """Whether nobody is waited for any more."""
         return self._meeting.broken
 
-    def meet(self, number: int, brought: Seed | Drawn | Finished) -> None:
+    def meet(self, number: int, brought: Training | Drawn | Finished) -> None:
         """Wait for all others.
 
         Raises:
@@ -87,10 +87,10 @@ class SeedGroup:
         kinds = {type(one) for one in self._brought}
         if len(kinds) > 1:
             raise AnotherEndedError  # some are finished, or at another stage
-        seeds = [one for one in self._brought if isinstance(one, Seed)]
+        trainings = [one for one in self._brought if isinstance(one, Training)]
         drawn = [one for one in self._brought if isinstance(one, Drawn)]
-        if seeds:
-            self._execution = joint_execution(seeds)
+        if trainings:
+            self._execution = joint_execution(trainings)
         elif drawn:
             assert self._execution is not None
             (update,) = {one.update for one in drawn}
@@ -127,10 +127,10 @@ class SeedPlace:
             self._builds = False
             self._group.building.release()
 
-    def bring(self, seed: Seed) -> None:
+    def bring(self, training: Training) -> None:
         """Come to a training, when everything of it is made."""
         self.built()
-        self._group.meet(self._number, seed)
+        self._group.meet(self._number, training)
 
     def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
         """Make updates, together with those of all other seeds."""
@@ -139,14 +139,14 @@ class SeedPlace:
 
 
 class ByItself:
-    """The execution of one seed's updates, with nobody to wait for.
+    """The execution of one training's updates, with nobody to wait for.
 
     Args:
-        seed: the one.
+        training: the one.
     """
 
-    def __init__(self, seed: Seed) -> None:
-        self.together = joint_execution([seed])
+    def __init__(self, training: Training) -> None:
+        self.together = joint_execution([training])
 
     def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
         """Make updates."""

@@ -16,7 +16,7 @@ from spar_lightning.algorithms import SPAR
 from spar_lightning.cli import main
 from spar_lightning.cli.run.resuming import align_seeds
 from spar_lightning.training import ALGORITHMS, BCModule
-from spar_lightning.training.batched import BatchedExecution
+from spar_lightning.training.updates.batched import BatchedExecution
 from spar_lightning.types import UserError
 
 

@@ -13,10 +13,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
 from spar_lightning.algorithms.algorithm import Learner, Metrics
 from spar_lightning.replay import Minibatches
-from spar_lightning.training.batched import BatchedExecution
-from spar_lightning.training.optimizers import FlatAdam, adam_step, decay_weights
-from spar_lightning.training.stack import Seed
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.batched import BatchedExecution
+from spar_lightning.training.updates.optimizers import FlatAdam, adam_step, decay_weights
+from spar_lightning.training.updates.stack import Training
+from spar_lightning.training.updates.stream import NetworkUnits
 
 SIZE, UPDATES = 8, 6
 
@@ -59,7 +59,7 @@ def train(
     """Updates of these seeds together; the weights of each."""
     algorithms = [make(kind, seed, settings) for seed in seeds]
     brought = [
-        Seed(
+        Training(
             algorithm,
             cast(NetworkUnits, Stream(seed, algorithm.action_dim)),
             {name: FlatAdam(one, fused=True) for name, one in algorithm.optimizers(UPDATES).items()},

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.replay import Minibatches, OfflineDataModule
-from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule, captured, choice, seeds
-from spar_lightning.training.batched import BatchedExecution, Told
-from spar_lightning.training.captured import Captured, CapturedExecution
+from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule, seeds
 from spar_lightning.training.seeds import ByItself, train_together
-from spar_lightning.training.stack import Seed
+from spar_lightning.training.updates import captured, choice
+from spar_lightning.training.updates.batched import BatchedExecution, Told
+from spar_lightning.training.updates.captured import Captured, CapturedExecution
+from spar_lightning.training.updates.stack import Training
 
 MakeSPAR = Callable[..., SPARModule]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -173,7 +174,7 @@ class Emulated(CapturedExecution):
 
     replays: ClassVar[list[int]] = []  # of so many updates each
 
-    def __init__(self, seeds: Sequence[Seed]) -> None:
+    def __init__(self, seeds: Sequence[Training]) -> None:
         with patch.object(torch.cuda, "Stream", Mock()):
             super().__init__(seeds)
         self.replays.clear()

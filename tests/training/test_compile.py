@@ -13,13 +13,16 @@ import torch
 from small_runs import HIDDEN, copy_state, fit
 
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training import SPARModule, TD3BCModule, compiled
-from spar_lightning.training.compiled import CompiledLoss
+from spar_lightning.training import SPARModule, TD3BCModule
+from spar_lightning.training.updates import compiled_losses
+from spar_lightning.training.updates.compiled_losses import CompiledLoss
 from spar_lightning.types import UserError
 
 MakeSPAR = Callable[..., SPARModule]
 
-compiles = pytest.mark.skipif(not compiled.traces_gradients(), reason="torch before 2.11 cannot compile gradients")
+compiles = pytest.mark.skipif(
+    not compiled_losses.traces_gradients(), reason="torch before 2.11 cannot compile gradients"
+)
 
 
 def _train(module: Any, dataset: str, precision: str = "32-true", **settings: Any) -> dict[str, torch.Tensor]:
@@ -144,7 +147,7 @@ def test_a_torch_that_cannot_compile_gradients_is_told_of_and_does_without(
     make_spar: MakeSPAR, datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = _train(make_spar(), datamodule.name)
-    monkeypatch.setattr(compiled, "traces_gradients", lambda: False)
+    monkeypatch.setattr(compiled_losses, "traces_gradients", lambda: False)
     with pytest.warns(UserWarning, match=r"cannot compile gradients, expected 2\.11 or later"):
         found = _train(make_spar(compile=True), datamodule.name)
     for name, value in found.items():

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.algorithms import Optimized
-from spar_lightning.training.flat import Averages, FlatParameters, flat_parameters
-from spar_lightning.training.optimizers import FlatAdam
+from spar_lightning.training.updates.flat import Averages, FlatParameters, flat_parameters
+from spar_lightning.training.updates.optimizers import FlatAdam
 from spar_lightning.types import UserError
 
 

@@ -13,7 +13,7 @@ from spar_lightning.algorithms.algorithm import Batch
 from spar_lightning.algorithms.fqe import FQE
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training.alone import train_alone
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.stream import NetworkUnits
 
 
 class Still:

@@ -17,8 +17,8 @@ from spar_lightning.algorithms import BC, Batch, Learner, Metrics
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
-from spar_lightning.training.batched import BatchedExecution
 from spar_lightning.training.seeds import train_together
+from spar_lightning.training.updates.batched import BatchedExecution
 from spar_lightning.types import UserError
 
 SEEDS = (3, 4, 5)

@@ -14,7 +14,7 @@ from spar_lightning.algorithms.spar.improvement import SelfImitation
 from spar_lightning.functional import latent_candidates, self_imitation_weights, weighted_mean
 from spar_lightning.replay import OfflineDataModule
 from spar_lightning.training import SPARModule
-from spar_lightning.training.stream import NetworkUnits, in_network_units
+from spar_lightning.training.updates.stream import NetworkUnits, in_network_units
 
 
 @pytest.fixture

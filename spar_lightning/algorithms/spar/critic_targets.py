@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from spar_lightning import functional as SF
-from spar_lightning.algorithms.algorithm import Batch
+from spar_lightning.algorithms.algorithm import Batch, Learner
 from spar_lightning.algorithms.spar.critics import Critics
 from spar_lightning.algorithms.spar.policy import ResidualPolicy
 
@@ -54,6 +54,12 @@ class InSample:
     expectile: float
     deviations: float | None
 
+    reads_next_base_actions: ClassVar = False
+
+    def noises(self, learner: Learner, count: int) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What targets take beside the batch: nothing."""
+        return ()
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Targets:
         """Targets of a batch."""
@@ -84,9 +90,15 @@ class PolicyValue:
     deviations: float | None
     noise: float
 
+    reads_next_base_actions: ClassVar = True
+
+    def noises(self, learner: Learner, count: int) -> tuple[Tensor, ...]:
+        """What targets take beside a batch of `count`: (B, L), standard normal."""
+        return (learner.normal(count, self.policy.manifold.latent_dim),)
+
     @torch.no_grad()
     def __call__(self, batch: Batch, noise: Tensor) -> Targets:
-        """Targets of a batch; noise (B, L), standard normal."""
+        """Targets of a batch and its noise."""
         assert self.critics.target_critic is not None
         states = self.policy.states(batch, "next_")
         latents = self.policy.latents(states)

@@ -37,7 +37,7 @@ class SelfImitation:
     kappa: float
     regression: Literal["latent", "residual"]
 
-    def noise(self, learner: Learner, count: int) -> tuple[Tensor, ...]:
+    def noises(self, learner: Learner, count: int) -> tuple[Tensor, ...]:
         """What `loss` takes beside `count` states: (K - 1, B, L)."""
         return (learner.normal(self.num_candidates - 1, count, self.policy.manifold.latent_dim),)
 
@@ -83,7 +83,7 @@ class ValueGradient:
     critics: Critics
     kappa: float
 
-    def noise(self, learner: Learner, count: int) -> tuple[Tensor, ...]:  # noqa: ARG002
+    def noises(self, learner: Learner, count: int) -> tuple[Tensor, ...]:  # noqa: ARG002
         """None."""
         return ()
 

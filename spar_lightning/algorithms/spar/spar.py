@@ -285,7 +285,7 @@ class SPAR(Algorithm):
         if phase.moves_actor:
             assert self.improvement is not None
             chosen = batch.rows(slice(self.lsi_batch))
-            noises = self.improvement.noise(learner, chosen.size)
+            noises = self.improvement.noises(learner, chosen.size)
             metrics |= learner.descend("actor", self.improvement.loss, chosen, *noises)
             learner.follow(self.policy.average_actor, self.policy.actor, self.actor_tau)
         return metrics
@@ -296,13 +296,12 @@ class SPAR(Algorithm):
         return min(1.0, 1.0 / (self.averaged_share * moves))
 
     def _update_critics(self, batch: Batch, phase: Phase, learner: Learner) -> Metrics:
-        if not phase.bootstraps:
-            metrics = learner.descend("critic", self.regression_loss, batch)
-        elif isinstance(self.bootstrap, PolicyValue):
-            noise = learner.normal(batch.size, self.policy.manifold.latent_dim)
-            metrics = learner.descend("critic", self.bootstrapped_loss, batch, noise)
+        if phase.bootstraps:
+            assert self.bootstrap is not None
+            noises = self.bootstrap.noises(learner, batch.size)
+            metrics = learner.descend("critic", self.bootstrapped_loss, batch, *noises)
         else:
-            metrics = learner.descend("critic", self.bootstrapped_loss, batch)
+            metrics = learner.descend("critic", self.regression_loss, batch)
         learner.follow(self.critics.average_critic, self.critics.critic, self.critic_tau)
         if self.critics.target_critic is not None:
             learner.follow(self.critics.target_critic, self.critics.critic, self.target_tau)
@@ -312,10 +311,10 @@ class SPAR(Algorithm):
         """Of critics and value network, on the data's returns."""
         return self.critics.loss(batch, *self.returns(batch))
 
-    def bootstrapped_loss(self, batch: Batch, *noise: Tensor) -> tuple[Tensor, Metrics]:
+    def bootstrapped_loss(self, batch: Batch, *noises: Tensor) -> tuple[Tensor, Metrics]:
         """Of critics and value network, on values of the next states."""
         assert self.bootstrap is not None
-        return self.critics.loss(batch, *self.bootstrap(batch, *noise))
+        return self.critics.loss(batch, *self.bootstrap(batch, *noises))
 
     def manifold_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
         """Evidence bound of the data's standardized residuals, weighted if so set; noise (B, L)."""
@@ -382,7 +381,8 @@ class SPAR(Algorithm):
         if updates == 0 and not self._is_checked:
             self.check_start(max_updates)
         self._check_course(updates)
-        yield from base_columns(data, self.policy, following=isinstance(self.bootstrap, PolicyValue))
+        following = self.bootstrap is not None and self.bootstrap.reads_next_base_actions
+        yield from base_columns(data, self.policy, following)
         if not was_fitted:  # else the manifold has learned what is on this scale, maybe of other data
             self.policy.residual_scale.copy_(residual_spread(data, self.min_residual_scale))
         self._sweep = ReturnSweep(data, self.discount, self.trace_decay)

@@ -44,10 +44,10 @@ from spar_lightning.cli.stages.starting_point import (
 )
 from spar_lightning.cli.stages.trainer_settings import TRAINER_DEFAULTS, check_intervals, check_limits
 from spar_lightning.training.checkpoints import load_module
-from spar_lightning.training.compiled import can_compile
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.training.strategy import adapt_strategy
+from spar_lightning.training.updates.compiled_losses import can_compile
 from spar_lightning.types import LARGEST_SEED, UserError
 
 COMMON = {"model", "datamodule", "weights_only"}

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 
-class Beginnings:
+class BeginningSampler:
     """Draws transitions near the start of episodes: an episode uniformly, then its step `t` with weight `decay ** t`.
 
     Args:
         episodes: (N,) int64 number of the episode of each transition, from 0, in order of time.
         decay: in (0, 1).
 
-    >>> Beginnings(torch.tensor([0, 0, 0, 1]), decay=0.5).draw(1000).unique().tolist()
+    >>> BeginningSampler(torch.tensor([0, 0, 0, 1]), decay=0.5).draw(1000).unique().tolist()
     [0, 1, 2, 3]
     """
 

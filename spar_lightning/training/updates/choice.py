@@ -8,20 +8,20 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.replay import offline_data
-from spar_lightning.training.execution import Execution
-from spar_lightning.training.obstacles import check_joint, obstacle
 from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
-from spar_lightning.training.stack import Seed
+from spar_lightning.training.updates.execution import Execution
+from spar_lightning.training.updates.obstacles import check_joint, obstacle
+from spar_lightning.training.updates.stack import Training
 
 
 def choose_execution(
-    module: pl.LightningModule, seed: Seed, capture: bool | Literal["auto"]
+    module: pl.LightningModule, training: Training, capture: bool | Literal["auto"]
 ) -> Execution | ByItself | SeedPlace:
     """What makes the updates; with other seeds, when all of them have come.
 
     Args:
         module: whose trainer runs.
-        seed: what there is to train.
+        training: what there is to do.
         capture: whether updates are to be captured in a CUDA graph.
 
     Raises:
@@ -29,13 +29,20 @@ def choose_execution(
     """
     if (place := current_place()) is not None:
         check_joint(module.trainer)
-    seed = seed._replace(captures=_can_be_captured(module, capture))
+    training = training._replace(captures=_can_be_captured(module, capture))
     if place is not None:
-        place.bring(seed)
+        place.bring(training)
         return place
-    if seed.captures:
-        return ByItself(seed)
-    return Execution(module, seed.algorithm, seed.stream, seed.optimizers, seed.generator, compiles=seed.compiles)
+    if training.captures:
+        return ByItself(training)
+    return Execution(
+        module,
+        training.algorithm,
+        training.stream,
+        training.optimizers,
+        training.generator,
+        compiles=training.compiles,
+    )
 
 
 def _can_be_captured(module: pl.LightningModule, capture: bool | Literal["auto"]) -> bool:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from spar_lightning.replay import Minibatches
-from spar_lightning.training.batched import BatchedExecution, Told
-from spar_lightning.training.stack import Seed
+from spar_lightning.training.updates.batched import BatchedExecution, Told
+from spar_lightning.training.updates.stack import Training
 
 MOST_GRAPHS = 32
 """That are kept; each holds memory of its own, and the one that was not replayed for the longest time makes room."""
@@ -42,7 +42,7 @@ class CapturedExecution(BatchedExecution):
     generators of random numbers, which the graph takes from torch. Metrics are read when someone asks for them.
     """
 
-    def __init__(self, seeds: Sequence[Seed]) -> None:
+    def __init__(self, seeds: Sequence[Training]) -> None:
         super().__init__(seeds)
         self._rehearsals = 2 if seeds[0].compiles else 1  # a compiled update is one only when the second is made
         self._made: Counter[tuple[Hashable, ...]] = Counter()
@@ -120,6 +120,6 @@ def powers_of_two(count: int) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
-def joint_execution(seeds: Sequence[Seed]) -> BatchedExecution:
+def joint_execution(seeds: Sequence[Training]) -> BatchedExecution:
     """What makes the updates of seeds together: captured where those of each can be."""
     return CapturedExecution(seeds) if all(seed.captures for seed in seeds) else BatchedExecution(seeds)

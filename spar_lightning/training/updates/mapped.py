@@ -13,7 +13,7 @@ from spar_lightning.algorithms import Algorithm, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.functional import update_average
 from spar_lightning.training.checks import checked_loss, optimizer_named
-from spar_lightning.training.stack import Stack
+from spar_lightning.training.updates.stack import Stack
 
 
 def mapped_gradients(

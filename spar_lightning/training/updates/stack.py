@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.algorithms import Algorithm, Batch
-from spar_lightning.training.optimizers import FlatAdam, decay_weights
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.optimizers import FlatAdam, decay_weights
+from spar_lightning.training.updates.stream import NetworkUnits
 from spar_lightning.types import UserError
 
 
-class Seed(NamedTuple):
-    """What one seed brings along, all of it on one device."""
+class Training(NamedTuple):
+    """What one training is made of, all of it on one device."""
 
     algorithm: Algorithm
     stream: NetworkUnits
@@ -40,7 +40,7 @@ class Stack:
         seeds: of the same algorithm, with the same settings.
     """
 
-    def __init__(self, seeds: Sequence[Seed]) -> None:
+    def __init__(self, seeds: Sequence[Training]) -> None:
         if len({(type(seed.algorithm), repr(seed.settings)) for seed in seeds}) > 1:
             raise UserError("the settings of several seeds differ, expected the same but for the seed")
         self.seeds, self.first, self.is_alone = seeds, seeds[0].algorithm, len(seeds) == 1

@@ -14,10 +14,10 @@ from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.checks import checked_loss, checked_metrics, optimizer_named
-from spar_lightning.training.compiled import CompiledLoss
-from spar_lightning.training.flat import Averages
-from spar_lightning.training.optimizers import FlatAdam
-from spar_lightning.training.stream import NetworkUnits
+from spar_lightning.training.updates.compiled_losses import CompiledLoss
+from spar_lightning.training.updates.flat import Averages
+from spar_lightning.training.updates.optimizers import FlatAdam
+from spar_lightning.training.updates.stream import NetworkUnits
 
 
 class Execution:

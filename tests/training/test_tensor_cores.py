@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from spar_lightning.training.arithmetic import use_tensor_cores
+from spar_lightning.training.updates.tensor_cores import use_tensor_cores
 
 
 @pytest.fixture(autouse=True)

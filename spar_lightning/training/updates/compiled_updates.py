@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
-from spar_lightning.training.mapped import clip, follow, mapped_gradients
-from spar_lightning.training.optimizers import adam_step, decay_weights
-from spar_lightning.training.stack import Stack
+from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
+from spar_lightning.training.updates.optimizers import adam_step, decay_weights
+from spar_lightning.training.updates.stack import Stack
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -24,7 +24,7 @@ class _Program(NamedTuple):
     run: Callable[[list[Tensor]], Metrics]
 
 
-class WholeUpdates:
+class CompiledUpdates:
     """Updates as programs of tensors; each is written down operation by operation when the first of its kind is made.
 
     That is done with copies of all that they change, and what is written down is compiled: no part of the algorithm's

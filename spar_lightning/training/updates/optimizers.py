@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from spar_lightning.algorithms import Optimized
-from spar_lightning.training.flat import FlatParameters
+from spar_lightning.training.updates.flat import FlatParameters
 from spar_lightning.types import CheckpointError
 
 

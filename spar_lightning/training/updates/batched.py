@@ -16,9 +16,9 @@ from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.checks import checked_metrics
-from spar_lightning.training.mapped import clip, follow, mapped_gradients
-from spar_lightning.training.stack import Seed, Stack
-from spar_lightning.training.whole import WholeUpdates
+from spar_lightning.training.updates.compiled_updates import CompiledUpdates
+from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
+from spar_lightning.training.updates.stack import Stack, Training
 from spar_lightning.types import UserError
 
 _READS = ("converted to Python scalars", "converted to Scalar", "Boolean value of Tensor")
@@ -38,14 +38,14 @@ class BatchedExecution:
         seeds: of the same algorithm, with the same settings.
     """
 
-    def __init__(self, seeds: Sequence[Seed]) -> None:
+    def __init__(self, seeds: Sequence[Training]) -> None:
         self._stack = Stack(seeds)
         self._rates: Rates = {}  # of the update that is being made
         self._number = 0  # of that update
         self._taus: dict[str, Callable[[int], float]] = {}  # of averages that do not follow at one rate
         self._shapes: dict[Hashable, list[tuple[int, ...]]] = {}  # phase -> of the noise that its updates ask for
         self._asked: list[tuple[int, ...]] = []
-        self._whole = WholeUpdates(self._stack) if seeds[0].compiles else None
+        self._whole = CompiledUpdates(self._stack) if seeds[0].compiles else None
 
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         """Make an update of each seed's minibatches; gives for each seed what `Execution.run` gives."""

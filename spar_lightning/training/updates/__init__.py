@@ -1,0 +1,1 @@
+"""How updates run: one by one under Lightning, or as tensors alone, compiled, captured, and of several seeds."""
