@@ -18,7 +18,7 @@ from torch import Tensor
 from spar_lightning.datasets.dataset import OfflineDataset, check_time_limit
 from spar_lightning.datasets.file_hash import checked_hash
 from spar_lightning.datasets.selection import EpisodeFilter, Selection
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
 from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
 from spar_lightning.datasets.sources.registry import open_dataset, path_named
 from spar_lightning.datasets.sources.robomimic.dones import Dones

@@ -12,7 +12,7 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.datasets.sources.remote_files import download_place
+from spar_lightning.datasets.sources.remote.remote_files import download_place
 from spar_lightning.simulators import make_environment
 from spar_lightning.simulators.d4rl_environments import d4rl_environment
 

@@ -12,7 +12,7 @@ from published_data import place
 
 from spar_lightning.cli import main
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.minari.names import PUBLISHED_DATASETS
 
 JOBS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.yaml") if path.parent.name != "suites")
 

@@ -21,7 +21,7 @@ from published_data import place
 from spar_lightning.cli import main
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.minari.names import PUBLISHED_DATASETS
 
 PROGRAM = "python -m spar_lightning "
 RUN = Path("runs/walker2d-medium-replay-v0/version_0")

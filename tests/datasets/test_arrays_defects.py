@@ -12,7 +12,7 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.datasets import open_dataset
-from spar_lightning.datasets.sources.array_source import open_arrays
+from spar_lightning.datasets.sources.arrays.array_source import open_arrays
 from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import DataError
 

@@ -11,7 +11,7 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.datasets import OfflineDataset, open_dataset
-from spar_lightning.datasets.sources import flat_source
+from spar_lightning.datasets.sources.arrays import flat_source
 from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import DataError
 

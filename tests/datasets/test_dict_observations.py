@@ -13,7 +13,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, flatten
 from minari.data_collector import EpisodeBuffer
 
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 from spar_lightning.simulators.environments import make_environment
 from spar_lightning.simulators.observations import (
     FlatObservations,

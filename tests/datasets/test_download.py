@@ -21,8 +21,8 @@ import pytest
 from array_files import flat_arrays, write_arrays
 
 from spar_lightning.datasets import open_dataset
-from spar_lightning.datasets.sources import download, remote_files
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL
+from spar_lightning.datasets.sources.remote import download, remote_files
 from spar_lightning.types import DataError
 
 
@@ -288,7 +288,7 @@ def test_a_disk_without_room(server: str, cached: Any, monkeypatch: pytest.Monke
 
 _LIMITED = f"""
 import resource, sys
-from spar_lightning.datasets.sources.remote_files import open_url
+from spar_lightning.datasets.sources.remote.remote_files import open_url
 from spar_lightning.types import DataError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 try:

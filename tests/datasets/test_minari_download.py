@@ -18,8 +18,8 @@ import minari
 import numpy as np
 import pytest
 
-from spar_lightning.datasets.sources.minari_download import _settle
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.download import _settle
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 from spar_lightning.types import DataError
 
 COMMIT = "c0ffee" * 6 + "beef"

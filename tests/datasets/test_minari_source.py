@@ -16,8 +16,8 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from spar_lightning.datasets import open_dataset
-from spar_lightning.datasets.sources.minari_load import remedy
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.loading import remedy
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import DataError
 

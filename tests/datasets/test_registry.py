@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from spar_lightning.datasets import open_dataset
-from spar_lightning.datasets.sources.array_source import open_file
+from spar_lightning.datasets.sources.arrays.array_source import open_file
 from spar_lightning.datasets.sources.bundled import open_bundled
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 from spar_lightning.datasets.sources.registry import SOURCES
-from spar_lightning.datasets.sources.remote_files import open_d4rl, open_url
+from spar_lightning.datasets.sources.remote.remote_files import open_d4rl, open_url
 from spar_lightning.types import DataError
 
 
@@ -56,7 +56,9 @@ def test_what_exists_is_not_looked_for_on_the_network(tmp_path: Path, monkeypatc
     (tmp_path / "copied" / "logs-v0" / "data").mkdir(parents=True)
     (tmp_path / "copied" / "logs-v0" / "data" / "metadata.json").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spar_lightning.datasets.sources.minari_load.download_minari", lambda name: pytest.fail(name))
+    monkeypatch.setattr(
+        "spar_lightning.datasets.sources.minari.loading.download_minari", lambda name: pytest.fail(name)
+    )
     with pytest.raises(DataError, match="folder is a folder, expected a file"):
         open_dataset("folder")
     with pytest.raises(DataError, match=r"recording` is of no known kind, expected a file that ends in"):

@@ -158,7 +158,7 @@ def test_batches_make_no_difference(tmp_path: Path, kind: str, monkeypatch: pyte
     whole = transitions(name)
     monkeypatch.setattr(readers, "_ROWS", block)
     monkeypatch.setattr(readers, "_BUFFER", 64 * block)
-    monkeypatch.setattr("spar_lightning.datasets.sources.flat_source._BLOCK", 10)
+    monkeypatch.setattr("spar_lightning.datasets.sources.arrays.flat_source._BLOCK", 10)
     again = transitions(name)
     assert all((whole.column(column) == again.column(column)).all() for column in whole.widths)
     assert whole.rewards.tolist() == [row for row in range(59) if numbers[row] == numbers[row + 1]]

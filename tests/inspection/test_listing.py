@@ -10,7 +10,7 @@ import pytest
 
 from spar_lightning.datasets import BUNDLED_DATASETS
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL
-from spar_lightning.datasets.sources.remote_files import download_place
+from spar_lightning.datasets.sources.remote.remote_files import download_place
 from spar_lightning.inspection.listing.listing import ListedDataset, list_datasets
 from spar_lightning.inspection.listing.on_disk import path_on_disk
 from spar_lightning.inspection.listing.text import listing_as_text

@@ -24,7 +24,7 @@ from spar_lightning.datasets.minari_folder import (
     scratch_folder,
 )
 from spar_lightning.datasets.recording.recipes import BUNDLED_PREFIX
-from spar_lightning.datasets.sources.minari_load import check_minari_id
+from spar_lightning.datasets.sources.minari.loading import check_minari_id
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
 from spar_lightning.datasets.sources.registry import open_dataset
 from spar_lightning.simulators.environments import make_environment

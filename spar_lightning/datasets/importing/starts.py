@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spar_lightning.datasets.importing.buffers import StartStates
-from spar_lightning.datasets.sources.array_file import SUFFIXES, open_columns
+from spar_lightning.datasets.sources.arrays.array_file import SUFFIXES, open_columns
 from spar_lightning.types import DataError
 
 _PREFIX = "init_"

@@ -8,7 +8,7 @@ from spar_lightning.datasets.dataset import OfflineDataset
 from spar_lightning.datasets.minari_folder import datasets_folder
 from spar_lightning.datasets.recording.collect import collect
 from spar_lightning.datasets.recording.recipes import parse_bundled_id
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 
 
 def open_bundled(name: str, observation_keys: Sequence[str] | None = None) -> OfflineDataset:

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from spar_lightning.datasets.minari_folder import datasets_folder
-from spar_lightning.datasets.sources.array_file import TABLE_SUFFIXES
+from spar_lightning.datasets.sources.arrays.array_file import TABLE_SUFFIXES
 from spar_lightning.types import DataError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
 from spar_lightning.datasets.sources.robomimic.dones import Dones
 
 

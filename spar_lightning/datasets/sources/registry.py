@@ -26,16 +26,16 @@ from typing_extensions import Unpack
 
 from spar_lightning.datasets.dataset import OfflineDataset
 from spar_lightning.datasets.recording.recipes import BUNDLED_PREFIX
-from spar_lightning.datasets.sources.array_source import open_file
+from spar_lightning.datasets.sources.arrays.array_source import open_file
 from spar_lightning.datasets.sources.bundled import open_bundled
 from spar_lightning.datasets.sources.d4rl_names import PREFIX as D4RL_PREFIX
 from spar_lightning.datasets.sources.lerobot.lerobot_source import open_lerobot
-from spar_lightning.datasets.sources.minari_source import open_minari
+from spar_lightning.datasets.sources.minari.minari_source import open_minari
 from spar_lightning.datasets.sources.ogbench.layout import is_ogbench
 from spar_lightning.datasets.sources.ogbench.ogbench_source import open_ogbench
 from spar_lightning.datasets.sources.paths import is_lerobot, is_path, is_table, path_of
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
-from spar_lightning.datasets.sources.remote_files import open_d4rl, open_url
+from spar_lightning.datasets.sources.remote.remote_files import open_d4rl, open_url
 from spar_lightning.datasets.sources.robomimic.robomimic_source import is_robomimic, open_robomimic
 from spar_lightning.datasets.sources.tables.table_source import FRAME_PREFIX, open_frame_by_name, open_table
 from spar_lightning.types import DataError

@@ -15,7 +15,7 @@ from spar_lightning.datasets.minari_folder import datasets_folder
 from spar_lightning.datasets.recording.recipes import BUNDLED_DATASETS
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL
 from spar_lightning.datasets.sources.d4rl_names import PREFIX as D4RL_PREFIX
-from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.minari.names import PUBLISHED_DATASETS
 from spar_lightning.inspection.listing.on_disk import bytes_on_disk, path_on_disk
 
 

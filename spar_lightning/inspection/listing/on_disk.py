@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spar_lightning.datasets.minari_folder import datasets_folder
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX
-from spar_lightning.datasets.sources.remote_files import download_place
+from spar_lightning.datasets.sources.remote.remote_files import download_place
 from spar_lightning.types import DataError
 
 

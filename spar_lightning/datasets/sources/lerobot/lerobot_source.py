@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.datasets.dataset import OfflineDataset, fingerprint_of
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.lerobot.folder import read_folder
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.datasets.sources.tables.arrow import readable

@@ -26,10 +26,10 @@ import numpy.typing as npt
 
 from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.memory import available_memory
-from spar_lightning.datasets.sources.array_file import DAMAGE
+from spar_lightning.datasets.sources.arrays.array_file import DAMAGE
+from spar_lightning.datasets.sources.arrays.flat_columns import FLOATS, NUMBERS, REALS, check_column
+from spar_lightning.datasets.sources.arrays.npz_file import open_npz
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_columns import FLOATS, NUMBERS, REALS, check_column
-from spar_lightning.datasets.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
 _BYTES = 16  # a row, of flags and what is made of them

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.datasets.dataset import Episode, OfflineDataset, fingerprint_of
-from spar_lightning.datasets.sources.array_file import open_columns
+from spar_lightning.datasets.sources.arrays.array_file import open_columns
+from spar_lightning.datasets.sources.arrays.flat_source import read_float32
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_source import read_float32
 from spar_lightning.datasets.sources.ogbench.layout import Trajectories, check_arrays, flags, trajectories
 from spar_lightning.datasets.sources.ogbench.task import MODULE, Labels, label
 from spar_lightning.datasets.sources.paths import path_of

@@ -23,9 +23,9 @@ import h5py
 import numpy as np
 
 from spar_lightning.datasets.memory import available_memory
+from spar_lightning.datasets.sources.arrays.flat_columns import FLOATS, REALS, check_column
+from spar_lightning.datasets.sources.arrays.hdf5_items import column_in, group_in, names_in
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_columns import FLOATS, REALS, check_column
-from spar_lightning.datasets.sources.hdf5_items import column_in, group_in, names_in
 from spar_lightning.types import DataError
 
 _ROBOSUITE = 1  # robomimic's number of this kind of environment

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 
 from spar_lightning.datasets.dataset import Episode, FloatArray, OfflineDataset, fingerprint_of
-from spar_lightning.datasets.sources.array_file import check_kind, readable_file
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.flat_source import as_float32, note_of_successes
-from spar_lightning.datasets.sources.hdf5_items import group_in
+from spar_lightning.datasets.sources.arrays.array_file import check_kind, readable_file
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_source import as_float32, note_of_successes
+from spar_lightning.datasets.sources.arrays.hdf5_items import group_in
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.datasets.sources.robomimic.demos import (
     Demo,

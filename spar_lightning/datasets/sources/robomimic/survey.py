@@ -9,9 +9,9 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from spar_lightning.datasets.sources.array_file import readable_file
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.hdf5_items import group_in
+from spar_lightning.datasets.sources.arrays.array_file import readable_file
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.hdf5_items import group_in
 from spar_lightning.datasets.sources.robomimic.demos import Demo, open_demo
 from spar_lightning.datasets.sources.robomimic.dones import BoolArray, Dones, Marks, terminations_of
 from spar_lightning.types import DataError

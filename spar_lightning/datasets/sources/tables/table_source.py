@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from spar_lightning.datasets.dataset import OfflineDataset, fingerprint_of
-from spar_lightning.datasets.sources.array_file import TABLE_SUFFIXES, check_file
+from spar_lightning.datasets.sources.arrays.array_file import TABLE_SUFFIXES, check_file
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.datasets.sources.tables.arrow import arrow, readable
 from spar_lightning.datasets.sources.tables.marks import MARKS, read_marks

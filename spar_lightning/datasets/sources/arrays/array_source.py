@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from spar_lightning.datasets.dataset import OfflineDataset, fingerprint_of
-from spar_lightning.datasets.sources.array_file import check_kind, open_columns
+from spar_lightning.datasets.sources.arrays.array_file import check_kind, open_columns
+from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
+from spar_lightning.datasets.sources.arrays.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.d4rl_names import d4rl_name_of
-from spar_lightning.datasets.sources.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.flat_source import FlatSource, open_flat
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.simulators.d4rl_environments import d4rl_environment
 

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.dataset import OfflineDataset
 from spar_lightning.datasets.naming import did_you_mean
-from spar_lightning.datasets.sources.array_file import SUFFIXES, problem_of
-from spar_lightning.datasets.sources.array_source import open_arrays
+from spar_lightning.datasets.sources.arrays.array_file import SUFFIXES, problem_of
+from spar_lightning.datasets.sources.arrays.array_source import open_arrays
 from spar_lightning.datasets.sources.d4rl_names import KNOWN_D4RL, PREFIX, d4rl_name_of
-from spar_lightning.datasets.sources.download import download
+from spar_lightning.datasets.sources.remote.download import download
 from spar_lightning.types import DataError
 
 

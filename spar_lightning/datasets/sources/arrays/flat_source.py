@@ -13,9 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 from spar_lightning.datasets.blocks import rows_at_once
 from spar_lightning.datasets.dataset import Episode, FloatArray, OfflineDataset
 from spar_lightning.datasets.memory import available_memory
+from spar_lightning.datasets.sources.arrays.episode_bounds import EpisodeBounds, episode_bounds
+from spar_lightning.datasets.sources.arrays.flat_columns import FlatColumns, SuccessReward, flat_columns
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.episode_bounds import EpisodeBounds, episode_bounds
-from spar_lightning.datasets.sources.flat_columns import FlatColumns, SuccessReward, flat_columns
 from spar_lightning.simulators.reference_scores import score_scale
 from spar_lightning.types import DataError
 

@@ -12,8 +12,8 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from spar_lightning.datasets.memory import available_memory
 from spar_lightning.datasets.minari_folder import datasets_folder, minari_root
 from spar_lightning.datasets.recording.recipes import BUNDLED_DATASETS
-from spar_lightning.datasets.sources.minari_download import check_version, download_minari
-from spar_lightning.datasets.sources.minari_names import PUBLISHED_DATASETS
+from spar_lightning.datasets.sources.minari.download import check_version, download_minari
+from spar_lightning.datasets.sources.minari.names import PUBLISHED_DATASETS
 from spar_lightning.types import DataError
 
 _COUNTS = ("total_episodes", "total_steps")

@@ -15,7 +15,7 @@ from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from minari.storage.remotes import DEFAULT_REMOTE
 
 from spar_lightning.datasets.minari_folder import datasets_folder, move_into_place, register_namespace, scratch_folder
-from spar_lightning.datasets.sources.minari_names import near_names
+from spar_lightning.datasets.sources.minari.names import near_names
 from spar_lightning.types import DataError
 
 _ANSWER_SECONDS = 10.0

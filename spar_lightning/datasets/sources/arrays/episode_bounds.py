@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spar_lightning.datasets.blocks import rows_at_once
+from spar_lightning.datasets.sources.arrays.flat_columns import FlatColumns
 from spar_lightning.datasets.sources.column import Column
-from spar_lightning.datasets.sources.flat_columns import FlatColumns
 from spar_lightning.types import DataError
 
 BoolArray = npt.NDArray[np.bool_]

@@ -13,8 +13,8 @@ from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_dataset import MinariDataset
 
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset, fingerprint_of
-from spar_lightning.datasets.sources.minari_episodes import Shape, read_episodes
-from spar_lightning.datasets.sources.minari_load import check_minari_id, load_minari, remedy
+from spar_lightning.datasets.sources.minari.episodes import Shape, read_episodes
+from spar_lightning.datasets.sources.minari.loading import check_minari_id, load_minari, remedy
 from spar_lightning.simulators.observations import default_keys, flat_dimension, flatten_observations
 from spar_lightning.simulators.reference_scores import ScoreScale, score_scale
 from spar_lightning.types import DataError

@@ -15,8 +15,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from tqdm.auto import tqdm
 from urllib3.exceptions import LocationParseError
 
-from spar_lightning.datasets.sources.network_errors import explain
-from spar_lightning.datasets.sources.partial_download import PartialDownload
+from spar_lightning.datasets.sources.remote.network_errors import explain
+from spar_lightning.datasets.sources.remote.partial_download import PartialDownload
 from spar_lightning.types import DataError
 
 STALL_SECONDS = 30.0

@@ -12,10 +12,10 @@ from pathlib import Path
 import h5py
 
 from spar_lightning.datasets.naming import did_you_mean
+from spar_lightning.datasets.sources.arrays.hdf5_items import column_in, names_in
+from spar_lightning.datasets.sources.arrays.npz_file import open_npz
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.datasets.sources.damage import damage_told
-from spar_lightning.datasets.sources.hdf5_items import column_in, names_in
-from spar_lightning.datasets.sources.npz_file import open_npz
 from spar_lightning.types import DataError
 
 SUFFIXES = (".hdf5", ".h5", ".npz")

@@ -1,0 +1,1 @@
+"""Arrays of transitions in HDF5 files and `.npz` archives."""

@@ -1,0 +1,1 @@
+"""Files that are somewhere else, and how they are downloaded."""
