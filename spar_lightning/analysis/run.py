@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.callbacks.results_entries import OF_RUN, checked
+from spar_lightning.callbacks.results.entries import OF_RUN, checked
 from spar_lightning.training.checkpoint_entries import Each, Entries
 from spar_lightning.types import UserError
 

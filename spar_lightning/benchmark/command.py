@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from spar_lightning.benchmark.figure import check_suffix, draw
-from spar_lightning.benchmark.machine import describe_machine
+from spar_lightning.benchmark.measuring.machine import describe_machine
+from spar_lightning.benchmark.measuring.rounds import measure
 from spar_lightning.benchmark.results import Result, result
-from spar_lightning.benchmark.rounds import measure
 from spar_lightning.benchmark.settings import Setting, at_least, grid, missing_package
 from spar_lightning.benchmark.tables import speed_table, split_table
 from spar_lightning.types import UserError

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spar_lightning.benchmark.gate import FlopGate, Gate, Loop
 from spar_lightning.benchmark.jax_td3_bc import JaxTD3BC, limit_threads
+from spar_lightning.benchmark.measuring.gate import FlopGate, Gate, Loop
+from spar_lightning.benchmark.measuring.stopwatch import Watched
 from spar_lightning.benchmark.plain_td3_bc import PlainTD3BC, ReplayBuffer
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
-from spar_lightning.benchmark.stopwatch import Watched
 from spar_lightning.benchmark.synthetic import episodes
 from spar_lightning.benchmark.trained_modules import train_module
 

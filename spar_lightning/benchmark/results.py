@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spar_lightning.benchmark.gate import Window
-from spar_lightning.benchmark.rounds import Measurement
+from spar_lightning.benchmark.measuring.gate import Window
+from spar_lightning.benchmark.measuring.rounds import Measurement
 from spar_lightning.benchmark.settings import Setting
 
 PARTS = ("data", "step", "critic", "actor", "manifold", "targets", "optimizer", "sweeps", "logging", "loop")

@@ -13,9 +13,9 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
 from spar_lightning.algorithms import SPAR
-from spar_lightning.benchmark.gate import Gate, Loop, SharedGate
+from spar_lightning.benchmark.measuring.gate import Gate, Loop, SharedGate
+from spar_lightning.benchmark.measuring.stopwatch import Watched
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
-from spar_lightning.benchmark.stopwatch import Watched
 from spar_lightning.benchmark.synthetic import SyntheticData
 from spar_lightning.callbacks import (
     FiniteLossGuard,

@@ -12,9 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
-from spar_lightning.callbacks.last_video import VIDEO
-from spar_lightning.callbacks.results import checkpoint_paths, run_folder
-from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
+from spar_lightning.callbacks.results.document import checkpoint_paths, run_folder
+from spar_lightning.callbacks.rollouts.last_video import VIDEO
+from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation
 from spar_lightning.documents import decimals, from_here, people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 

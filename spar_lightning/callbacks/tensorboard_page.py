@@ -10,9 +10,9 @@ import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from spar_lightning.callbacks.provenance import training_settings
-from spar_lightning.callbacks.results import run_folder, run_seed
-from spar_lightning.callbacks.rollout_evaluation import RolloutEvaluation
+from spar_lightning.callbacks.results.document import run_folder, run_seed
+from spar_lightning.callbacks.results.provenance import training_settings
+from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation
 from spar_lightning.callbacks.run_summary import score_table
 from spar_lightning.training.progress import WARMUP
 from spar_lightning.types import HasReferencePolicies, HasResidual

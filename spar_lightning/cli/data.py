@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from typing_extensions import Unpack
 
-from spar_lightning.benchmark.reading import bench_reading
-from spar_lightning.benchmark.storage import bench_storage
+from spar_lightning.benchmark.data.reading import bench_reading
+from spar_lightning.benchmark.data.storage import bench_storage
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.selection import EpisodeFilter, Selection, select_episodes

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from spar_lightning.callbacks.provenance import library_versions
-from spar_lightning.callbacks.results import comparison_results
+from spar_lightning.callbacks.results.document import comparison_results
+from spar_lightning.callbacks.results.provenance import library_versions
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
 from spar_lightning.cli.simulator_of_checkpoint import simulator_of
 from spar_lightning.documents import decimals

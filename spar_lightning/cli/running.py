@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spar_lightning.analysis.command import analyze
 from spar_lightning.benchmark import bench
-from spar_lightning.callbacks.stopping import STOP, Stopped
+from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
 from spar_lightning.cli.combine import combine
 from spar_lightning.cli.command_list import STAGED, fail, program
 from spar_lightning.cli.data import DATA_COMMANDS

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from spar_lightning.benchmark import bench, rounds
-from spar_lightning.benchmark.child import Child, ChildError, Finished, run_peak
-from spar_lightning.benchmark.gate import Window
-from spar_lightning.benchmark.peak import Shape
+from spar_lightning.benchmark import bench
+from spar_lightning.benchmark.measuring import rounds
+from spar_lightning.benchmark.measuring.child import Child, ChildError, Finished, run_peak
+from spar_lightning.benchmark.measuring.gate import Window
+from spar_lightning.benchmark.measuring.peak import Shape
 from spar_lightning.types import UserError
 
 FAMILY = """
 import sys, time
-from spar_lightning.benchmark.child import Child
+from spar_lightning.benchmark.measuring.child import Child
 
 def hold(connection, path):
     with open(path, "w") as pipe:

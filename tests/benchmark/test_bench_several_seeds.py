@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spar_lightning.benchmark.contenders import count_flops, train
-from spar_lightning.benchmark.gate import Gate, Loop
+from spar_lightning.benchmark.measuring.gate import Gate, Loop
 from spar_lightning.benchmark.settings import Setting, missing_package
 
 

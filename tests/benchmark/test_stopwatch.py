@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spar_lightning.benchmark.stopwatch import Stopwatch, Watched, attached
+from spar_lightning.benchmark.measuring.stopwatch import Stopwatch, Watched, attached
 
 
 class Clock:

@@ -10,7 +10,7 @@ import torch
 from toy_training import ToyData, ToyEnvironment, ToyModule, ToyResidualModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
-from spar_lightning.callbacks.background_rollouts import refuse_several_processes
+from spar_lightning.callbacks.rollouts.background_rollouts import refuse_several_processes
 from spar_lightning.types import UserError
 
 

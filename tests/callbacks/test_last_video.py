@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from toy_training import STEPS, ToyData, ToyEnvironment, ToyResidualModule, train
 
 from spar_lightning.callbacks import RolloutEvaluation, RunSummary
-from spar_lightning.callbacks.last_video import TAG, animated
+from spar_lightning.callbacks.rollouts.last_video import TAG, animated
 
 
 class DrawnEnvironment(ToyEnvironment):

@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import CSVLogger
 from toy_training import ToyData, ToyModule, ToyResidualModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
-from spar_lightning.callbacks.random_state import collect_random_state, restore_random_state
-from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
+from spar_lightning.callbacks.checkpoints.random_state import collect_random_state, restore_random_state
+from spar_lightning.callbacks.checkpoints.whole_checkpoint import WholeCheckpointIO
 from spar_lightning.types import CheckpointError, UserError
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from toy_training import ToyModule, train
 
 from spar_lightning.callbacks import ResumableCheckpoint, RolloutEvaluation
-from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO
+from spar_lightning.callbacks.checkpoints.whole_checkpoint import WholeCheckpointIO
 
 
 def names(folder: Path) -> list[str]:
@@ -63,7 +63,7 @@ def test_another_way_to_write_checkpoints_is_left_alone(tmp_path: Path) -> None:
 def test_a_kill_while_a_checkpoint_is_written_leaves_one_that_loads(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     code = (
-        "import torch; from spar_lightning.callbacks.whole_checkpoint import WholeCheckpointIO\n"
+        "import torch; from spar_lightning.callbacks.checkpoints.whole_checkpoint import WholeCheckpointIO\n"
         "for number in range(1, 10**6):\n"
         f"    WholeCheckpointIO().save_checkpoint({{'state': torch.full((300_000,), number)}}, {str(path)!r})"
     )

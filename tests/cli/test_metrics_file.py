@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import fit
 
-from spar_lightning.callbacks import rollout_evaluation
+from spar_lightning.callbacks.rollouts import rollout_evaluation
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 
 

@@ -11,7 +11,7 @@ import pandas
 import pytest
 from commands import fit, refused, results
 
-from spar_lightning.benchmark.source_files import WRITERS, write_source
+from spar_lightning.benchmark.data.source_files import WRITERS, write_source
 from spar_lightning.cli import main
 
 ROWS = 2500  # in three episodes

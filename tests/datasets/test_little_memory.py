@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spar_lightning.benchmark.memory import process_memory
+from spar_lightning.benchmark.measuring.memory import process_memory
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.minari_folder import datasets_folder
 from spar_lightning.inspection import describe

@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spar_lightning.callbacks.stopping import STOP, Stopped
+from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
 from spar_lightning.cli.run.resuming import CONFIG, LAST
 from spar_lightning.cli.run.several_processes import is_first_process, leave_processes, lost_process
 from spar_lightning.types import UserError

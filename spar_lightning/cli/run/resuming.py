@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.callbacks.random_state import restore_random_state_of
-from spar_lightning.callbacks.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
+from spar_lightning.callbacks.checkpoints.random_state import restore_random_state_of
+from spar_lightning.callbacks.checkpoints.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.run.several_processes import rank
 from spar_lightning.training.checkpoints import is_there, read_checkpoint

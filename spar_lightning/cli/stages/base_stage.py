@@ -10,8 +10,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.callbacks import FiniteLossGuard
+from spar_lightning.callbacks.checkpoints.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.callbacks.clock import StageClock
-from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.cli.run.resuming import LAST, take_finished_base
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.cli.stages.arguments import DIMENSIONS

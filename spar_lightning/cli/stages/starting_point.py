@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info
 
-from spar_lightning.callbacks.resumable_checkpoint import FINISHED_KEY
+from spar_lightning.callbacks.checkpoints.resumable_checkpoint import FINISHED_KEY
 from spar_lightning.cli.run.going_on import is_complete
 from spar_lightning.cli.run.resuming import LAST
 from spar_lightning.cli.run.run_folder import RunFolder

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.offline_check import offline_check
-from spar_lightning.callbacks.provenance import library_versions, machine, training_settings
+from spar_lightning.callbacks.results.provenance import library_versions, machine, training_settings
 from spar_lightning.documents import from_here, json_ready
 from spar_lightning.evaluation import Comparison, Scores
 from spar_lightning.whole_file import write_text

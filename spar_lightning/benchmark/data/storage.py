@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from spar_lightning.benchmark.machine import describe_machine
-from spar_lightning.benchmark.memory import process_memory
+from spar_lightning.benchmark.measuring.machine import describe_machine
+from spar_lightning.benchmark.measuring.memory import process_memory
 from spar_lightning.benchmark.synthetic import SyntheticData
 from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from spar_lightning.benchmark.child import Child, ChildError, Finished, run_contender, run_peak
-from spar_lightning.benchmark.gate import Window
-from spar_lightning.benchmark.peak import Rates, Shape
+from spar_lightning.benchmark.measuring.child import Child, ChildError, Finished, run_contender, run_peak
+from spar_lightning.benchmark.measuring.gate import Window
+from spar_lightning.benchmark.measuring.peak import Rates, Shape
 from spar_lightning.benchmark.settings import REFERENCES, Setting
 
 _SPLITS = 3

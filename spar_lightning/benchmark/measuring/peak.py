@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spar_lightning.benchmark.gate import synchronize
+from spar_lightning.benchmark.measuring.gate import synchronize
 
 _SECONDS = 0.03  # for one layout of one shape
 _DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import torch
 
-from spar_lightning.callbacks.background_rollouts import Unfinished
-from spar_lightning.callbacks.resumable_checkpoint import ResumableCheckpoint
+from spar_lightning.callbacks.checkpoints.resumable_checkpoint import ResumableCheckpoint
+from spar_lightning.callbacks.rollouts.background_rollouts import Unfinished
 from spar_lightning.evaluation import Comparison
 from spar_lightning.training.internals import shows_one_metric
 from spar_lightning.training.progress import WARMUP

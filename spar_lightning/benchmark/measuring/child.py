@@ -18,9 +18,9 @@ import torch
 from tqdm import tqdm
 
 from spar_lightning.benchmark.contenders import count_flops, train
-from spar_lightning.benchmark.gate import WindowGate
-from spar_lightning.benchmark.memory import peak_memory
-from spar_lightning.benchmark.peak import Shape, measure_peaks
+from spar_lightning.benchmark.measuring.gate import WindowGate
+from spar_lightning.benchmark.measuring.memory import peak_memory
+from spar_lightning.benchmark.measuring.peak import Shape, measure_peaks
 from spar_lightning.benchmark.settings import Setting
 from spar_lightning.evaluation.worker import Worker
 from spar_lightning.training.updates.tensor_cores import use_tensor_cores

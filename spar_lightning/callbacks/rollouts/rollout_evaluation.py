@@ -10,17 +10,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
-from spar_lightning.callbacks.background_rollouts import (
-    BackgroundRollouts,
-    Unfinished,
-    is_warming_up,
-    refuse_several_processes,
-)
+from spar_lightning.callbacks.checkpoints.random_state import unchanged_random_state
+from spar_lightning.callbacks.checkpoints.resumable_checkpoint import is_last_update
+from spar_lightning.callbacks.checkpoints.stopping import Stopped
 from spar_lightning.callbacks.clock import RunClock
-from spar_lightning.callbacks.last_video import film_last
-from spar_lightning.callbacks.policy_rollouts import PolicyRollouts, eval_mode
-from spar_lightning.callbacks.random_state import unchanged_random_state
-from spar_lightning.callbacks.results import (
+from spar_lightning.callbacks.results.document import (
     comparison_results,
     history_row,
     noisy_results,
@@ -28,10 +22,16 @@ from spar_lightning.callbacks.results import (
     run_folder,
     write_json,
 )
-from spar_lightning.callbacks.resumable_checkpoint import is_last_update
-from spar_lightning.callbacks.rollout_logs import log_final, log_late, log_now
+from spar_lightning.callbacks.rollouts.background_rollouts import (
+    BackgroundRollouts,
+    Unfinished,
+    is_warming_up,
+    refuse_several_processes,
+)
+from spar_lightning.callbacks.rollouts.last_video import film_last
+from spar_lightning.callbacks.rollouts.policy_rollouts import PolicyRollouts, eval_mode
+from spar_lightning.callbacks.rollouts.rollout_logs import log_final, log_late, log_now
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
-from spar_lightning.callbacks.stopping import Stopped
 from spar_lightning.evaluation import Comparison
 from spar_lightning.training.internals import has_validation_data
 from spar_lightning.types import (

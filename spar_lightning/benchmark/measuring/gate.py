@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from spar_lightning.benchmark.stopwatch import Stopwatch, Watched, attached
+from spar_lightning.benchmark.measuring.stopwatch import Stopwatch, Watched, attached
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from spar_lightning.benchmark.machine import describe_machine
-from spar_lightning.benchmark.memory import peak_memory
-from spar_lightning.benchmark.source_files import WRITERS, write_source
+from spar_lightning.benchmark.data.source_files import WRITERS, write_source
+from spar_lightning.benchmark.measuring.machine import describe_machine
+from spar_lightning.benchmark.measuring.memory import peak_memory
 from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.cache_folder import cache_folder

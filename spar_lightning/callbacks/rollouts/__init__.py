@@ -1,0 +1,1 @@
+"""Evaluation of a policy in the simulator, while it is trained and at its end."""
