@@ -1,5 +1,6 @@
 """SPAR (Support-Preserving Action Rectification, arXiv 2605.27877) on PyTorch Lightning."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import what is asked for, and PyTorch with it, when it is: the command line answers sooner."""
+        """Import what is asked for, and what that needs, when it is: the command line answers sooner."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from spar_lightning import datasets, replay, training
-
-        return next(getattr(room, name) for room in (training, replay, datasets) if hasattr(room, name))
+        room = {"OfflineDataModule": "replay", "collect": "datasets"}.get(name, "training")
+        return getattr(import_module(f"{__name__}.{room}"), name)

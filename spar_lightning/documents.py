@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -58,3 +58,13 @@ def decimals(values: Iterable[float | None], least: int) -> int:
         return least
     of_largest, of_smallest = (-math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
     return max(least, 1 + of_largest, of_smallest if of_smallest <= 6 else 0)
+
+
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """All columns to the right, two spaces between them.
+
+    >>> right_aligned([("a", "b"), ("long", "1")])
+    ['   a  b', 'long  1']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

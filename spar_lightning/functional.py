@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.signal import lfilter
 from torch import Tensor
 
 SCALE_EPSILON = 1e-6
@@ -70,6 +69,8 @@ def lambda_returns(
     # 0 * NaN is NaN: rows whose next value is not read may hold anything.
     inputs = rewards + discount * np.where(bootstrap > 0, bootstrap * next_values, 0.0)
     returns = np.empty_like(inputs)
+    from scipy.signal import lfilter  # takes a second, and most commands sum no returns
+
     stops = np.flatnonzero(episode_ends) + 1
     denominator = np.array([1.0, -discount * trace_decay])
     for start, stop in zip(np.concatenate([[0], stops[:-1]]), stops, strict=True):

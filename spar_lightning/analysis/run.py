@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spar_lightning.callbacks.results.entries import OF_RUN, checked
-from spar_lightning.training.checkpoint_entries import Each, Entries
+from spar_lightning.entries import Each, Entries
+from spar_lightning.evaluation.result_entries import OF_RUN, checked
 from spar_lightning.types import UserError
 
 FILES = ("config.yaml", "results.json", "csv/metrics.csv", "checkpoints/last.ckpt")

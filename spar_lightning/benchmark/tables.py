@@ -110,13 +110,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells))
     return [lines[0], "  " + "-" * (len(lines[0]) - 2), *lines[1:]]
-
-
-def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """All columns to the right, two spaces between them.
-
-    >>> right_aligned([("a", "b"), ("long", "1")])
-    ['   a  b', 'long  1']
-    """
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -16,7 +16,7 @@ from spar_lightning.algorithms import SPAR
 from spar_lightning.benchmark.measuring.gate import Gate, Loop, SharedGate
 from spar_lightning.benchmark.measuring.stopwatch import Watched
 from spar_lightning.benchmark.settings import ACTION_DIM, OBSERVATION_DIM, Setting
-from spar_lightning.benchmark.synthetic import SyntheticData
+from spar_lightning.benchmark.synthetic_module import SyntheticData
 from spar_lightning.callbacks import (
     FiniteLossGuard,
     ResidualMonitor,

@@ -8,54 +8,36 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from functools import partial
-from typing import Any
+from importlib import import_module
 
 import torch
 from jsonargparse import auto_cli
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_warn
 from omegaconf.errors import OmegaConfBaseException
 
-from spar_lightning.analysis.command import analyze
-from spar_lightning.benchmark import bench
-from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
-from spar_lightning.cli.combine import combine
 from spar_lightning.cli.command_list import STAGED, fail, program
-from spar_lightning.cli.data import DATA_COMMANDS
-from spar_lightning.cli.evaluate import evaluate
-from spar_lightning.cli.export import export
-from spar_lightning.cli.ope import ope
-from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
 from spar_lightning.cli.parsing.flags import FlagParser
 from spar_lightning.cli.parsing.peeking import overridden
 from spar_lightning.cli.parsing.trusted_modules import allowed_modules, check_algorithm, trust_modules
-from spar_lightning.cli.run.resuming import resumed_line
-from spar_lightning.cli.run.several_processes import leave_processes
-from spar_lightning.cli.run.several_seeds import split_seeds
-from spar_lightning.cli.stages.staged import StagedCLI
-from spar_lightning.cli.suite import benchmark
-from spar_lightning.datasets import collect, import_dataset
-from spar_lightning.replay import OfflineDataModule
-from spar_lightning.report import report, summarize
-from spar_lightning.training import find_module
-from spar_lightning.training.quiet import hide_what_is_no_news
-from spar_lightning.training.seeds import train_together
+from spar_lightning.stopping import STOP, Stopped
+from spar_lightning.telling import hide_what_is_no_news, warn
 from spar_lightning.types import UserError
 
-FUNCTIONS: dict[str, Any] = {
-    "analyze": analyze,
-    "bench": bench,
-    "benchmark": benchmark,
-    "collect": collect,
-    "combine": combine,
-    "data": DATA_COMMANDS,
-    "evaluate": evaluate,
-    "export": export,
-    "import": import_dataset,
-    "report": report,
-    "summarize": summarize,
+FUNCTIONS = {
+    "analyze": "analysis.command:analyze",
+    "bench": "benchmark.command:bench",
+    "benchmark": "cli.suite:benchmark",
+    "collect": "datasets:collect",
+    "combine": "cli.combine:combine",
+    "data": "cli.data:DATA_COMMANDS",
+    "evaluate": "cli.evaluate:evaluate",
+    "export": "cli.export:export",
+    "import": "datasets:import_dataset",
+    "report": "report:report",
+    "summarize": "report:summarize",
 }
-"""Commands whose arguments are those of a function, or of functions by the name of a sub-command."""
+"""Where commands are whose arguments are those of a function, or of functions by the name of a sub-command.
+
+Each is imported when it is run: those that train nothing start without Lightning."""
 
 
 def run(command: str, args: Sequence[str] | None) -> None:
@@ -73,18 +55,31 @@ def run(command: str, args: Sequence[str] | None) -> None:
         if command in STAGED:
             _train_or_evaluate(arguments)
         elif command == "ope":  # which takes settings of data, and so makes its own parser
+            from spar_lightning.cli.ope import ope
+
             ope(arguments[1:], prog)
         else:
-            auto_cli(FUNCTIONS[command], args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
+            module, _, function = FUNCTIONS[command].partition(":")
+            component = getattr(import_module(f"spar_lightning.{module}"), function)
+            auto_cli(component, args=arguments[1:], prog=prog, fail_untyped=False, parser_class=FlagParser)
         sys.stdout.flush()
 
 
 def _train_or_evaluate(arguments: Sequence[str]) -> None:
+    from spar_lightning.cli.parsing.chosen_algorithm import choose_algorithm
+    from spar_lightning.cli.run.resuming import resumed_line
+    from spar_lightning.cli.run.several_processes import leave_processes
+    from spar_lightning.cli.run.several_seeds import split_seeds
+    from spar_lightning.cli.stages.staged import StagedCLI
+    from spar_lightning.replay import OfflineDataModule
+    from spar_lightning.training import find_module
+    from spar_lightning.training.seeds import train_together
+
     arguments = resumed_line(arguments)
     algorithm = choose_algorithm(arguments)
     check_algorithm(algorithm, arguments)
     for setting, config in overridden(arguments):
-        rank_zero_warn(f"--config {config} sets `{setting}` anew, which stands before it: put --config first")
+        warn(f"--config {config} sets `{setting}` anew, which stands before it: put --config first")
     lines = split_seeds(arguments)
     with STOP.listening(is_common=len(lines) > 1):
         module = find_module(algorithm)
@@ -101,7 +96,7 @@ def _told_errors() -> Generator[None]:
     """End the process where a block fails for what the user can mend, with a sentence and no traceback."""
     try:
         yield
-    except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
+    except _users_errors() as error:
         fail(str(error))
     except UnicodeDecodeError as error:
         fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
@@ -121,6 +116,13 @@ def _told_errors() -> Generator[None]:
         fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
         fail("interrupted", status=130)
+
+
+def _users_errors() -> tuple[type[Exception], ...]:
+    """What the user can mend; Lightning's own only where Lightning is at work."""
+    lightnings = sys.modules.get("lightning.fabric.utilities.exceptions")
+    further = [] if lightnings is None else [lightnings.MisconfigurationException]
+    return (UserError, OmegaConfBaseException, *further)
 
 
 def _takes_output() -> bool:

@@ -48,6 +48,7 @@ class OfflineDataset:
     fingerprint: str = ""  # changes with the files; empty where there are none
     environment_named: bool = False  # whether the user named the environment, rather than the data
     environment_module: str = ""  # that registers it, where the user named one
+    ends_are_successes: bool = False  # whether the user said where the task was done, by `success_reward`
     ends_flagged_twice: bool = False  # whether every end is flagged as a termination and as a truncation
     notes: tuple[str, ...] = ()  # what its source left out of the files or made up, for users to know
     chosen_from: int | None = None  # number of episodes, where only some of them are left

@@ -15,8 +15,8 @@ from torch import nn
 
 from spar_lightning.evaluation.comparison import Comparison, PolicyEvaluator
 from spar_lightning.evaluation.rollout import Environment
-from spar_lightning.evaluation.stop_signals import SIGNALS
 from spar_lightning.evaluation.worker import Worker
+from spar_lightning.stopping import SIGNALS
 from spar_lightning.types import HasReferencePolicies, Policy, UserError
 
 Episodes = dict[str, Any]

@@ -12,7 +12,6 @@ import gymnasium as gym
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.datasets.dataset import OfflineDataset, check_time_limit
@@ -29,6 +28,7 @@ from spar_lightning.replay.storage.choice import Storage, prepare_transitions
 from spar_lightning.replay.storage.transitions import Transitions
 from spar_lightning.simulators.dimension_names import dimension_names
 from spar_lightning.simulators.simulator import Simulator
+from spar_lightning.telling import warn
 from spar_lightning.types import (
     DataError,
     DatasetStatistics,
@@ -319,7 +319,7 @@ class OfflineDataModule(pl.LightningDataModule):
         if self._path is not None:
             self.hparams["sha256"] = checked_hash(self._name, self._path, self.hparams["sha256"])
         for note in dataset.notes:
-            rank_zero_warn(f"{self.name}: {note}")
+            warn(f"{self.name}: {note}")
         parts = read_parts(self._name, dataset, self._limits(), self._preparation)
         self._transitions, self._validation_transitions = parts.training, parts.held_out
         self._statistics = parts.statistics

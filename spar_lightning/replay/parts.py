@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
@@ -24,6 +23,7 @@ from spar_lightning.replay.rewards import (
 from spar_lightning.replay.statistics import compute_statistics, share_outside
 from spar_lightning.replay.storage.choice import Storage, read_transitions
 from spar_lightning.replay.storage.transitions import Transitions
+from spar_lightning.telling import tell, warn
 from spar_lightning.types import DataError, DatasetStatistics
 
 _SPLIT_SEED = 0  # not the run's, so that all runs hold out the same episodes
@@ -104,6 +104,7 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
         dataset.observation_dim,
         bounds.episode_steps,
         dataset.ends_flagged_twice,
+        dataset.ends_are_successes,
     )
     lost_rewards = LostRewards()
     watched = replace(dataset, read=lambda: lost_rewards.watched(dataset.read()))
@@ -111,7 +112,7 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
         name, read_transitions(watched, preparation.storage), checks, preparation.drop_reset_rows
     )
     if (lost := lost_rewards.finding()) is not None:
-        rank_zero_warn(f"{name}: {lost}")
+        warn(f"{name}: {lost}")
     transitions = _selected(transitions, name, dataset, preparation.selection)
     episodes = transitions.num_episodes
     numbers = _held_out_episodes(episodes, preparation.validation_fraction)
@@ -133,7 +134,7 @@ def _selected(transitions: Transitions, name: str, dataset: OfflineDataset, sele
     if selection.keeps_all:
         return transitions
     chosen = chosen_episodes(dataset, selection)
-    rank_zero_info(f"{name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
+    tell(f"{name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
     return transitions.only_episodes(chosen.numbers)
 
 
@@ -149,10 +150,10 @@ def tell_parts(name: str, parts: Parts, goal_terminations: bool) -> None:
     rows = len(parts.training)
     where = ", on disk" if parts.training.on_disk else ""
     if parts.held_out is None:
-        rank_zero_info(f"{name}: {rows:,} transitions in {parts.episodes} episodes{where}; none are held out")
+        tell(f"{name}: {rows:,} transitions in {parts.episodes} episodes{where}; none are held out")
     else:
         others = len(parts.held_out)
-        rank_zero_info(
+        tell(
             f"{name}: {rows:,} of {rows + others:,} transitions are trained on,"
             f" {parts.episodes - parts.held_out_episodes} of {parts.episodes} episodes{where}; the other {others:,} are"
             " held out for validation losses and the offline check (`data.validation_fraction`)"
@@ -160,10 +161,10 @@ def tell_parts(name: str, parts: Parts, goal_terminations: bool) -> None:
     low, high = parts.statistics.action_low, parts.statistics.action_high
     if goal_terminations:
         reached = parts.training.column("terminations").mean().item()
-        rank_zero_info(f"{reached:.2%} of the transitions of {name} now end an episode: at a goal, or anyway")
+        tell(f"{reached:.2%} of the transitions of {name} now end an episode: at a goal, or anyway")
     outside = share_outside(parts.training, low, high)
     if outside > 0:
-        rank_zero_warn(
+        warn(
             f"{outside:.2%} of the action values of {name} are outside the environment's bounds "
             f"{_shortest(low)} to {_shortest(high)}; they are clipped where a policy needs it."
         )

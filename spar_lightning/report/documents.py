@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.callbacks.results.entries import OF_RUN, OF_SUITE, checked
+from spar_lightning.evaluation.result_entries import OF_RUN, OF_SUITE, checked
 from spar_lightning.report.raw_file import FORMAT, unpacked
 from spar_lightning.types import UserError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
+from spar_lightning.stopping import STOP, Stopped
 from spar_lightning.suite.board import Board
 from spar_lightning.suite.engine import Engine
 from spar_lightning.suite.jobs import Job, prepare

@@ -1,5 +1,6 @@
 """Training: the only room that knows Lightning's loops."""
 
+from spar_lightning.telling import hide_what_is_no_news
 from spar_lightning.training.combining import combine
 from spar_lightning.training.finding import find_module, load_trained
 from spar_lightning.training.module import AlgorithmModule
@@ -12,7 +13,6 @@ from spar_lightning.training.modules import (
     SPARModule,
     TD3BCModule,
 )
-from spar_lightning.training.quiet import hide_what_is_no_news
 
 __all__ = [
     "ALGORITHMS",

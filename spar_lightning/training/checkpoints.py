@@ -13,7 +13,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from spar_lightning.training.checkpoint_entries import MODULE, RESUMABLE, Entries, check_entries
+from spar_lightning.entries import Entries, check_entries
+from spar_lightning.training.checkpoint_entries import MODULE, RESUMABLE
 from spar_lightning.types import CheckpointError
 
 PARTS = ("hyper_parameters", "state_dict")

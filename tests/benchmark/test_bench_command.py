@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from spar_lightning.benchmark import bench, figure
+from spar_lightning.benchmark import figure
+from spar_lightning.benchmark.command import bench
 from spar_lightning.benchmark.measuring.rounds import groups
 from spar_lightning.benchmark.settings import APPLIES, Setting, canonical, grid, missing_package
 from spar_lightning.cli import main

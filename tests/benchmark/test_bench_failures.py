@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spar_lightning.benchmark import bench
+from spar_lightning.benchmark.command import bench
 from spar_lightning.benchmark.measuring import rounds
 from spar_lightning.benchmark.measuring.child import Child, ChildError, Finished, run_peak
 from spar_lightning.benchmark.measuring.gate import Window

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import spar_lightning
 from spar_lightning.cli import main
-from spar_lightning.cli.suite import refusal
+from spar_lightning.cli.settings_trial import refusal
 from spar_lightning.suite.runs import check_settings, plan
 from spar_lightning.suite.suite_file import FOLDER, read_suite
 
@@ -103,7 +103,7 @@ def test_settings_are_tried_once_for_all_seeds_and_data_sets(tmp_path: Path) -> 
     tried: list[list[str]] = []
     runs = plan(read_suite(FOLDER / "locomotion.yaml"), tmp_path)
     check_settings(runs, lambda line: tried.append(list(line)))
-    assert (len(runs), len(tried)) == (324, 12)
+    assert (len(runs), len(tried)) == (486, 18)
 
 
 @pytest.mark.slow

@@ -184,7 +184,9 @@ def test_rewards_that_are_not_recorded(
     assert found.terminations.tolist() == terminations
     with pytest.warns(UserWarning, match=f"puts 1 at the end of {sum(rewards)} of 3 episodes, as a termination"):
         OfflineDataModule(name, columns=columns, success_reward=setting, validation_fraction=0).setup("fit")
-    assert "no rewards are recorded" in describe(open_dataset(name, columns=columns, success_reward=setting)).notes[0]
+    described = describe(open_dataset(name, columns=columns, success_reward=setting))
+    assert "no rewards are recorded" in described.notes[0]
+    assert "time-outs" not in str(described.defects)  # of ends that the user said to be successes
 
 
 @pytest.mark.parametrize(

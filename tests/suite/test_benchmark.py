@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from spar_lightning.callbacks.checkpoints.stopping import Stopped
+from spar_lightning.stopping import Stopped
 from spar_lightning.suite import benchmark
 from spar_lightning.suite.jobs import State, jobs_of
 from spar_lightning.suite.progress import last_words, share_done

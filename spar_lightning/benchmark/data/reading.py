@@ -18,10 +18,10 @@ import torch
 from spar_lightning.benchmark.data.source_files import WRITERS, write_source
 from spar_lightning.benchmark.measuring.machine import describe_machine
 from spar_lightning.benchmark.measuring.memory import peak_memory
-from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets import open_dataset
 from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.minari_folder import minari_root
+from spar_lightning.documents import right_aligned
 from spar_lightning.replay import PackedTransitions
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import write_text

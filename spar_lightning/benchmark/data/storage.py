@@ -18,9 +18,8 @@ import torch
 
 from spar_lightning.benchmark.measuring.machine import describe_machine
 from spar_lightning.benchmark.measuring.memory import process_memory
-from spar_lightning.benchmark.synthetic import SyntheticData
-from spar_lightning.benchmark.tables import right_aligned
 from spar_lightning.datasets.cache_folder import VARIABLE, cache_folder
+from spar_lightning.documents import right_aligned
 from spar_lightning.replay import MappedTransitions
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import write_text
@@ -78,6 +77,8 @@ def _in_child(cache: str, *case: Any) -> dict[str, Any]:
 
 def measure(cache: str, count: int, storage: Kind, batch_size: int, updates_per_batch: int) -> dict[str, Any]:
     """What one case takes, in this process: seconds, batches a second, bytes. The store is made in `cache`."""
+    from spar_lightning.benchmark.synthetic_module import SyntheticData  # with Lightning, which `data` starts without
+
     os.environ[VARIABLE] = cache
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.set_num_threads(1)

@@ -16,8 +16,8 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from typing_extensions import override
 
 from spar_lightning.callbacks.checkpoints.random_state import gather_random_states, restore_random_state_of
-from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
 from spar_lightning.callbacks.checkpoints.whole_checkpoint import WholeCheckpointIO
+from spar_lightning.stopping import STOP, Stopped
 from spar_lightning.training.internals import validation_follows
 from spar_lightning.types import CheckpointError, UserError
 from spar_lightning.whole_file import whole_file

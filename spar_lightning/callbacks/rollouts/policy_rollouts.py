@@ -9,11 +9,11 @@ import lightning.pytorch as pl
 import torch
 
 from spar_lightning.callbacks.checkpoints.random_state import unchanged_random_state
-from spar_lightning.callbacks.checkpoints.stopping import STOP
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.rollouts.background_rollouts import Unfinished
 from spar_lightning.callbacks.simulator import simulated_data
 from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
+from spar_lightning.stopping import STOP
 from spar_lightning.types import HasReferencePolicies, Policy
 
 

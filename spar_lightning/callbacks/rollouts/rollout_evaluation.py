@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.checkpoints.random_state import unchanged_random_state
 from spar_lightning.callbacks.checkpoints.resumable_checkpoint import is_last_update
-from spar_lightning.callbacks.checkpoints.stopping import Stopped
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.results.document import (
     comparison_results,
@@ -33,6 +32,7 @@ from spar_lightning.callbacks.rollouts.policy_rollouts import PolicyRollouts, ev
 from spar_lightning.callbacks.rollouts.rollout_logs import log_final, log_late, log_now
 from spar_lightning.callbacks.simulator import environment_maker, simulated_data
 from spar_lightning.evaluation import Comparison
+from spar_lightning.stopping import Stopped
 from spar_lightning.training.internals import has_validation_data
 from spar_lightning.types import (
     EnvironmentUnavailableError,

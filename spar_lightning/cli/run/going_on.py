@@ -11,9 +11,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spar_lightning.callbacks.checkpoints.stopping import STOP, Stopped
 from spar_lightning.cli.run.resuming import CONFIG, LAST
 from spar_lightning.cli.run.several_processes import is_first_process, leave_processes, lost_process
+from spar_lightning.stopping import STOP, Stopped
 from spar_lightning.types import UserError
 
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

@@ -77,7 +77,14 @@ def describe(dataset: OfflineDataset) -> Description:
     sums = {name: ColumnSums(width) for name, width in _widths(dataset).items()}
     environment, (low, high) = inspect_environment(dataset)
     bounds, sample = BoundsSums(low, high), TransitionSample()
-    quality = Quality(low, high, dataset.observation_dim, environment.time_limit, dataset.ends_flagged_twice)
+    quality = Quality(
+        low,
+        high,
+        dataset.observation_dim,
+        environment.time_limit,
+        dataset.ends_flagged_twice,
+        dataset.ends_are_successes,
+    )
     for chunk in chunks(reading.sound_episodes()):
         _add(chunk, sums)
         bounds.add(chunk.actions)

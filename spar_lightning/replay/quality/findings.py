@@ -32,6 +32,7 @@ class Quality:
         observation_dim: number of observation dimensions.
         time_limit: of the environment, in steps; None where none is known.
         ends_flagged_twice: whether the data flag every end as a termination and as a truncation.
+        ends_are_successes: whether the user said where the task was done, so that no end is suspicious.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Quality:
         observation_dim: int,
         time_limit: int | None = None,
         ends_flagged_twice: bool = False,
+        ends_are_successes: bool = False,
     ) -> None:
         widths = {
             "observations": observation_dim,
@@ -49,6 +51,7 @@ class Quality:
             "next_observations": observation_dim,
         }
         self.reset_rows = ResetRows()
+        self._ends_are_successes = ends_are_successes
         self._ends = EndSums(time_limit, ends_flagged_twice)
         self._order = OrderSums()
         self._units = UnitSums(action_low, action_high)
@@ -78,7 +81,7 @@ class Quality:
             None if self._units.is_far else units,
             self._units.equal(),
             self._order.finding(),
-            self._ends.finding(),
+            None if self._ends_are_successes else self._ends.finding(),
             self._units.small(),
             *self._resolution.findings(),
             self._equal_rewards(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.replay.quality.chunk import chunks_of
 from spar_lightning.replay.quality.findings import Quality
 from spar_lightning.replay.quality.reset_rows import reset_rows
 from spar_lightning.replay.storage.transitions import Transitions
+from spar_lightning.telling import tell, warn
 from spar_lightning.types import DataError
 
 
@@ -33,13 +33,13 @@ def sound_transitions(
     """
     found = _looked_at(transitions, checks())
     if drop_reset_rows and found.reset_rows.found:
-        rank_zero_info(f"{name}: {found.reset_rows.count:,} rows that are resets, and no steps, are left out")
+        tell(f"{name}: {found.reset_rows.count:,} rows that are resets, and no steps, are left out")
         transitions = transitions.only(~torch.from_numpy(reset_rows(chunks_of(transitions))))
         found = _looked_at(transitions, checks())
     for finding in found.findings():
         if finding.refused:
             raise DataError(f"{name} cannot be trained on. {finding.text}")
-        rank_zero_warn(f"{name}: {finding.text}")
+        warn(f"{name}: {finding.text}")
     return transitions
 
 

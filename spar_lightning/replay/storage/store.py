@@ -20,13 +20,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from tqdm.auto import tqdm
 
 from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
 from spar_lightning.datasets.minari_folder import move_into_place
 from spar_lightning.replay.storage.packing import base_widths, columns_of, flat_widths
+from spar_lightning.telling import tell, warn
 from spar_lightning.types import DataError
 
 ROWS, ENDS, HEADER = "transitions.f32", "episode_ends.u8", "store.json"
@@ -84,7 +84,7 @@ def open_store(dataset: OfflineDataset) -> PackedStore:
             problem = _problem(folder, dataset)  # another process may have been faster
             if problem is not None:
                 if folder.exists():
-                    rank_zero_warn(f"The packed copy of {dataset.name} in {folder} {problem}: it is made again.")
+                    warn(f"The packed copy of {dataset.name} in {folder} {problem}: it is made again.")
                 _write(dataset, folder)
     return PackedStore(folder, _header(folder))
 
@@ -145,7 +145,7 @@ def _write(dataset: OfflineDataset, folder: Path) -> None:
     scratch = folder.with_name(f".{folder.name}.packing")
     shutil.rmtree(scratch, ignore_errors=True)  # of a maker that was killed
     _check_space(dataset, folder.parent)
-    rank_zero_info(f"{dataset.name} is packed once, into {folder}")
+    tell(f"{dataset.name} is packed once, into {folder}")
     new = scratch / "store"
     try:
         new.mkdir(parents=True)

@@ -59,6 +59,7 @@ def open_flat(source: FlatSource, name: str, spec: EnvSpec | None = None, bound:
             environment_spec=spec,
             scale=score_scale(spec),
             fingerprint=source.fingerprint,
+            ends_are_successes=bounds.successes is not None,
             ends_flagged_twice=bounds.flagged_twice,
             notes=() if bounds.successes is None else (note_of_successes(bounds.successes),),
             read=partial(_read, source, bounds),

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import requests
 from filelock import FileLock
-from lightning.pytorch.utilities import rank_zero_info
 from tqdm.auto import tqdm
 from urllib3.exceptions import LocationParseError
 
 from spar_lightning.datasets.sources.remote.network_errors import explain
 from spar_lightning.datasets.sources.remote.partial_download import PartialDownload
+from spar_lightning.telling import tell
 from spar_lightning.types import DataError
 
 STALL_SECONDS = 30.0
@@ -92,7 +92,7 @@ def _fetch(url: str, partial: PartialDownload, stall_seconds: float) -> None:
             start = 0
         size = _size(response, start)
         _check_space(partial.folder, size, start)
-        rank_zero_info(f"Downloading {url} to {partial.folder.parent}")
+        tell(f"Downloading {url} to {partial.folder.parent}")
         _write(response, partial, start, size)
     arrived = partial.file.stat().st_size
     if size is not None and arrived != size:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
-from spar_lightning.evaluation.stop_signals import SIGNALS
+if sys.platform == "win32":
+    # A process cannot be sent SIGTERM there: it is ended at once. Ctrl-Break is what another process can ask with.
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+else:
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):

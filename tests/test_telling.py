@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import spar_lightning
-from spar_lightning.training.quiet import hide_what_is_no_news
+from spar_lightning.telling import hide_what_is_no_news
 
 OWN = str(Path(spar_lightning.__file__).parent / "replay" / "datamodule.py")
 

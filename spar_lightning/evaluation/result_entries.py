@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spar_lightning.training.checkpoint_entries import Each, Entries, Maybe, check_entries
+from spar_lightning.entries import Each, Entries, Maybe, check_entries
 from spar_lightning.types import CheckpointError, UserError
 
 _NUMBER = (int, float)

@@ -1,4 +1,4 @@
-"""What Lightning prints that tells nothing about a training of this package, here and on the command line."""
+"""What is told to the user, by one process of several; what Lightning prints that tells nothing is hidden."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent
 _FORMATS: list[Callable[..., str]] = []  # what formats other warnings, the latest last
 
 NO_NEWS = (
@@ -26,6 +26,20 @@ NO_NEWS = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*Experiment logs directory .* exists and is not empty.*",
 )
+
+
+def tell(message: str) -> None:
+    """Print a line, in the process of rank 0 alone. Lightning is imported with the first."""
+    from lightning.pytorch.utilities import rank_zero_info
+
+    rank_zero_info(message)
+
+
+def warn(message: str) -> None:
+    """Warn of something, likewise."""
+    from lightning.pytorch.utilities import rank_zero_warn
+
+    rank_zero_warn(message, stacklevel=5)  # of the caller's line
 
 
 def hide_what_is_no_news() -> None:
