@@ -32,10 +32,24 @@ def test_a_missing_package_is_named_with_its_remedy(entry_point: str | None, mon
         make_environment(spec)
 
 
-def test_the_package_imports_no_simulator_and_nothing_that_draws() -> None:
-    code = "import sys, spar_lightning.cli.running; print({'mujoco', 'OpenGL', 'glfw'} & sys.modules.keys())"
+def test_commands_import_no_simulator_nothing_that_draws_and_lightning_only_where_they_train() -> None:
+    code = """if True:
+        import sys
+        from importlib import import_module
+        from spar_lightning.cli.running import FUNCTIONS
+
+        def imported(commands):
+            for name in commands:
+                module, _, function = FUNCTIONS[name].partition(":")
+                getattr(import_module(f"spar_lightning.{module}"), function)
+            return sorted({"lightning", "mujoco", "OpenGL", "glfw"} & sys.modules.keys())
+
+        print(imported(["benchmark", "collect", "data", "import", "report", "summarize"]))
+        import spar_lightning.cli.stages.staged
+        print(imported(FUNCTIONS))
+    """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.splitlines() == ["[]", "['lightning']"]
 
 
 def test_a_simulator_needs_nothing_that_draws() -> None:
