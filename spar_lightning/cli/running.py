@@ -107,7 +107,8 @@ def _told_errors() -> Generator[None]:
         place = error.filename or ("a file" if _takes_output() else "the standard output")
         is_taken = error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
         remedy = "move away what stands in its place" if is_taken else "free space"
-        fail(f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder")
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        fail(f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder{notes}")
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise

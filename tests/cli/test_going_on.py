@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import traceback
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,25 @@ def test_a_base_stage_alone_is_finished_and_goes_on(
     main([*command, "--stage", "all"])
     assert_same_end(run, finished_run)
     assert results(run)["wall_time_s"]["base"] > 0  # of all sessions, the finished one's too
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, ConnectionError])
+def test_an_error_of_the_users_own_code_ends_in_how_to_go_on(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], error: type[Exception]
+) -> None:
+    def broken() -> None:
+        raise error("the arm is not connected")
+
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPAR, "update", 3, broken)
+        with pytest.raises((error, SystemExit)) as raised:
+            main(arguments(run))
+    said = capsys.readouterr().err + "".join(traceback.format_exception_only(raised.value))
+    assert "the arm is not connected" in said
+    assert f"when that is mended, go on with\n\n    python -m spar_lightning fit --resume {run}" in said
+    main(["fit", "--resume", str(run)])
+    assert_same_end(run, finished_run)
 
 
 def test_a_moved_run_goes_on(tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ class GoingOn:
 
     @contextmanager
     def told(self) -> Generator[None]:
-        """Tell how to go on if a block is stopped by a signal, or by a disk that takes no more.
+        """Tell how to go on if a block is stopped by a signal, by a disk that takes no more, or by the user's own code.
 
         Raises:
             Stopped: with the advice.
@@ -60,6 +60,7 @@ class GoingOn:
             raise Stopped(stopped.number, f"; {self._advice()}") from None
         except RuntimeError as error:
             if not lost_process(error):
+                self._note(error)
                 raise
             with contextlib.suppress(RuntimeError):
                 leave_processes()
@@ -69,17 +70,28 @@ class GoingOn:
             ) from error
         except OSError as error:
             if error.errno not in DISK_FULL:
+                self._note(error)
                 raise
             where = f" {error.filename}" if error.filename else ""
             raise UserError(
                 f"cannot write{where} ({error.strerror}) in the run {self.folder}: free space, then {self._advice()}"
             ) from error
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: Exception) -> None:
+        """Let the traceback, of an environment of the user's for one, end in how to go on; our own errors say it."""
+        if not isinstance(error, UserError) and self._has_checkpoint():
+            error.add_note(f"when that is mended, {self._advice()}")
+
+    def _has_checkpoint(self) -> bool:
+        return any(self.folder.glob(f"**/{LAST}"))
 
     def _advice(self) -> str:
         if self._is_finished:
             return f"the run in {self.folder} is finished"
-        found = any(self.folder.glob(f"**/{LAST}"))
-        return f"{'go on' if found else 'start again'} with\n\n    {self.command()}\n"
+        return f"{'go on' if self._has_checkpoint() else 'start again'} with\n\n    {self.command()}\n"
 
 
 def is_complete(folder: Path, updates: int) -> bool:
