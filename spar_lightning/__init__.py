@@ -36,3 +36,7 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         room = {"OfflineDataModule": "replay", "collect": "datasets"}.get(name, "training")
         return getattr(import_module(f"{__name__}.{room}"), name)
+
+    def __dir__() -> list[str]:
+        """What there is, imported or not."""
+        return sorted({*globals(), *__all__})

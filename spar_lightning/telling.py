@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parent
-_FORMATS: list[Callable[..., str]] = []  # what formats other warnings, the latest last
+_FORMATS: list[Callable[..., str]] = []  # the one that formats other warnings
 
 NO_NEWS = (
     # Lightning 2.6 calls an API that torch 2.13 renamed.
@@ -32,6 +32,7 @@ def tell(message: str) -> None:
     """Print a line, in the process of rank 0 alone. Lightning is imported with the first."""
     from lightning.pytorch.utilities import rank_zero_info
 
+    hide_what_is_no_news()
     rank_zero_info(message)
 
 
@@ -39,6 +40,7 @@ def warn(message: str) -> None:
     """Warn of something, likewise."""
     from lightning.pytorch.utilities import rank_zero_warn
 
+    hide_what_is_no_news()
     rank_zero_warn(message, stacklevel=5)  # of the caller's line
 
 
@@ -50,16 +52,16 @@ def hide_what_is_no_news() -> None:
     for message in NO_NEWS:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)  # the same one is added once
-    if warnings.formatwarning is not _formatted:
+    if not _FORMATS:  # whatever has come on top of it since, such as Lightning's, falls back on it
         _FORMATS.append(warnings.formatwarning)
-        warnings.formatwarning = _formatted
+    warnings.formatwarning = _formatted
 
 
 def _formatted(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **more: Any) -> str:
     """A warning of this package's as a sentence, without the place in the code; others as before."""
     if Path(filename).is_relative_to(_PACKAGE):
         return f"warning: {message}\n"
-    return _FORMATS[-1](message, category, filename, *rest, **more)
+    return _FORMATS[0](message, category, filename, *rest, **more)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

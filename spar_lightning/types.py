@@ -137,6 +137,10 @@ class EnvironmentUnavailableError(UserError):
     """The simulator that belongs to a data set cannot be made here."""
 
 
+class EnvironmentFailedError(UserError):
+    """An environment, which may be the user's own, does what none should."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that does not fit the model or the data."""
 

@@ -1,4 +1,4 @@
-"""Files that are whole at any moment: what was there before, or all of the new, whatever stops the writing."""
+"""Files and folders, whole at any moment: what was there before, or all of the new, whatever stops the writing."""
 
 from __future__ import annotations
 
@@ -139,3 +139,17 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def move_into_place(new: Path, place: Path) -> None:
+    """Put a finished folder in its place by renaming; an old one steps aside first, and comes back on failure."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = new.with_name("replaced")
+    try:
+        if os.path.lexists(place):  # also a link to nothing
+            place.rename(aside)
+        new.rename(place)
+    except BaseException:
+        if os.path.lexists(aside) and not os.path.lexists(place):
+            aside.rename(place)
+        raise

@@ -27,7 +27,7 @@ import torch
 import yaml
 from torch import Tensor
 
-import spar_lightning.cli.running  # noqa: F401 - so that a fork need not
+import spar_lightning.cli.dispatch  # noqa: F401 - so that a fork need not
 from spar_lightning.cli import main
 
 SECONDS, BYTES = 20, 2_000_000_000

@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
     _open_standard_streams()
     command = choose_command(sys.argv[1:] if args is None else args)
     try:
-        from spar_lightning.cli.running import run  # PyTorch and Lightning take seconds
+        from spar_lightning.cli.dispatch import run  # PyTorch takes seconds
     except KeyboardInterrupt:
         fail("interrupted", status=130)
     run(command, args)

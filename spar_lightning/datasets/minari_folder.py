@@ -88,20 +88,6 @@ def _usable(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def move_into_place(new: Path, place: Path) -> None:
-    """Put a finished data set in its place by renaming; an old one steps aside first, and comes back on failure."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = new.with_name("replaced")
-    try:
-        if os.path.lexists(place):  # also a link to nothing
-            place.rename(aside)
-        new.rename(place)
-    except BaseException:
-        if os.path.lexists(aside) and not os.path.lexists(place):
-            aside.rename(place)
-        raise
-
-
 def register_namespace(namespace: str) -> None:
     """Make the namespace of a data set known to Minari."""
     if namespace not in list_local_namespaces():

@@ -35,3 +35,7 @@ else:
         from spar_lightning.replay import datamodule
 
         return getattr(datamodule, name)
+
+    def __dir__() -> list[str]:
+        """What there is, imported or not."""
+        return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
 from spar_lightning.datasets.selection import Selection, chosen_episodes
-from spar_lightning.replay.quality import LostRewards, Quality, action_bounds, sound_transitions
+from spar_lightning.replay.quality import Quality, action_bounds, sound_transitions
 from spar_lightning.replay.rewards import (
     RewardScale,
     check_reward_settings,
@@ -106,13 +106,9 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
         dataset.ends_flagged_twice,
         dataset.ends_are_successes,
     )
-    lost_rewards = LostRewards()
-    watched = replace(dataset, read=lambda: lost_rewards.watched(dataset.read()))
     transitions = sound_transitions(
-        name, read_transitions(watched, preparation.storage), checks, preparation.drop_reset_rows
+        name, read_transitions(dataset, preparation.storage), checks, preparation.drop_reset_rows
     )
-    if (lost := lost_rewards.finding()) is not None:
-        warn(f"{name}: {lost}")
     transitions = _selected(transitions, name, dataset, preparation.selection)
     episodes = transitions.num_episodes
     numbers = _held_out_episodes(episodes, preparation.validation_fraction)

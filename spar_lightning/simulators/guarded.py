@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from typing_extensions import override
 
-from spar_lightning.types import UserError, failure
+from spar_lightning.types import EnvironmentFailedError, UserError, failure
 
 WITHOUT_ROLLOUTS = "turn the rollouts off with 0 for `num_episodes` and `final_episodes` of `callbacks.rollout`"
 
@@ -92,7 +92,7 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
         except (UserError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
-            raise UserError(
+            raise EnvironmentFailedError(
                 f"`{call}` of the environment `{self._name}` failed ({failure(error)}): {_REMEDY}"
             ) from error
 
@@ -105,8 +105,10 @@ class Guarded(gym.Wrapper[FloatArray, FloatArray, FloatArray, FloatArray]):
             raise self._odd(call, f"gave the observation {found.tolist()}", "finite numbers")
         return found
 
-    def _odd(self, call: str, found: str, expected: str) -> UserError:
-        return UserError(f"`{call}` of the environment `{self._name}` {found}, expected {expected}: {_REMEDY}")
+    def _odd(self, call: str, found: str, expected: str) -> EnvironmentFailedError:
+        return EnvironmentFailedError(
+            f"`{call}` of the environment `{self._name}` {found}, expected {expected}: {_REMEDY}"
+        )
 
 
 def _truth(value: Any) -> bool:

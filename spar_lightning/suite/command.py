@@ -44,7 +44,7 @@ def benchmark(
     """Run a suite: methods x data sets x settings x seeds, each in a process of its own; `bench` measures speed.
 
     Each run has a folder of its own, too. The same command goes on where it was stopped: finished runs are kept,
-    interrupted ones continue from their last checkpoint, failed ones start again. A run that fails is told of and does
+    interrupted and failed ones continue from their last checkpoint. A run that fails is told of and does
     not stop the rest. Scores are those of the last policy over 100 episodes, of which every return is kept. `report`
     shows what it all came to.
 
@@ -100,7 +100,7 @@ def benchmark(
     print(f"\n  {tally.finished} of {tally.total} runs are done, in {folder}")
     print(f"  report   python -m spar_lightning report {folder} --out {folder / 'report'}")
     if tally.failed:
-        print(f"\n  {len(tally.failed)} failed, and start again with the same command:", file=sys.stderr)
+        print(f"\n  {len(tally.failed)} failed, and go on with the same command:", file=sys.stderr)
         for job, failure in tally.failed:
             print(f"  {job.name}: {failure}", file=sys.stderr)
         sys.exit(FAILED)

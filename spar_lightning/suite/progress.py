@@ -78,4 +78,5 @@ def last_words(folder: Path) -> str:
         return "no output"
     lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip() and not line.startswith("$ ")]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["no output"])[-1]
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]  # and maybe how to go on below it
+    return (errors or raised or lines or ["no output"])[-1]

@@ -10,7 +10,7 @@ from commands import refused, run_command, shown
 
 import spar_lightning
 from spar_lightning.cli.command_list import COMMANDS, STAGED
-from spar_lightning.cli.running import FUNCTIONS
+from spar_lightning.cli.dispatch import FUNCTIONS
 from spar_lightning.cli.stages.staged import METHODS
 
 

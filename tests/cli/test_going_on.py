@@ -18,7 +18,7 @@ from spar_lightning.cli import main
 from spar_lightning.cli.run.resuming import align_seeds
 from spar_lightning.training import ALGORITHMS, BCModule
 from spar_lightning.training.updates.batched import BatchedExecution
-from spar_lightning.types import UserError
+from spar_lightning.types import EnvironmentFailedError, UserError
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_a_base_stage_alone_is_finished_and_goes_on(
     assert results(run)["wall_time_s"]["base"] > 0  # of all sessions, the finished one's too
 
 
-@pytest.mark.parametrize("error", [ValueError, RuntimeError, ConnectionError])
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, EnvironmentFailedError, PermissionError, MemoryError])
 def test_an_error_of_the_users_own_code_ends_in_how_to_go_on(
     tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], error: type[Exception]
 ) -> None:
     def broken() -> None:
-        raise error("the arm is not connected")
+        raise error(13, "the arm is not connected") if error is PermissionError else error("the arm is not connected")
 
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:

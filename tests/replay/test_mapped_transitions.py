@@ -145,7 +145,7 @@ def test_the_rows_are_raw_arrays_that_anybody_can_read(make_dataset: MakeDataset
     assert np.array_equal(rows[:, 5], memory.rewards.numpy())
     assert np.flatnonzero(np.fromfile(store.folder / ENDS, dtype=bool)).tolist() == [2, 7, 8, 11]
     header = json.loads((store.folder / HEADER).read_text())
-    assert (header["format"], header["num_transitions"], header["dataset"]) == (1, 12, "toy/set-v0")
+    assert (header["format"], header["num_transitions"], header["dataset"]) == (2, 12, "toy/set-v0")
 
 
 def test_a_store_is_made_once(make_dataset: MakeDataset) -> None:

@@ -88,7 +88,7 @@ def test_a_reward_that_only_last_steps_have_is_not_lost_in_silence(
         arrays |= {"terminals": ends, "timeouts": np.zeros_like(ends)}
     found = told(arrays)
     words = "last steps of 10 episodes are left out", "in 10 of them the reward, such as 100, is unlike all"
-    for said in (found.defects, found.warnings):
+    for said in (found.defects, found.warnings, *(told(arrays, storage="map").warnings for _ in ("made", "there"))):
         assert any(all(word in one for word in words) for one in said) is tells
 
 

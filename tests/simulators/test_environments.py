@@ -36,7 +36,7 @@ def test_commands_import_no_simulator_nothing_that_draws_and_lightning_only_wher
     code = """if True:
         import sys
         from importlib import import_module
-        from spar_lightning.cli.running import FUNCTIONS
+        from spar_lightning.cli.dispatch import FUNCTIONS
 
         def imported(commands):
             for name in commands:

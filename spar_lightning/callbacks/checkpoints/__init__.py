@@ -1,1 +1,1 @@
-"""Checkpoints from which a run goes on, and where it may be stopped."""
+"""Checkpoints from which a run goes on."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from spar_lightning.cli.run.resuming import CONFIG, LAST
 from spar_lightning.cli.run.several_processes import is_first_process, leave_processes, lost_process
 from spar_lightning.stopping import STOP, Stopped
-from spar_lightning.types import UserError
+from spar_lightning.types import EnvironmentFailedError, UserError
 
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -81,8 +81,9 @@ class GoingOn:
             raise
 
     def _note(self, error: Exception) -> None:
-        """Let the traceback, of an environment of the user's for one, end in how to go on; our own errors say it."""
-        if not isinstance(error, UserError) and self._has_checkpoint():
+        """Let an error of the user's own code end in how to go on; what to do after others is in their message."""
+        is_ours = isinstance(error, UserError) and not isinstance(error, EnvironmentFailedError)
+        if not is_ours and self._has_checkpoint():
             error.add_note(f"when that is mended, {self._advice()}")
 
     def _has_checkpoint(self) -> bool:

@@ -19,7 +19,6 @@ from spar_lightning.datasets.importing.writing import write_minari
 from spar_lightning.datasets.minari_folder import (
     datasets_folder,
     minari_root,
-    move_into_place,
     register_namespace,
     scratch_folder,
 )
@@ -29,6 +28,7 @@ from spar_lightning.datasets.sources.reading_settings import ReadingSettings
 from spar_lightning.datasets.sources.registry import open_dataset
 from spar_lightning.simulators.environments import make_environment
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import move_into_place
 
 
 def import_dataset(

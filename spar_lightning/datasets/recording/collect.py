@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 from spar_lightning.datasets.minari_folder import (
     datasets_folder,
     minari_root,
-    move_into_place,
     register_namespace,
     scratch_folder,
 )
@@ -26,6 +25,7 @@ from spar_lightning.datasets.recording.recipe import Recipe
 from spar_lightning.datasets.recording.recipes import parse_bundled_id
 from spar_lightning.datasets.recording.rollout import RecordedEpisode
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import move_into_place
 
 _SPARE_BYTES = 50_000_000
 

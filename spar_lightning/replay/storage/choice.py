@@ -7,11 +7,13 @@ from typing import Literal
 
 from spar_lightning.datasets.dataset import OfflineDataset
 from spar_lightning.datasets.memory import available_memory
+from spar_lightning.replay.quality.lost_rewards import LostRewards
 from spar_lightning.replay.storage.mapped_transitions import MappedTransitions
 from spar_lightning.replay.storage.packed_transitions import PackedTransitions
 from spar_lightning.replay.storage.packing import base_widths, flat_widths
 from spar_lightning.replay.storage.store import open_store
 from spar_lightning.replay.storage.transitions import Transitions
+from spar_lightning.telling import warn
 from spar_lightning.types import DataError
 
 Storage = Literal["auto", "memory", "map"]
@@ -45,11 +47,21 @@ def read_transitions(dataset: OfflineDataset, storage: Storage) -> Transitions:
         DataError: the data cannot be read, or not be packed, or do not fit into memory.
     """
     if is_mapped(dataset, storage):
-        return MappedTransitions.open(open_store(dataset))
+        store = open_store(dataset)
+        _warn_of_lost_rewards(dataset, store.header.lost_rewards)
+        return MappedTransitions.open(store)
+    lost_rewards = LostRewards()
     try:
-        return PackedTransitions.from_episodes(dataset.episodes(), dataset.num_transitions)
+        transitions = PackedTransitions.from_episodes(lost_rewards.watched(dataset.episodes()), dataset.num_transitions)
     except MemoryError as error:
         raise DataError(
             f"The transitions of `{dataset.name}` do not fit into memory: {error}. Leave them on disk with `storage: "
             "map`, or free memory."
         ) from error
+    _warn_of_lost_rewards(dataset, lost_rewards.finding())
+    return transitions
+
+
+def _warn_of_lost_rewards(dataset: OfflineDataset, finding: str | None) -> None:
+    if finding is not None:
+        warn(f"{dataset.name}: {finding}")

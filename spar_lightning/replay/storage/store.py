@@ -24,13 +24,14 @@ from tqdm.auto import tqdm
 
 from spar_lightning.datasets.cache_folder import cache_folder
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
-from spar_lightning.datasets.minari_folder import move_into_place
+from spar_lightning.replay.quality.lost_rewards import LostRewards
 from spar_lightning.replay.storage.packing import base_widths, columns_of, flat_widths
 from spar_lightning.telling import tell, warn
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import move_into_place
 
 ROWS, ENDS, HEADER = "transitions.f32", "episode_ends.u8", "store.json"
-_FORMAT = 1
+_FORMAT = 2
 _BLOCK = 1 << 24  # bytes
 
 
@@ -46,6 +47,7 @@ class StoreHeader:
     action_dim: int
     num_transitions: int
     checksums: dict[str, int]  # file -> CRC-32
+    lost_rewards: str | None = None  # what is to be told of rewards of steps that are left out
 
     @property
     def row_bytes(self) -> int:
@@ -105,7 +107,7 @@ def _problem(folder: Path, dataset: OfflineDataset) -> str | None:
         header = _header(folder)
         if header.format != _FORMAT:
             return f"has format {header.format}, this version reads {_FORMAT}"
-        expected = _described(dataset, header.num_transitions, header.checksums)
+        expected = _described(dataset, header.num_transitions, header.checksums, header.lost_rewards)
         if not dataset.fingerprint or header != expected:
             return "was made from other files"
         sizes = {ROWS: expected.num_transitions * expected.row_bytes, ENDS: expected.num_transitions}
@@ -157,7 +159,7 @@ def _write(dataset: OfflineDataset, folder: Path) -> None:
 
 
 def _pack(dataset: OfflineDataset, new: Path) -> StoreHeader:
-    checksums, count = {ROWS: 0, ENDS: 0}, 0
+    checksums, count, lost_rewards = {ROWS: 0, ENDS: 0}, 0, LostRewards()
     with (
         (new / ROWS).open("wb") as rows,
         (new / ENDS).open("wb") as ends,
@@ -165,7 +167,7 @@ def _pack(dataset: OfflineDataset, new: Path) -> StoreHeader:
             total=dataset.num_transitions, desc=f"packing {dataset.name}", unit="step", disable=not sys.stderr.isatty()
         ) as bar,
     ):
-        for columns in columns_of(dataset.episodes()):
+        for columns in columns_of(lost_rewards.watched(dataset.episodes())):
             blocks: list[FloatArray] = [values.reshape(len(values), -1) for values in columns.values()]
             last = np.arange(len(blocks[0])) == len(blocks[0]) - 1
             for file, name, array in (
@@ -175,10 +177,12 @@ def _pack(dataset: OfflineDataset, new: Path) -> StoreHeader:
                 checksums[name] = _append(file, array, checksums[name])
             count += len(last)
             bar.update(len(last))
-    return _described(dataset, count, checksums)
+    return _described(dataset, count, checksums, lost_rewards.finding())
 
 
-def _described(dataset: OfflineDataset, num_transitions: int, checksums: dict[str, int]) -> StoreHeader:
+def _described(
+    dataset: OfflineDataset, num_transitions: int, checksums: dict[str, int], lost_rewards: str | None
+) -> StoreHeader:
     return StoreHeader(
         format=_FORMAT,
         dataset=dataset.name,
@@ -188,6 +192,7 @@ def _described(dataset: OfflineDataset, num_transitions: int, checksums: dict[st
         action_dim=dataset.action_dim,
         num_transitions=num_transitions,
         checksums=checksums,
+        lost_rewards=lost_rewards,
     )
 
 

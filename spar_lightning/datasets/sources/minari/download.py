@@ -14,9 +14,10 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from minari.dataset.minari_storage import METADATA_FILE_NAME, MinariStorage
 from minari.storage.remotes import DEFAULT_REMOTE
 
-from spar_lightning.datasets.minari_folder import datasets_folder, move_into_place, register_namespace, scratch_folder
+from spar_lightning.datasets.minari_folder import datasets_folder, register_namespace, scratch_folder
 from spar_lightning.datasets.sources.minari.names import near_names
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import move_into_place
 
 _ANSWER_SECONDS = 10.0
 _SPARE_BYTES = 50_000_000

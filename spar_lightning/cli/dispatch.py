@@ -97,22 +97,29 @@ def _told_errors() -> Generator[None]:
     try:
         yield
     except _users_errors() as error:
-        fail(str(error))
+        fail(_with_notes(error, str(error)))
     except UnicodeDecodeError as error:
+        if hasattr(error, "__notes__"):  # from within a training
+            raise
         fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
     except BrokenPipeError:  # whoever read the output has enough, such as `head`
         _drop_output()
         sys.exit(1)
     except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError | TimeoutError):  # of no file
+            raise
         place = error.filename or ("a file" if _takes_output() else "the standard output")
         is_taken = error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
         remedy = "move away what stands in its place" if is_taken else "free space"
-        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        fail(f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder{notes}")
+        if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):
+            remedy = "see that it is there and you have the right to"
+        told = f"cannot read or write {place} ({error.strerror or error}): {remedy}, or name another folder"
+        fail(_with_notes(error, told))
     except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
-        fail(f"there is not enough memory ({' '.join(str(error).split())[:100]}): choose smaller sizes")
+        told = f"there is not enough memory ({' '.join(str(error).split())[:100]}): choose smaller sizes"
+        fail(_with_notes(error, told))
     except Stopped as stopped:
         fail(str(stopped), status=128 + stopped.number)
     except KeyboardInterrupt:
@@ -124,6 +131,11 @@ def _users_errors() -> tuple[type[Exception], ...]:
     lightnings = sys.modules.get("lightning.fabric.utilities.exceptions")
     further = [] if lightnings is None else [lightnings.MisconfigurationException]
     return (UserError, OmegaConfBaseException, *further)
+
+
+def _with_notes(error: BaseException, told: str) -> str:
+    """What is said of an error, and below it how to go on."""
+    return "\n\n".join([told, *getattr(error, "__notes__", ())])
 
 
 def _takes_output() -> bool:
