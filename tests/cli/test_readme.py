@@ -6,7 +6,6 @@ import functools
 import re
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +57,7 @@ FEW_WINDOWS = options(
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_datasets: Path) -> Path:
     """A folder as a reader of the README has it: the configurations, one run, and a data set of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.syspath_prepend(tmp_path)  # as Python has it that is started there
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
     _link_datasets(tmp_path / "datasets", tiny_datasets)
