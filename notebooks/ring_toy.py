@@ -7,7 +7,7 @@ are compared by how far from the ring their actions end. States keep away from t
 along the ring are as good, and a policy that is a continuous function of the state would have to cross from one to the
 other through the middle.
 
-    python tests/ring_toy.py --figure ring.png
+    python notebooks/ring_toy.py --figure ring.png
 """
 
 from __future__ import annotations
