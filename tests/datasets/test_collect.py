@@ -13,9 +13,10 @@ import minari
 import numpy as np
 import pytest
 
-from spar_lightning.datasets import BUNDLED_DATASETS, collect, load_behavior, minari_folder, open_dataset
+from spar_lightning.datasets import BUNDLED_DATASETS, collect, load_behavior, open_dataset
 from spar_lightning.simulators import REFERENCE_SCORES
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import move_into_place
 
 HOPPER = "spar/hopper/medium-replay-v0"
 COLLECT = sys.modules["spar_lightning.datasets.recording.collect"]  # the package exports a function of the same name
@@ -142,7 +143,7 @@ def test_an_overwrite_that_fails_keeps_the_old_data(tmp_path: Path, monkeypatch:
     (place / "old").touch()
     new.parent.mkdir()
     with pytest.raises(FileNotFoundError):
-        minari_folder.move_into_place(new, place)
+        move_into_place(new, place)
     assert (place / "old").exists()
 
 
