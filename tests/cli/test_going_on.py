@@ -81,7 +81,9 @@ def test_a_base_stage_alone_is_finished_and_goes_on(
     assert results(run)["wall_time_s"]["base"] > 0  # of all sessions, the finished one's too
 
 
-@pytest.mark.parametrize("error", [ValueError, RuntimeError, EnvironmentFailedError, PermissionError, MemoryError])
+@pytest.mark.parametrize(
+    "error", [ValueError, RuntimeError, EnvironmentFailedError, PermissionError, MemoryError, ConnectionError]
+)
 def test_an_error_of_the_users_own_code_ends_in_how_to_go_on(
     tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], error: type[Exception]
 ) -> None:

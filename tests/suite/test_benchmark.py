@@ -261,3 +261,8 @@ def test_the_last_words_of_a_run_are_its_error(tmp_path: Path) -> None:
     assert last_words(tmp_path) == "no output"
     (tmp_path / "output.log").write_text("$ fit\nwarning: x\n\nerror: no data\nbye\n")
     assert last_words(tmp_path) == "no data"
+    (tmp_path / "output.log").write_text(
+        "Traceback (most recent call last):\n  raise ValueError\nValueError: the arm is not connected\n"
+        "when that is mended, go on with\n\n    python -m spar_lightning fit --resume run\n"
+    )
+    assert last_words(tmp_path) == "ValueError: the arm is not connected"
