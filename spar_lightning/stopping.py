@@ -38,7 +38,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.deferred = False
-        self._number: int | None = None
+        self.number: int | None = None  # of the last signal
         self._listens = False
         self._is_common = False  # several threads are to hear the same
         self._decided = False
@@ -46,15 +46,15 @@ class StopRequest:
     @property
     def asked(self) -> bool:
         """Whether there was a signal; where several threads train, before they last met."""
-        return self._decided if self._is_common else self._number is not None
+        return self._decided if self._is_common else self.number is not None
 
     def decide(self) -> None:
         """Let all threads hear the same from here on."""
-        self._decided = self._number is not None
+        self._decided = self.number is not None
 
     def stop(self) -> None:
         """End what is under way, as the signal has asked, or as another process was asked to."""
-        raise Stopped(self._number or signal.SIGTERM)
+        raise Stopped(self.number or signal.SIGTERM)
 
     @contextmanager
     def listening(self, is_common: bool = False) -> Generator[None]:
@@ -64,7 +64,7 @@ class StopRequest:
             is_common: several threads train: what they are asked is settled where someone calls `decide`.
         """
         before = [(number, signal.getsignal(number)) for number in SIGNALS]
-        self._number, self._listens = None, True
+        self.number, self._listens = None, True
         self._is_common, self._decided = is_common, False
         self.listen()
         try:
@@ -100,7 +100,7 @@ class StopRequest:
             self.deferred = deferred
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        again, self._number = self._number is not None, number
+        again, self.number = self.number is not None, number
         if again or not self.deferred:
             self.stop()
 

@@ -12,8 +12,10 @@ _PACKAGE = Path(__file__).parent
 _FORMATS: list[Callable[..., str]] = []  # the one that formats other warnings
 
 NO_NEWS = (
-    # Lightning 2.6 calls an API that torch 2.13 renamed.
+    # Lightning 2.6 calls APIs that torch 2.13 renamed.
     ".*isinstance\\(treespec, LeafSpec\\).*",
+    ".*distributed.nn.functional.all_gather is deprecated.*",
+    ".*`broadcast_buffers` is deprecated.*",
     # The frozen base is in eval mode on purpose.
     ".*module\\(s\\) in eval mode at the start of training.*",
     # Tests and notebooks call `main` with arguments of their own.

@@ -192,7 +192,9 @@ def test_a_run_killed_before_its_results_is_completed(finished_run: Path, tmp_pa
 def start(run: Path, *extra: str) -> subprocess.Popen[str]:
     long = ("--trainer.max_steps", "1000000", "--trainer.val_check_interval", "100000", "--model.warmup_steps", "100")
     command = [sys.executable, "-m", "spar_lightning", *arguments(run), *long, *extra]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def wait_for_metrics(process: subprocess.Popen[str], run: Path) -> None:
@@ -203,21 +205,45 @@ def wait_for_metrics(process: subprocess.Popen[str], run: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("extra", [(), ("--callbacks.rollout.background", "true"), ("--trainer.devices", "2")])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_ends_with_the_status_of_its_signal(tmp_path: Path, number: int, extra: tuple[str, ...]) -> None:
-    run = tmp_path / "run"
+def stopped(run: Path, *extra: str, stop: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+    """Status and words of a training that something stops."""
     process = start(run, *extra)
     try:
         wait_for_metrics(process, run)
-        process.send_signal(number)
+        stop(process)
         _, message = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == STATUS[signal.Signals(number)], message
     assert f"fit --resume {run}" in message
     assert read_checkpoint(last(run))["global_step"] > 0
+    return process.returncode, message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "extra"),
+    [
+        (signal.SIGTERM, ()),
+        (signal.SIGINT, ("--callbacks.rollout.background", "true")),
+        (signal.SIGTERM, ("--trainer.devices", "2")),
+    ],
+)
+def test_a_process_ends_with_the_status_of_its_signal(tmp_path: Path, number: int, extra: tuple[str, ...]) -> None:
+    status, message = stopped(tmp_path / "run", *extra, stop=lambda process: process.send_signal(number))
+    assert status == STATUS[signal.Signals(number)], message
+
+
+@pytest.mark.slow
+def test_two_impatient_stops_of_all_processes_are_one(tmp_path: Path) -> None:
+    def twice(process: subprocess.Popen[str]) -> None:
+        for _ in range(2):  # as a terminal sends them, to each
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.001)
+
+    status, message = stopped(tmp_path / "run", "--trainer.devices", "2", stop=twice)
+    # The second may find the first process with its work done: then it is the interpreter that ends by the signal.
+    assert status in (130, -signal.SIGINT), message
+    assert "another process" not in message
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from spar_lightning.cli.run.resuming import CONFIG, LAST
 from spar_lightning.cli.run.several_processes import is_first_process, leave_processes, lost_process
@@ -54,14 +55,13 @@ class GoingOn:
             if STOP.asked:  # too late to stop anything
                 STOP.stop()
         except Stopped as stopped:
-            leave_processes()
-            if not is_first_process():
-                sys.exit(0)  # the first process, which may have started this one, tells; any other status is a failure
-            raise Stopped(stopped.number, f"; {self._advice()}") from None
+            self._stop(stopped.number)
         except RuntimeError as error:
             if not lost_process(error):
                 self._note(error)
                 raise
+            if STOP.number is not None:  # a second signal has ended the other one before they could meet
+                self._stop(STOP.number)
             with contextlib.suppress(RuntimeError):
                 leave_processes()
             raise UserError(
@@ -79,6 +79,14 @@ class GoingOn:
         except Exception as error:
             self._note(error)
             raise
+
+    def _stop(self, number: int) -> NoReturn:
+        """End by a signal, as the first process tells."""
+        with contextlib.suppress(RuntimeError):
+            leave_processes()
+        if not is_first_process():
+            sys.exit(0)  # the first process, which may have started this one, tells; any other status is a failure
+        raise Stopped(number, f"; {self._advice()}") from None
 
     def _note(self, error: Exception) -> None:
         """Let an error of the user's own code end in how to go on; what to do after others is in their message."""
