@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,16 +163,41 @@ def test_a_baseline_stops_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixt
     assert results(run)["updates"] == 40
 
 
-def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
-    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB, where this user may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
-    def full(descriptor: int) -> None:
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")  # as of the thread that logs
+@pytest.mark.parametrize("disk", ["refused", "mounted"])
+def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, disk: str
+) -> None:
+    place = request.getfixturevalue("small_disk") if disk == "mounted" else tmp_path
+    run, ballast = place / "run", place / "ballast"
+
+    def refuse(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
+    def fill() -> None:
+        if disk == "refused":
+            patch.setattr(os, "fsync", refuse)
+            return
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, SPAR, "update", 33, lambda: patch.setattr(os, "fsync", full))
+        at_call(patch, SPAR, "update", 33, fill)
         with pytest.raises(SystemExit) as exit_:
             main(arguments(run))
     message = capsys.readouterr().err
@@ -178,6 +205,7 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(
     assert "No space left on device" in message
     assert f"in the run {run}: free space, then go on with" in message
     assert read_checkpoint(last(run))["global_step"] == 20
+    ballast.unlink(missing_ok=True)
     main(["fit", "--resume", str(run)])
     assert_same_end(run, finished_run)
 
@@ -215,7 +243,6 @@ def stopped(run: Path, *extra: str, stop: Callable[[subprocess.Popen[str]], None
     finally:
         process.kill()
     assert f"fit --resume {run}" in message
-    assert read_checkpoint(last(run))["global_step"] > 0
     return process.returncode, message
 
 
@@ -231,6 +258,7 @@ def stopped(run: Path, *extra: str, stop: Callable[[subprocess.Popen[str]], None
 def test_a_process_ends_with_the_status_of_its_signal(tmp_path: Path, number: int, extra: tuple[str, ...]) -> None:
     status, message = stopped(tmp_path / "run", *extra, stop=lambda process: process.send_signal(number))
     assert status == STATUS[signal.Signals(number)], message
+    assert read_checkpoint(last(tmp_path / "run"))["global_step"] > 0
 
 
 @pytest.mark.slow

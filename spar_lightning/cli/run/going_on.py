@@ -7,6 +7,7 @@ import errno
 import json
 import shlex
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,8 @@ class GoingOn:
             UserError: for a full disk, or a quota; or where another process of the training has died.
         """
         try:
-            yield
+            with _threads_leave_full_disks_to_the_main_one():
+                yield
             self._is_finished = True
             if STOP.asked:  # too late to stop anything
                 STOP.stop()
@@ -101,6 +103,22 @@ class GoingOn:
         if self._is_finished:
             return f"the run in {self.folder} is finished"
         return f"{'go on' if self._has_checkpoint() else 'start again'} with\n\n    {self.command()}\n"
+
+
+@contextmanager
+def _threads_leave_full_disks_to_the_main_one() -> Generator[None]:
+    """A thread that writes logs prints no traceback of a full disk: the logger raises its error where it is used."""
+    before = threading.excepthook
+
+    def hook(raised: threading.ExceptHookArgs) -> None:
+        if not (isinstance(raised.exc_value, OSError) and raised.exc_value.errno in DISK_FULL):
+            before(raised)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def is_complete(folder: Path, updates: int) -> bool:
