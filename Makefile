@@ -27,9 +27,10 @@ lint: $(READY) tools  ## Lint, format check and types
 platforms: $(READY) tools  ## Types as macOS and Windows have them
 	for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit; done
 
-versions:  ## See that the oldest and the newest versions that pyproject.toml allows work, in fresh environments
-	.ci/versions oldest $(PYTHON)
-	.ci/versions newest $(PYTHON)
+versions: versions-oldest versions-newest  ## See that these, as pyproject.toml allows them, work, in fresh environments
+
+versions-%:
+	.ci/versions $* $(PYTHON)
 
 audit:  ## Look the versions of constraints.txt up among known vulnerabilities, where an index can be reached
 	.ci/audit $(PYTHON)

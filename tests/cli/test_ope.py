@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 from array_files import write_arrays
-from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
+from commands import HOPPER, TINY, WALKER, fit, last, one_stage, read_checkpoint, refused, results
 
-import spar_lightning.offline_evaluation
 from spar_lightning.cli import main, ope
 from spar_lightning.training import ALGORITHMS
 
@@ -21,13 +19,6 @@ FEW = ["--updates", "4", "--splits", "2", "--batch_size", "8"]
 SHORT = one_stage(TINY)
 PLAIN = [part for part in SHORT if part not in ("--model.hidden_dims", "[16]")]
 """For a method without hidden layers."""
-
-README = (Path(spar_lightning.offline_evaluation.__file__).parent / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-]
 
 OWN = """
 import torch
@@ -180,19 +171,6 @@ def test_a_checkpoint_from_elsewhere_is_not_trusted(
     (checkpoint if entry == "module" else checkpoint["datamodule_hyper_parameters"])[entry] = value
     torch.save(checkpoint, tmp_path / "other.ckpt")
     assert message in refused(capsys, "ope", str(tmp_path / "other.ckpt"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_page(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(CONFIGS)
-    arguments = shlex.split(command)[3:]
-    fit(Path("runs/hopper-medium-replay-v0/version_0"), "--callbacks.rollout.num_episodes", "1")
-    if arguments[0] == "fit":
-        main([*arguments, *TINY, "--callbacks.offline_check.fqe_updates", "4"])
-    else:
-        main([*arguments, *FEW, *(["--rollouts", "1"] if "--rollouts" in arguments else [])])
 
 
 def test_a_training_without_a_simulator_ends_with_the_command_that_judges_it(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import CONFIGS, HOPPER, TINY, WALKER, fit, one_stage, options
+from commands import CONFIGS, HOPPER, TINY, WALKER, fit, one_stage, options, results
 from pages import PAGES, ROOT, Piece, blocks, command_lines
 from published_data import place
 
@@ -38,7 +38,7 @@ OWN_METHOD = next(block.text for block in blocks("python") if "(Algorithm)" in b
 LIMITS = [part for part in TINY if not part.endswith("hidden_dims") and part != "[16]"]
 """The tests' short settings, without those that a checkpoint fixes."""
 FEW_WINDOWS = options(
-    modules="[spar,plain]",
+    modules="[spar]",
     threads=1,
     precisions="32-true",
     batch_sizes=8,
@@ -218,6 +218,20 @@ def test_command(surroundings: Path, command: Piece, capsys: pytest.CaptureFixtu
     main(arguments)
     if arguments[0] == "fit":
         assert list(surroundings.glob("runs/*/version_*/**/results.json")) or "--run_dir" in arguments
+    if arguments[0] == "report":
+        assert Path(arguments[arguments.index("--out") + 1], "report.html").is_file()
+    if "--dry_run" in arguments:
+        assert "python -m spar_lightning fit " in capsys.readouterr().out
+    elif arguments[:2] == ["benchmark", "debug"]:
+        document = results(Path("runs/debug/hopper-medium-replay-v0/SPAR/seed_1"))
+        assert (document["seed"], document["episodes"]) == (1, 3)
+        assert {name: len(returns) for name, returns in document["episode_returns"].items()} == {
+            "policy": 3,
+            "base": 3,
+            "fitted": 3,
+        }
+        assert document["wall_time_s"]["base"] > 0
+        assert len(document["wall_time_s"]["training_at_evaluations"]) == len(document["history"])
 
 
 @pytest.mark.slow

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -115,49 +110,3 @@ def test_resuming_elsewhere_leaves_the_first_folder_alone(run: Path, tmp_path: P
 
 def _modified(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.slow
-def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
-    settings = ("--trainer.max_steps", "900", "--trainer.val_check_interval", "200", "--model.warmup_steps", "300")
-    settings += ("--trainer.log_every_n_steps", "10", "--model.refresh_every", "150")
-    whole, killed = fit(tmp_path / "whole", *settings), tmp_path / "killed"
-    command = [sys.executable, "-m", "spar_lightning", "fit", "--data.dataset", HOPPER, *TINY, *settings]
-    process = subprocess.Popen(
-        [*command, "--run_dir", str(killed)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        at_kill = _wait_until_beyond_a_checkpoint(process, killed)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    saved = read_checkpoint(last(killed))["global_step"]
-    assert 0 < saved < 900, "killed too late: nothing is left to resume"
-    assert at_kill > saved, "killed before it had gone beyond its checkpoint"
-    subprocess.run([*command, "--ckpt_path", str(last(killed))], check=True, capture_output=True, timeout=120)
-    assert read_checkpoint(last(killed))["global_step"] == 900
-    assert same(weights(last(killed)), weights(last(whole)))
-    keys = ("score", "return", "fitted", "base", "history")
-    assert [results(killed)[key] for key in keys] == [results(whole)[key] for key in keys]
-    rows, expected = (
-        [dict(row) for row in csv.DictReader((run / "csv/metrics.csv").open())] for run in (killed, whole)
-    )
-    assert rows == expected, "a row is repeated, or missing"
-
-
-def _wait_until_beyond_a_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
-    """Wait for a log entry that is later than the last checkpoint; returns its number of updates."""
-    metrics, deadline = folder / "csv" / "metrics.csv", time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the run ended before it could be killed"
-        if last(folder).exists() and metrics.exists():
-            written = last(folder).stat().st_mtime
-            if metrics.stat().st_mtime > written:
-                steps = [int(row["step"]) for row in csv.DictReader(metrics.open()) if row["step"]]
-                if steps:
-                    return max(steps) + 1
-        time.sleep(0.005)
-    raise AssertionError("no checkpoint was written in time")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -26,13 +25,6 @@ from spar_lightning.suite.runs import check_settings, plan
 from spar_lightning.suite.suite_file import FOLDER, read_suite
 
 ROOMS = Path(spar_lightning.__file__).parent
-COMMANDS = [
-    shlex.split(line)[3:]
-    for room in ("suite", "report")
-    for block in re.findall(r"^```bash\n(.*?)^```", (ROOMS / room / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-]
-DRY = [command for command in COMMANDS if "--dry_run" in command]
 LONGER = """
 common:
   algorithm: td3_bc
@@ -45,12 +37,6 @@ common:
 data_sets: [spar/hopper/medium-replay-v0]
 methods: {TD3+BC: {}}
 """
-
-
-@pytest.mark.parametrize("command", DRY, ids=" ".join)
-def test_every_dry_run_of_the_texts_shows_commands(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    main(command)
-    assert "python -m spar_lightning fit " in capsys.readouterr().out
 
 
 MISTYPED = """
@@ -138,26 +124,6 @@ def test_runs_that_begin_with_anothers_have_its_parts(tmp_path: Path) -> None:
     main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "report")])
     rows = (tmp_path / "report" / "report.md").read_text()
     assert all(f"| {name} |" in rows for name in methods)
-
-
-@pytest.mark.slow
-def test_the_other_commands_of_the_texts_run(tmp_path: Path, finished_run: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "hopper").symlink_to(finished_run)
-    for command in [command for command in COMMANDS if command not in DRY]:
-        main(command)
-    for name in ("runs/debug/report/report.html", "report/report.html", "again/report.html"):
-        assert Path(name).is_file()
-    record = "runs/debug/hopper-medium-replay-v0/SPAR/seed_1"
-    document = results(Path(record))
-    assert (document["seed"], document["episodes"]) == (1, 3)
-    assert {name: len(returns) for name, returns in document["episode_returns"].items()} == {
-        "policy": 3,
-        "base": 3,
-        "fitted": 3,
-    }
-    assert document["wall_time_s"]["base"] > 0
-    assert len(document["wall_time_s"]["training_at_evaluations"]) == len(document["history"])
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
