@@ -15,7 +15,7 @@ from spar_lightning.types import UserError
 Document = dict[str, Any]
 """A `results.json`; `benchmark` in it says of what suite, method and settings it is, where a suite made it."""
 
-RESULTS, RECORD = "results.json", "benchmark.json"
+RESULTS, RECORD, CONFIG = "results.json", "benchmark.json", "config.yaml"
 
 
 def read_runs(places: Sequence[str]) -> list[Document]:
@@ -32,6 +32,12 @@ def read_runs(places: Sequence[str]) -> list[Document]:
         rows = _of_file(Path(place)) if Path(place).is_file() else _of_folder(Path(place))
         found |= {str(Path(row[1]).resolve()): row for row in rows}
     return [document for _, _, document in sorted(found.values(), key=lambda row: row[:2])]
+
+
+def unfinished_runs(places: Sequence[str]) -> list[Path]:
+    """Folders of runs, at any depth, that have no results: those of stopped, failed and running ones."""
+    configs = [path for place in places if Path(place).is_dir() for path in Path(place).rglob(CONFIG)]
+    return sorted({path.parent for path in configs if not any(path.parent.rglob(RESULTS))})
 
 
 def _of_folder(folder: Path) -> list[tuple[int, str, Document]]:

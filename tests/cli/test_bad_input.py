@@ -279,7 +279,7 @@ def test_a_group_of_parameters_without_a_setting(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_no_mutation_of_a_checkpoint_ends_in_a_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path, seed: int
 ) -> None:

@@ -54,6 +54,17 @@ def table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return read
 
 
+def test_runs_without_results_are_told(tmp_path, table):
+    write(tmp_path / "finished")
+    (tmp_path / "finished" / "config.yaml").touch()
+    for name in ("stopped", "running"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    (row,), notes = table()
+    assert row["seeds"] == "0"
+    assert notes == [f"  left out: 2 without results, such as {tmp_path / 'running'} (`fit --resume` goes on)"]
+
+
 def test_seeds_of_one_experiment_share_a_row(tmp_path, table):
     for seed, improvement in enumerate([3.0, 1.0, 2.0]):
         write(tmp_path / str(seed), age=seed, seed=seed, improvement={"mean": improvement})
