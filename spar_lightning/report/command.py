@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from spar_lightning.report.analysis import Analysis, as_json
-from spar_lightning.report.documents import read_runs, unfinished_runs
+from spar_lightning.report.documents import read_runs, unfinished
 from spar_lightning.report.figures import draw_figures
 from spar_lightning.report.grouping import collect_results, with_settings
 from spar_lightning.report.matrices import write_matrices
@@ -48,7 +48,7 @@ def report(
     """
     documents = read_runs(runs) if settings is None else with_settings(read_runs(runs), settings)
     if out is None:
-        print("\n".join([*short_table(documents), *_left_out(runs)]))
+        print("\n".join([*short_table(documents), *unfinished(runs)]))
         return
     check_folder(Path(out))
     results = collect_results(documents)
@@ -73,12 +73,5 @@ def report(
     print(f"  {sum(map(len, results.runs.values()))} runs")
     for what, name in {"page": "report.html", "text": "report.md", "numbers": "report.json", "runs": RAW}.items():
         print(f"  {what:<8} {folder / name}")
-    for line in _left_out(runs):
+    for line in unfinished(runs):
         print(line)
-
-
-def _left_out(places: list[str]) -> list[str]:
-    """What to say of runs without results."""
-    if not (folders := unfinished_runs(places)):
-        return []
-    return [f"  left out: {len(folders)} without results, such as {folders[0]} (`fit --resume` goes on)"]

@@ -34,10 +34,13 @@ def read_runs(places: Sequence[str]) -> list[Document]:
     return [document for _, _, document in sorted(found.values(), key=lambda row: row[:2])]
 
 
-def unfinished_runs(places: Sequence[str]) -> list[Path]:
-    """Folders of runs, at any depth, that have no results: those of stopped, failed and running ones."""
+def unfinished(places: Sequence[str]) -> list[str]:
+    """What to say of runs in folders, at any depth, that have no results: stopped, failed and running ones."""
     configs = [path for place in places if Path(place).is_dir() for path in Path(place).rglob(CONFIG)]
-    return sorted({path.parent for path in configs if not any(path.parent.rglob(RESULTS))})
+    folders = sorted({path.parent for path in configs if not any(path.parent.rglob(RESULTS))})
+    if not folders:
+        return []
+    return ["", f"Left out: {len(folders)} without results, such as {folders[0]} (`fit --resume` goes on)."]
 
 
 def _of_folder(folder: Path) -> list[tuple[int, str, Document]]:

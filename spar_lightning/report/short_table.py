@@ -11,7 +11,7 @@ import numpy as np
 
 from spar_lightning.documents import decimals, people_call
 from spar_lightning.evaluation.intervals import mean_interval
-from spar_lightning.report.documents import Document, read_runs, value_of
+from spar_lightning.report.documents import Document, read_runs, unfinished, value_of
 from spar_lightning.report.grouping import Group, differences, grouped, newest_of_each_seed
 
 COLUMNS = (
@@ -39,7 +39,7 @@ def summarize(runs: list[str]) -> None:
     Args:
         runs: run folders, folders that hold some at any depth, or files that `report` has written.
     """
-    print("\n".join(short_table(read_runs(runs))))
+    print("\n".join([*short_table(read_runs(runs)), *unfinished(runs)]))
 
 
 def short_table(documents: Sequence[Document]) -> list[str]:

@@ -62,7 +62,7 @@ def test_runs_without_results_are_told(tmp_path, table):
         (tmp_path / name / "config.yaml").touch()
     (row,), notes = table()
     assert row["seeds"] == "0"
-    assert notes == [f"  left out: 2 without results, such as {tmp_path / 'running'} (`fit --resume` goes on)"]
+    assert notes == [f"Left out: 2 without results, such as {tmp_path / 'running'} (`fit --resume` goes on)."]
 
 
 def test_seeds_of_one_experiment_share_a_row(tmp_path, table):
