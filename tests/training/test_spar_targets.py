@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spar_lightning.algorithms import BC, SPAR, Batch
-from spar_lightning.algorithms.spar.improvement import SelfImitation
+from spar_lightning.algorithms.spar.improvement import SelfImitation, ValueGradient
 from spar_lightning.algorithms.spar.policy import States
 from spar_lightning.types import DatasetStatistics
 
@@ -258,3 +258,16 @@ def test_the_loss_of_self_imitation_by_hand(base: BC, batch: Batch, regression: 
     assert metrics["actor/weights"].squeeze(1).tolist() == pytest.approx([1 - second, second], rel=1e-4)
     # The target is second * (1, 1), the policy at (0, 0). As an action it is second * (0.5, 0.25), over rho the same.
     assert loss.item() == pytest.approx(2 * second**2, rel=1e-4)
+
+
+def test_the_loss_of_the_value_gradient_by_hand(base: BC, batch: Batch) -> None:
+    spar = _spar(base, improvement="value_gradient", kappa=1.4)
+    critics: Any = spar.critics
+    policy: Any = spar.policy
+    policy.actor = Stub(lambda observations, base_actions: torch.zeros(len(observations), 2), bound=2.0)
+    critics.average_critic = Stub(lambda _, actions: torch.stack([actions.sum(1), -0.5 * actions.sum(1)]))
+    assert isinstance(spar.improvement, ValueGradient)
+    loss, _ = spar.improvement.loss(batch.rows(slice(2)))
+    # Gradients rho = (0.5, 0.25) and -0.5 of it: their mean is 0.25 of it, the mean of their sizes 0.75 of its size.
+    # So the target is a third of what it were if both critics agreed: 1.4 / 3 along rho.
+    assert loss.item() == pytest.approx((1.4 / 3) ** 2, rel=1e-4)

@@ -71,7 +71,8 @@ class SelfImitation:
 class ValueGradient:
     """The comparison: climb the critics' mean gradient through the decoder, held by the prior as self-imitation is.
 
-    On the scale that self-imitation has where all critics agree.
+    The scale is self-imitation's, the mean size of each critic's own gradient: so the policy moves here too as far as
+    critics agree.
 
     Args:
         policy: whose actor learns.
@@ -92,12 +93,13 @@ class ValueGradient:
         states = self.policy.states(batch)
         latents = self.policy.actor(*states.inputs)
 
-        def total_value(latents: Tensor) -> Tensor:
+        def total_values(latents: Tensor) -> Tensor:
             values: Tensor = self.critics.average_critic(states.observations, self.policy(states, latents))
-            return values.mean(dim=0).sum()
+            return values.sum(dim=-1)  # (C,)
 
-        gradient: Tensor = torch.func.grad(total_value)(latents.detach())
-        slope = gradient.norm(dim=-1).mean() + SF.SCALE_EPSILON
+        gradients: Tensor = torch.func.jacrev(total_values)(latents.detach())  # (C, B, L)
+        slope = gradients.norm(dim=-1).mean() + SF.SCALE_EPSILON
+        gradient = gradients.mean(dim=0)
         target = (self.kappa * gradient / slope).clamp(-self.policy.actor.bound, self.policy.actor.bound)
         loss = SF.imitation_loss(latents, target)
         return loss, {"actor/value_gradient_loss": loss.detach(), "actor/latents": latents.detach()}
