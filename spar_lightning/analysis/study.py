@@ -58,6 +58,7 @@ class Study:
                 raise UserError(f"`{name}` is {number}, expected at least 1")
         self.run = FinishedRun.open(run)
         self.others = [FinishedRun.open(other) for other in others]
+        self._check_others()
         self.episodes, self.states = episodes, states
         self.module = _policy_of(self.run)
         self.ablation = None if ablation is None else _policy_of(FinishedRun.open(ablation))
@@ -67,6 +68,18 @@ class Study:
                 raise UserError(
                     f"`{kind}` of the ablation {ablation} is {found}, of the run {expected}: name one of this run"
                 )
+
+    def _check_others(self) -> None:
+        """Refuse what is no other seed of the run: itself, one twice, or a run of another algorithm."""
+        known = {self.run.folder.resolve()}
+        for other in self.others:
+            kinds = [one.results.get("module") for one in (self.run, other)]
+            if other.folder.resolve() in known or kinds[0] != kinds[1]:
+                found = f"of {kinds[1]}" if kinds[0] != kinds[1] else "there already"
+                raise UserError(
+                    f"{other.folder} of `others` is {found}, expected further runs of {kinds[0]}, each once"
+                )
+            known.add(other.folder.resolve())
 
     @cached_property
     def data(self) -> OfflineDataModule:

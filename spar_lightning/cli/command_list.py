@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,13 @@ def _listing() -> str:
 
 
 def _end(answer: str) -> NoReturn:
-    print(answer)
+    try:
+        print(answer, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left is tried again at the end
+        if isinstance(error, BrokenPipeError):  # whoever read it has enough
+            sys.exit(1)
+        fail(f"cannot write to the standard output ({error.strerror}): free space, or write elsewhere")
     sys.exit(0)
 
 

@@ -38,6 +38,9 @@ OF_A_FILE = ("sha256", "filter", "columns", "top_fraction")
 FIRST_SEED = 10_000
 """Of the simulator's episodes, as in evaluations of a training."""
 
+MOST_ROLLOUTS = 10_000
+"""As many episodes as `evaluate` makes."""
+
 
 def ope(arguments: Sequence[str], program: str) -> None:
     """Run the command.
@@ -96,10 +99,10 @@ def make_parser(program: str) -> FlagParser:
 
 def _evaluated(parser: FlagParser, given: Namespace, named: Collection[str]) -> dict[str, Any]:
     settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__})
-    if given.rollouts < 0 or (given.rollouts and not settings.updates):
+    if not 0 <= given.rollouts <= MOST_ROLLOUTS or (given.rollouts and not settings.updates):
         raise UserError(
-            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected at least 0, and updates where"
-            " there are rollouts: returns are compared with values"
+            f"`rollouts` is {given.rollouts} with {settings.updates} `updates`, expected 0 to {MOST_ROLLOUTS:,}, and"
+            " updates where there are rollouts: returns are compared with values"
         )
     module = load_trained(given.checkpoint, given.algorithm)
     further = {path: load_trained(path, given.algorithm) for path in given.beside}

@@ -134,7 +134,7 @@ def _share(least: float) -> str:
 
 
 def _interval(one: Mapping[str, Any] | None, sign: str) -> str:
-    if one is None:
+    if one is None or one["mean"] is None:
         return "-"
     kind = f"{sign}.{decimals(_bounded(one), 1)}f"
     bounds = "" if one["low"] is None else f" [{one['low']:{kind}}, {one['high']:{kind}}]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs, unfinished
@@ -16,7 +15,7 @@ from spar_lightning.report.sections import sections
 from spar_lightning.report.short_table import short_table
 from spar_lightning.report.spreadsheet import cells_csv, runs_csv
 from spar_lightning.types import UserError
-from spar_lightning.whole_file import check_folder, whole_file, write_text
+from spar_lightning.whole_file import check_folder, home_expanded, whole_file, write_text
 
 RAW = "runs.json"
 """What `report` itself reads: enough to make the whole report anew."""
@@ -50,14 +49,15 @@ def report(
     if out is None:
         print("\n".join([*short_table(documents), *unfinished(runs)]))
         return
-    check_folder(Path(out))
+    folder = home_expanded(out)
+    check_folder(folder)
     results = collect_results(documents)
     if not results.runs:
         raise UserError(
             f"{len(documents)} run(s) were found, and none with an evaluation: there is nothing to report. Without a"
             " simulator `ope` judges a checkpoint, and `analyze` draws its residual"
         )
-    analysis, folder = Analysis(results), Path(out)
+    analysis = Analysis(results)
     drawn = draw_figures(analysis) if figures else {}
     parts = sections(analysis)
     for name, png in drawn.items():

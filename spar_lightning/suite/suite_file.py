@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from spar_lightning.each_key_once import EachKeyOnce
 from spar_lightning.types import LARGEST_SEED, UserError
 
 FOLDER = Path(__file__).parents[1] / "configs" / "suites"
@@ -27,20 +28,6 @@ MOST_SEEDS = 10_000
 KEYS = {"note", "seeds", "common", "data_sets", "methods", "settings"}
 Settings = dict[str, Any]
 """By the names that `fit` has for them on its command line, such as `model.kappa`; `config` is a file or several."""
-
-
-class _EachKeyOnce(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's, which would let the last of two equal names win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As YAML's, without repetitions."""
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise yaml.YAMLError(
-                f"{repeated[0]} stands twice, the first time in line {node.start_mark.line + 1} or after"
-            )
-        found: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return found
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def read_suite(path: Path) -> Suite:
         UserError: if it is no suite, with what is wrong.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+        document = yaml.load(path.read_text(encoding="utf-8"), EachKeyOnce)
     except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

@@ -30,15 +30,20 @@ def combine(checkpoints: Sequence[Path], out: Path) -> MeanModule:
 
     Args:
         checkpoints: two or more, of this package's algorithms, for the same task.
-        out: the file to write; it replaces one that is there.
+        out: the file to write; it replaces another mean that is there.
 
     Raises:
-        CheckpointError: if there are too few, one is none, of an own algorithm, or of another task.
+        CheckpointError: if there are too few, one is none, of an own algorithm, or of another task; or if something
+            else would be replaced.
     """
     if len(checkpoints) < 2:
         raise CheckpointError(f"`checkpoints` are {len(checkpoints)}, expected two or more to take the mean of")
+    if not out.name or out.is_dir():
+        raise CheckpointError(f"`out` is {out}, expected the name of a file, such as mean.ckpt")
     if any(out.absolute() == path.absolute() for path in checkpoints):
         raise CheckpointError(f"`out` is {out}, one of the checkpoints, expected another file")
+    if out.is_file() and not _is_mean(out):
+        raise CheckpointError(f"{out} is there and holds no mean of policies, and would be replaced: name another file")
     modules = {module.__name__: module for module in ALGORITHMS.values()}
     contents = [read_checkpoint(path) for path in checkpoints]
     for path, content in zip(checkpoints, contents, strict=True):
@@ -66,6 +71,14 @@ def combine(checkpoints: Sequence[Path], out: Path) -> MeanModule:
     with whole_file(out) as stream:
         torch.save(document, stream)
     return module.eval()
+
+
+def _is_mean(path: Path) -> bool:
+    """Whether a file is a checkpoint that this has written."""
+    try:
+        return module_name(read_checkpoint(path)) == MeanModule.__name__
+    except CheckpointError:
+        return False
 
 
 def _check_task(first: dict[str, Any], other: dict[str, Any], first_path: Path, path: Path) -> None:

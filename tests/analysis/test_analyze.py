@@ -40,6 +40,17 @@ def test_every_figure_is_drawn_and_on_the_page(tiny: Runs, tmp_path: Path, capsy
     assert "<script" not in page
 
 
+def test_others_are_other_seeds_of_the_same(tiny: Runs, tmp_path: Path) -> None:
+    for others in ([tiny.run], [tiny.other, tiny.other]):
+        with pytest.raises(UserError, match="is there already, expected further runs of SPARModule, each once"):
+            Study(tiny.run, others=others)
+    cloned = Path(shutil.copytree(tiny.other, tmp_path / "cloned"))
+    results = cloned / "results.json"
+    results.write_text(results.read_text().replace('"SPARModule"', '"BCModule"'))
+    with pytest.raises(UserError, match="is of BCModule, expected further runs of SPARModule"):
+        Study(tiny.run, others=[cloned])
+
+
 def without_simulator(run: Path, folder: Path) -> Path:
     """The run of data that name no environment, which was never evaluated."""
     shutil.copytree(run, folder / "run")

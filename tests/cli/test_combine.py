@@ -97,6 +97,18 @@ def test_what_has_no_mean(
     assert not Path(out).exists()
 
 
+@pytest.mark.parametrize("out", ["logs.npz", "", "."])
+def test_it_replaces_nothing_but_another_mean(
+    finished_run: Path, second_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (tmp_path / "logs.npz").write_bytes(b"precious")
+    said = refused(capsys, "combine", str(finished_run), str(second_run), "--out", str(tmp_path / out) if out else "")
+    assert ("would be replaced: name another file" if out == "logs.npz" else "expected the name of a file") in said
+    assert (tmp_path / "logs.npz").read_bytes() == b"precious"
+    for _ in range(2):
+        main(["combine", str(finished_run), str(second_run), "--out", str(tmp_path / "mean.ckpt")])
+
+
 def test_it_is_not_trained(combined: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(capsys, "fit", "--bc.ckpt_path", str(combined), "--data.dataset", HOPPER, *TINY)
     assert "does not hold a BCModule but a MeanModule" in said

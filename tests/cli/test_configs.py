@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from commands import CONFIGS, HOPPER, TINY, config, fit, last, one_stage, options, read_checkpoint, results
+from commands import CONFIGS, HOPPER, TINY, config, fit, last, one_stage, options, read_checkpoint, refused, results
 
 from spar_lightning.cli import main
 from spar_lightning.training import ALGORITHMS
@@ -118,3 +118,10 @@ def test_another_logger_by_its_class_path(tmp_path: Path) -> None:
     assert results(folder)["updates"] == 40
     assert results(folder)["checkpoints"]["last"] == "checkpoints/last.ckpt"
     assert config(folder)["run_dir"] == str(folder)
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"trainer: {{max_steps: 30}}\ndata: {{dataset: {HOPPER}}}\ntrainer: {{accelerator: cpu}}\n")
+    said = refused(capsys, "fit", "--config", str(path), "--print_config")
+    assert f"the configuration {path} is ambiguous: trainer stands twice" in said

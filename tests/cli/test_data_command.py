@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,9 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
         main(["data", command, "--help"])
     assert exit_.value.code == 0
     assert "--json " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["logs.npz", "logs.hdf5", "logs.csv"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "is a device or a pipe, expected a file" in refused(capsys, "data", "info", str(tmp_path / name))

@@ -56,6 +56,33 @@ def test_a_checkpoint_that_is_none_is_told_and_nothing_is_trained_again(
     assert {file: file.read_bytes() for file in run.rglob("*.c*") if file.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--stage=improvement", "the run in {run} is none, and would be replaced by it: train one into another folder"),
+        ("--bc.ckpt_path=other.ckpt", "leave --bc.ckpt_path out"),
+    ],
+)
+def test_what_would_make_another_run_of_it_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], option: str, reason: str
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert reason.format(run=run) in refused(capsys, "fit", "--resume", str(run), option)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_the_users_home_is_meant_where_no_shell_has_said_so(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    shutil.copytree(finished_run, tmp_path / "mine")
+    message = refused(capsys, "fit", "--data.dataset", HOPPER, *TINY, "--run_dir=~/mine")
+    assert f"the run folder {tmp_path / 'mine'} holds a run already" in message
+    main(["fit", "--resume=~/mine"])
+    assert not Path("~").exists()
+
+
 def test_a_finished_run_is_made_longer(run: Path) -> None:
     main(["fit", "--trainer.max_steps", "60", "--resume", str(run)])
     assert results(run)["updates"] == 60

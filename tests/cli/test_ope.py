@@ -193,3 +193,7 @@ def test_a_training_without_a_simulator_ends_with_the_command_that_judges_it(
     write_arrays(tmp_path / "other.npz", **rows, rewards=random.normal(size=800), truncations=np.arange(800) % 40 == 39)
     main([*arguments, *FEW, "--data.dataset", str(tmp_path / "other.npz")])
     assert "other.npz, SPARModule after 40 updates" in capsys.readouterr().out
+
+
+def test_rollouts_have_an_end(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected 0 to 10,000" in refused(capsys, "ope", str(last(finished_run)), "--rollouts", "100000")

@@ -32,6 +32,22 @@ def test_closed_streams(closed: str) -> None:
     assert ("walker2d" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
 
 
+@pytest.mark.parametrize(
+    ("output", "status", "said"),
+    [
+        ("> /dev/full", 2, "error: cannot write to the standard output (No space left on device)"),
+        ("| true; exit ${PIPESTATUS[0]}", 1, ""),
+    ],
+)
+def test_what_is_answered_at_once_has_no_reader(output: str, status: int, said: str) -> None:
+    done = run_command("bash", "-c", f"{COMMAND} --help {output}", cwd=Path(__file__).parents[2])
+    if output.startswith("|") and done.returncode == 0:
+        pytest.skip("the reader was still there")
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_interrupt_while_libraries_are_imported() -> None:
     process = subprocess.Popen([*COMMAND.split(), "evaluate", "none.ckpt"], stderr=subprocess.PIPE, text=True)
     libraries = Path(f"/proc/{process.pid}/maps")

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from spar_lightning.cli.nearest import did_you_mean
+from spar_lightning.each_key_once import EachKeyOnce, RepeatedKeyError
 from spar_lightning.types import UserError
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -49,4 +51,16 @@ class ConfigFile(ActionConfigFile):
         if _NAME.fullmatch(path) and path != "-" and not Path(path).expanduser().exists():
             meant = did_you_mean(values.removeprefix("configs/").removesuffix(".yaml"), names())
             raise UserError(f"there is no file {values}{meant} The package brings {', '.join(names())}")
+        if Path(path).expanduser().is_file():
+            _check_keys(Path(path).expanduser())
         super().__call__(parser, cfg, path, option_string)  # type: ignore[no-untyped-call]
+
+
+def _check_keys(path: Path) -> None:
+    """Refuse a configuration in which a name stands twice; what else is wrong with it is said when it is parsed."""
+    try:
+        yaml.load(path.read_text(encoding="utf-8"), EachKeyOnce)
+    except RepeatedKeyError as error:
+        raise UserError(f"the configuration {path} is ambiguous: {error}. Leave one of them") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from spar_lightning.callbacks.checkpoints.random_state import restore_random_state_of
 from spar_lightning.callbacks.checkpoints.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
 from spar_lightning.cli.parsing.peeking import options
@@ -13,6 +15,7 @@ from spar_lightning.cli.run.several_processes import rank
 from spar_lightning.training.checkpoints import is_there, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, UserError
+from spar_lightning.whole_file import home_expanded
 
 CONFIG = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
@@ -31,8 +34,8 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
     given = [value for name, value in options(arguments) if name == "--resume"]
     if "fit" not in arguments or not given:
         return list(arguments)
-    folder = Path(given[-1])
-    for option in ("--run_dir", "--ckpt_path"):
+    folder = home_expanded(given[-1])
+    for option in ("--run_dir", "--ckpt_path", "--bc.ckpt_path"):
         if any(name == option for name, _ in options(arguments)):
             raise UserError(f"--resume finds out by itself what {option} says: leave {option} out")
     if not (folder / CONFIG).is_file():
@@ -42,9 +45,24 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
         )
     if (folder / CONFIG).stat().st_size == 0:
         raise UserError(f"{folder / CONFIG} is empty, expected the settings of a run: was the disk full? Start anew")
+    if "improvement" in (value for name, value in options(arguments) if name == "--stage"):
+        _check_is_improvement(folder)
     found = ["--config", str(folder / CONFIG), "--run_dir", str(folder), *checkpoint_option(folder)]
     position = list(arguments).index("fit") + 1  # what the line says itself comes later, and wins
     return [*arguments[:position], *found, *arguments[position:]]
+
+
+def _check_is_improvement(folder: Path) -> None:
+    """Refuse to begin an improvement in the folder of a whole run, which would be replaced by it."""
+    try:
+        recorded = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return  # whoever reads it for the training says more
+    if isinstance(recorded, dict) and recorded.get("stage") != "improvement":
+        raise UserError(
+            f"--stage is improvement, but the run in {folder} is none, and would be replaced by it: train one into"
+            f" another folder, by --stage improvement --ckpt_path {folder / LAST} without --resume"
+        )
 
 
 def checkpoint_option(folder: Path) -> list[str]:

@@ -41,7 +41,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 def is_ogbench(name: str) -> bool:
     """Whether a name is the path of an `.npz` file in this layout: by its arrays, or for want of all others."""
-    if not name.lower().endswith(".npz"):
+    if not name.lower().endswith(".npz") or Path(name).expanduser().is_fifo():  # a pipe would be waited for
         return False
     with contextlib.suppress(*DAMAGE), open_npz(Path(name).expanduser()) as arrays:  # what is damaged is told later
         return (

@@ -32,7 +32,7 @@ from spar_lightning.types import DataError
 
 def is_robomimic(name: str) -> bool:
     """Whether a name is the path of an HDF5 file with demonstrations."""
-    if not name.lower().endswith((".hdf5", ".h5")):
+    if not name.lower().endswith((".hdf5", ".h5")) or Path(name).expanduser().is_fifo():  # a pipe would be waited for
         return False
     with (
         contextlib.suppress(OSError, RuntimeError, ValueError, KeyError),
