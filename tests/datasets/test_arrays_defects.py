@@ -92,6 +92,18 @@ def test_what_no_float32_can_hold(path: Path) -> None:
         list(dataset.episodes())
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_differences_that_float32_loses_are_told(path: Path, recwarn: pytest.WarningsRecorder, offset: float) -> None:
+    arrays = flat_arrays()
+    arrays["observations"] = arrays["observations"].astype(np.float64)
+    arrays["observations"][:, 1] = offset + 0.05 * np.arange(len(arrays["observations"]))
+    arrays["observations"][:, 2] = 5.0  # stands still, and loses nothing
+    list(open_dataset(write_arrays(path, **arrays)).episodes())
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == (offset > 0), told
+    assert all("is about 1.7e+09 in column 1, where float32 cannot tell its values apart" in one for one in told)
+
+
 def test_files_of_another_kind(path: Path) -> None:
     kind = "NumPy archive" if path.suffix == ".npz" else "HDF5 file"
     for contents, found in ((b"<!DOCTYPE html>", "a web page"), (b"", "empty"), (b"\x00" * 600, "something else")):

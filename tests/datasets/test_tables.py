@@ -203,8 +203,9 @@ def test_rewards_that_are_not_recorded(
         ({"run": None}, {k: v for k, v in COLUMNS.items() if k != "episode"}, "no `timeouts` .*array `episode`"),
         ({"terminated": [0, 0, 2, 0, 0, 0, 0, 0]}, COLUMNS, "`terminations` is 2 in row 2, expected 0 or 1"),
         ({"terminated": [0, 0, None, 0, 0, 0, 0, 0]}, COLUMNS, "`terminated` has no value in row 2"),
+        ({"run": [*"aa", "", *"abbbb"]}, COLUMNS, "`run` has no value in row 2"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_tables_that_do_not_fit(
     tmp_path: Path, kind: str, table: dict[str, Any], columns: dict[str, Any], message: str

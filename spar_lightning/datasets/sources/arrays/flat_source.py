@@ -17,10 +17,12 @@ from spar_lightning.datasets.sources.arrays.episode_bounds import EpisodeBounds,
 from spar_lightning.datasets.sources.arrays.flat_columns import FlatColumns, SuccessReward, flat_columns
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.simulators.reference_scores import score_scale
+from spar_lightning.telling import warn
 from spar_lightning.types import DataError
 
 _BLOCK = 1 << 16  # rows read at once, if they are not too wide
 _FLOAT = np.dtype(np.float32)
+_LEAST_LOSS, _LOST_SHARE = 1e-3, 0.01  # of a rounding to float32 that is told, and as a share of a column's values
 
 
 class FlatSource(NamedTuple):
@@ -182,4 +184,19 @@ def as_float32(values: np.ndarray[Any, Any], name: str, first_row: int, place: s
             f"`{name}` of {place} is {values[row][tuple(rest)]} in {where}, too large for float32; expected less than "
             "3.4e38: rescale the data, or remove that episode."
         )
+    if values.dtype.itemsize > narrow.dtype.itemsize:
+        _warn_of_lost_differences(values, narrow, name, place)
     return narrow
+
+
+def _warn_of_lost_differences(values: np.ndarray[Any, Any], narrow: FloatArray, name: str, place: str) -> None:
+    """Tell of columns whose values differ by little beside their size, such as the seconds of a clock."""
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(values - narrow.astype(np.float64)).reshape(len(values), -1).max(axis=0, initial=0.0)
+        spans = np.ptp(values.reshape(len(values), -1), axis=0) if len(values) else np.zeros_like(errors)
+        lost = np.flatnonzero((errors > _LEAST_LOSS) & (errors > _LOST_SHARE * spans) & (spans > 0))
+    for column in lost.tolist():
+        warn(
+            f"`{name}` of {place} is about {values.reshape(len(values), -1)[0, column]:.4g} in column {column}, where"
+            " float32 cannot tell its values apart: subtract an offset first, or leave the column out"
+        )

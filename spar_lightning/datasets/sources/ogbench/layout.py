@@ -31,6 +31,7 @@ from spar_lightning.datasets.sources.arrays.flat_columns import FLOATS, NUMBERS,
 from spar_lightning.datasets.sources.arrays.npz_file import open_npz
 from spar_lightning.datasets.sources.column import Column
 from spar_lightning.types import DataError
+from spar_lightning.whole_file import home_expanded
 
 _BYTES = 16  # a row, of flags and what is made of them
 _OWN = {"masks", "valids"}  # no other layout has them
@@ -41,7 +42,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 def is_ogbench(name: str) -> bool:
     """Whether a name is the path of an `.npz` file in this layout: by its arrays, or for want of all others."""
-    if not name.lower().endswith(".npz") or Path(name).expanduser().is_fifo():  # a pipe would be waited for
+    if not name.lower().endswith(".npz") or home_expanded(name).is_fifo():  # a pipe would be waited for
         return False
     with contextlib.suppress(*DAMAGE), open_npz(Path(name).expanduser()) as arrays:  # what is damaged is told later
         return (

@@ -91,6 +91,13 @@ class _Episodes:
             values = values.dictionary_decode()
         first = np.array([self._last is None or values[0].as_py() != self._last])
         compute = arrow("compute")
+        if arrow().types.is_string(values.type):
+            empty = np.flatnonzero(compute.equal(values, "").to_numpy(zero_copy_only=False))
+            if len(empty):
+                raise DataError(
+                    f"The column `{self._column}` has no value in row {self._rows + int(empty[0])}, expected one in "
+                    "every row."
+                )
         changes = np.concatenate([first, compute.not_equal(values[1:], values[:-1]).to_numpy(zero_copy_only=False)])
         before = len(self._seen) - 1
         for row in np.flatnonzero(changes):
