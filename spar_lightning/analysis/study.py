@@ -68,6 +68,9 @@ class Study:
                 raise UserError(
                     f"`{kind}` of the ablation {ablation} is {found}, of the run {expected}: name one of this run"
                 )
+        improvement = None if self.ablation is None else self.ablation.hparams.get("improvement")
+        if improvement not in (None, "value_gradient"):
+            raise UserError(f"`improvement` of the ablation {ablation} is {improvement}, expected value_gradient")
 
     def _check_others(self) -> None:
         """Refuse what is no other seed of the run: itself, one twice, or a run of another algorithm."""

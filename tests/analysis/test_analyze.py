@@ -40,6 +40,11 @@ def test_every_figure_is_drawn_and_on_the_page(tiny: Runs, tmp_path: Path, capsy
     assert "<script" not in page
 
 
+def test_an_ablation_is_one(tiny: Runs) -> None:
+    with pytest.raises(UserError, match=r"`improvement` of the ablation .* is lsi, expected value_gradient"):
+        Study(tiny.run, ablation=tiny.other)
+
+
 def test_others_are_other_seeds_of_the_same(tiny: Runs, tmp_path: Path) -> None:
     for others in ([tiny.run], [tiny.other, tiny.other]):
         with pytest.raises(UserError, match="is there already, expected further runs of SPARModule, each once"):

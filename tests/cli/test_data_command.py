@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from array_files import flat_arrays, write_arrays
 from commands import HOPPER, config, fit, last, options, read_checkpoint, refused
 
 from spar_lightning.cli import main
@@ -136,3 +137,13 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     os.mkfifo(tmp_path / name)
     assert "is a device or a pipe, expected a file" in refused(capsys, "data", "info", str(tmp_path / name))
+
+
+def test_a_file_needs_no_folder_of_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in the way").touch()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "in the way" / "datasets"))
+    write_arrays(tmp_path / "logs.npz", **flat_arrays())
+    main(["data", "info", str(tmp_path / "logs.npz")])
+    assert "6 transitions of 8 steps" in capsys.readouterr().out

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import CONFIGS, HOPPER, TINY, WALKER, fit, one_stage, options, results
+import torch
+from commands import CONFIGS, HOPPER, TINY, WALKER, fit, last, one_stage, options, read_checkpoint, results
 from pages import PAGES, ROOT, Piece, blocks, command_lines
 from published_data import place
 
@@ -122,6 +123,9 @@ def other_runs() -> None:
     own_run()
     for name in ("runs/logs/version_0", "runs/ablation", "runs/seed_1", "runs/seed_2", "runs/debug/one"):
         shutil.copytree(RUN, name)
+    ablation = read_checkpoint(last(Path("runs/ablation")))
+    ablation["hyper_parameters"]["improvement"] = "value_gradient"
+    torch.save(ablation, last(Path("runs/ablation")))
     shutil.copytree(trained(HOPPER), "runs/hopper-medium-replay-v0/version_0")
 
 

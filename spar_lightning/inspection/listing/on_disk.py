@@ -25,8 +25,14 @@ def path_on_disk(name: str) -> Path | None:
         place = Path(name).expanduser()
     except RuntimeError:  # there is no such user
         return None
+    if _is_data_set(place):  # Minari's folder is none of its business: it may not even be there
+        return place
     folder = datasets_folder() / name
-    return next((path for path in (place, folder) if path.is_file() or (path / "data").is_dir()), None)
+    return folder if _is_data_set(folder) else None
+
+
+def _is_data_set(path: Path) -> bool:
+    return path.is_file() or (path / "data").is_dir()
 
 
 def bytes_on_disk(path: Path) -> int:
