@@ -22,7 +22,7 @@ from spar_lightning.types import DataError
 
 _BLOCK = 1 << 16  # rows read at once, if they are not too wide
 _FLOAT = np.dtype(np.float32)
-_LEAST_LOSS, _LOST_SHARE = 1e-3, 0.01  # of a rounding to float32 that is told, and as a share of a column's values
+_LEAST_LOSS = 1e-3  # range of a column that is told to stand still as float32
 
 
 class FlatSource(NamedTuple):
@@ -184,19 +184,22 @@ def as_float32(values: np.ndarray[Any, Any], name: str, first_row: int, place: s
             f"`{name}` of {place} is {values[row][tuple(rest)]} in {where}, too large for float32; expected less than "
             "3.4e38: rescale the data, or remove that episode."
         )
-    if values.dtype.itemsize > narrow.dtype.itemsize:
+    if name == "observations" and values.dtype.itemsize > narrow.dtype.itemsize:
         _warn_of_lost_differences(values, narrow, name, place)
     return narrow
 
 
 def _warn_of_lost_differences(values: np.ndarray[Any, Any], narrow: FloatArray, name: str, place: str) -> None:
-    """Tell of columns whose values differ by little beside their size, such as the seconds of a clock."""
+    """Tell of columns that stand still as float32 alone, such as the seconds of a clock.
+
+    Of those that keep a few of their values the checks of the data's quality tell; these cannot be seen any more.
+    """
+    if not len(values):
+        return
     with np.errstate(invalid="ignore"):
-        errors = np.abs(values - narrow.astype(np.float64)).reshape(len(values), -1).max(axis=0, initial=0.0)
-        spans = np.ptp(values.reshape(len(values), -1), axis=0) if len(values) else np.zeros_like(errors)
-        lost = np.flatnonzero((errors > _LEAST_LOSS) & (errors > _LOST_SHARE * spans) & (spans > 0))
-    for column in lost.tolist():
+        lost = (np.ptp(narrow, axis=0) == 0) & (np.ptp(values, axis=0) > _LEAST_LOSS)
+    for column in np.flatnonzero(lost).tolist():
         warn(
-            f"`{name}` of {place} is about {values.reshape(len(values), -1)[0, column]:.4g} in column {column}, where"
-            " float32 cannot tell its values apart: subtract an offset first, or leave the column out"
+            f"`{name}` of {place} is about {values[0, column]:.4g} in column {column}, where float32 cannot tell its"
+            " values apart: subtract an offset first, or leave the column out"
         )
