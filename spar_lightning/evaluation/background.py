@@ -22,6 +22,8 @@ from spar_lightning.types import HasReferencePolicies, Policy, UserError
 Episodes = dict[str, Any]
 """The references' known episodes: what `PolicyEvaluator.state_dict` gives."""
 
+_PATIENCE = 0.1  # seconds between two looks at whether a policy could be sent
+
 
 class Snapshot(NamedTuple):
     """A policy at one moment, as what it is rebuilt from: safe to keep while the policy goes on learning."""
@@ -98,9 +100,8 @@ class BackgroundEvaluator:
             self._connection.send(job)
         except (OSError, TypeError):
             pass  # the process has ended, which `result` tells; a connection that is closed meanwhile has no handle
-        except Exception as error:  # pickle's are of several classes
-            self._unsent = error
-            self._connection.close()
+        except Exception as error:  # pickle's are of several classes; nothing of it was sent
+            self._unsent = error  # closing is left to who reads: a reader does not hear of it
 
     def is_ready(self) -> bool:
         """Whether `result` would not wait; microseconds."""
@@ -114,13 +115,15 @@ class BackgroundEvaluator:
             RuntimeError: if anything else failed in the process; the message is its traceback.
         """
         try:
-            outcome = self._connection.recv()
-        except (EOFError, OSError) as error:
+            while self._unsent is None and not self._connection.poll(_PATIENCE):
+                pass
             if self._unsent is not None:
                 raise UserError(
                     f"the policy cannot be sent to the evaluation process ({self._unsent}), expected a class that can"
                     " be imported there: switch background evaluation off"
-                ) from error
+                ) from self._unsent
+            outcome = self._connection.recv()
+        except (EOFError, OSError) as error:
             raise self._ended() from error
         if isinstance(outcome, Exception):
             raise outcome

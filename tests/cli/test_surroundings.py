@@ -49,12 +49,15 @@ def test_what_is_answered_at_once_has_no_reader(output: str, status: int, said: 
 
 
 def test_an_interrupt_while_libraries_are_imported() -> None:
-    process = subprocess.Popen([*COMMAND.split(), "evaluate", "none.ckpt"], stderr=subprocess.PIPE, text=True)
-    libraries = Path(f"/proc/{process.pid}/maps")
-    while "libtorch" not in libraries.read_text():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, written = process.communicate(timeout=60)
+    for _ in range(5):  # on a busy machine the signal may come when all is imported, and the file is missed
+        process = subprocess.Popen([*COMMAND.split(), "evaluate", "none.ckpt"], stderr=subprocess.PIPE, text=True)
+        libraries = Path(f"/proc/{process.pid}/maps")
+        while "libtorch" not in libraries.read_text():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, written = process.communicate(timeout=60)
+        if process.returncode != 2:
+            break
     assert process.returncode == 130
     assert written.strip() == "error: interrupted"
 
