@@ -25,11 +25,6 @@ _RANDOM = 8  # characters that are added
 _TRIES = 10  # names
 
 
-def home_expanded(path: str) -> Path:
-    """A path with `~` as the user's home, as a shell has it where it sees one; as it is where there is no such user."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's fails for a user who is not there
-
-
 @contextmanager
 def whole_file(path: Path) -> Generator[BinaryIO]:
     """Open a file that appears under its name, on the disk, when the block ends, and not at all if the block fails.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from spar_lightning.given_path import given_path
 
 
 def analyze(
@@ -30,7 +30,8 @@ def analyze(
     from spar_lightning.analysis.study import Study
     from spar_lightning.whole_file import check_folder
 
-    check_folder(Path(out))
+    folder = given_path(out)
+    check_folder(folder)
     names = figure_names()  # before anything that takes long: matplotlib may be missing
     study = Study(run, ablation, others or (), episodes, states)
     summary = study.summary()
@@ -39,5 +40,5 @@ def analyze(
     for one in drawn:
         if one.figure is None:
             print(f"left out: {one.title.lower()}: {one.reason}")
-    path = write_page(Path(out), study.run.label, summary, drawn)
+    path = write_page(folder, study.run.label, summary, drawn)
     print(f"\n{sum(one.figure is not None for one in drawn)} figures in {path}")

@@ -51,6 +51,11 @@ class FinishedRun:
             UserError: if a file is missing.
         """
         missing = [name for name in FILES if not (Path(folder) / name).is_file()]
+        if missing == ["csv/metrics.csv"]:
+            raise UserError(
+                f"{folder} has no csv/metrics.csv, expected the curves that a run logs every"
+                " `trainer.log_every_n_steps` updates: log more often, or train longer"
+            )
         if missing:
             raise UserError(
                 f"{folder} has no {missing[0]}, expected the folder of a finished run of `fit`, such as"

@@ -16,6 +16,7 @@ from spar_lightning.benchmark.measuring.rounds import measure
 from spar_lightning.benchmark.results import Result, result
 from spar_lightning.benchmark.settings import Setting, at_least, grid, missing_package
 from spar_lightning.benchmark.tables import speed_table, split_table
+from spar_lightning.given_path import given_path
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import write_text
 
@@ -78,8 +79,9 @@ def bench(
     """
     arguments = dict(locals())
     at_least(1, repeats=repeats, window=window, warmup=warmup, at_once=at_once)
-    if figure is not None:
-        check_suffix(Path(figure))  # rather now than after the measurement
+    results_path, figure_path = given_path(output), None if figure is None else given_path(figure)
+    if figure_path is not None:
+        check_suffix(figure_path)  # rather now than after the measurement
     device = _accelerator(accelerator)
     settings = grid(
         _several("modules", modules),
@@ -98,22 +100,22 @@ def bench(
         accelerator=[device],
     )
     settings = _installed(settings)
-    for name, path in {"output": output, "figure": figure}.items():
+    for name, path in {"output": results_path, "figure": figure_path}.items():
         if path is not None:
-            _check_writable(name, Path(path))
+            _check_writable(name, path)
     machine = describe_machine(device)
     results: list[Result] = []
     try:
         for measurements in measure(settings, repeats, warmup, window, at_once, _report):
             results = [result(measurement, settings) for measurement in measurements]
-            _write(Path(output), {"machine": machine, "arguments": arguments, "results": results})
+            _write(results_path, {"machine": machine, "arguments": arguments, "results": results})
             _report(f"{len(results)} of {len(settings)} settings measured, in {output}")
     finally:  # what was measured is shown whatever happens then
         if results:
             _show(machine, results)
     print(f"  everything  {output}")
-    if figure is not None:
-        draw(results, Path(figure))
+    if figure_path is not None:
+        draw(results, figure_path)
         print(f"  figure      {figure}")
     if all(found["error"] is not None for found in results):
         raise UserError("no contender came to an end, expected at least one: their errors are above")

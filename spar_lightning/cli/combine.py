@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spar_lightning import training
 from spar_lightning.cli.printing import only_result_on_stdout, print_text
-from spar_lightning.whole_file import home_expanded
+from spar_lightning.given_path import given_path
 
 
 def combine(checkpoints: list[str], out: str = "mean.ckpt") -> None:
@@ -18,9 +18,9 @@ def combine(checkpoints: list[str], out: str = "mean.ckpt") -> None:
         checkpoints: paths of two or more, or of run folders, whose last ones are taken.
         out: file to write.
     """
-    paths = [_checkpoint(home_expanded(name)) for name in checkpoints]
+    paths = [_checkpoint(given_path(name)) for name in checkpoints]
     with only_result_on_stdout():
-        module = training.combine(paths, home_expanded(out))
+        module = training.combine(paths, given_path(out))
     kinds = sorted({type(member).__name__ for member in module.algorithm.members})
     print_text(f"  {out}  the mean of {len(paths)} policies ({', '.join(kinds)})")
 

@@ -96,14 +96,19 @@ def _told_errors() -> Generator[None]:
     """End the process where a block fails for what the user can mend, with a sentence and no traceback."""
     try:
         yield
+    except OmegaConfBaseException as error:
+        fail(_with_notes(error, _unresolved(error)))
     except _users_errors() as error:
         fail(_with_notes(error, str(error)))
     except UnicodeDecodeError as error:
         if hasattr(error, "__notes__"):  # from within a training
             raise
         fail(f"a configuration is not text in UTF-8 ({error.reason} at byte {error.start})")
-    except BrokenPipeError:  # whoever read the output has enough, such as `head`
+    except BrokenPipeError as error:  # whoever read the output has enough, such as `head`
         _drop_output()
+        if hasattr(error, "__notes__"):  # of a training, which did not end
+            with contextlib.suppress(BrokenPipeError):
+                fail(_with_notes(error, "nobody reads the standard output any more"), status=1)
         sys.exit(1)
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError | TimeoutError):  # of no file
@@ -130,7 +135,15 @@ def _users_errors() -> tuple[type[Exception], ...]:
     """What the user can mend; Lightning's own only where Lightning is at work."""
     lightnings = sys.modules.get("lightning.fabric.utilities.exceptions")
     further = [] if lightnings is None else [lightnings.MisconfigurationException]
-    return (UserError, OmegaConfBaseException, *further)
+    return (UserError, *further)
+
+
+def _unresolved(error: OmegaConfBaseException) -> str:
+    """What is wrong with a `${...}` of a configuration."""
+    command, _, name = str(error.full_key or "").partition(".")
+    setting = name if command in STAGED else error.full_key
+    reason = str(error.msg or error).splitlines()[0].replace(f" (resolved to '{command}.", " (resolved to '")
+    return f"`{setting}` of a configuration cannot be resolved ({reason}): write its value out, or mend the reference"
 
 
 def _with_notes(error: BaseException, told: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from spar_lightning.cli.printing import only_result_on_stdout, print_text
 from spar_lightning.documents import from_here
+from spar_lightning.given_path import given_path
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     from spar_lightning.export import export_policy  # with what it takes of PyTorch and the hub
 
     with only_result_on_stdout():
-        exported = export_policy(Path(checkpoint), format, None if output is None else Path(output), algorithm)
+        exported = export_policy(Path(checkpoint), format, None if output is None else given_path(output), algorithm)
     trial, folder = exported.trial, from_here(exported.files[0].parent)
     lines = [f"  {from_here(file)}  ({file.stat().st_size / 1e3:,.0f} kB)" for file in exported.files]
     lines += [

@@ -145,8 +145,8 @@ class OfflineDataModule(pl.LightningDataModule):
         self.name = self._name = dataset
         self.batch_size = batch_size
         self.updates_per_batch = updates_per_batch
-        self.run_seed = os.environ.get("PL_GLOBAL_SEED")  # as `seed_everything` has left it
-        self.seed = _whole(self.run_seed or "0") if seed is None else seed
+        self.run_seed = _whole(os.environ.get("PL_GLOBAL_SEED"))  # as `seed_everything` has left it
+        self.seed = self.run_seed or 0 if seed is None else seed
         self._source: Callable[[], OfflineDataset] = self._open_by_name
         self._dataset: OfflineDataset | None = None
         self._statistics: DatasetStatistics | None = None
@@ -364,8 +364,8 @@ def _ready(value: T | None) -> T:
     return value
 
 
-def _whole(text: str) -> int:
+def _whole(text: str | None) -> int | None:
     try:
-        return int(text)
+        return int(text) if text else None
     except ValueError:
         raise UserError(f"the environment variable PL_GLOBAL_SEED is {text!r}, expected a whole number") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from spar_lightning.given_path import given_path
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs, unfinished
 from spar_lightning.report.figures import draw_figures
@@ -15,7 +16,7 @@ from spar_lightning.report.sections import sections
 from spar_lightning.report.short_table import short_table
 from spar_lightning.report.spreadsheet import cells_csv, runs_csv
 from spar_lightning.types import UserError
-from spar_lightning.whole_file import check_folder, home_expanded, whole_file, write_text
+from spar_lightning.whole_file import check_folder, whole_file, write_text
 
 RAW = "runs.json"
 """What `report` itself reads: enough to make the whole report anew."""
@@ -49,7 +50,7 @@ def report(
     if out is None:
         print("\n".join([*short_table(documents), *unfinished(runs)]))
         return
-    folder = home_expanded(out)
+    folder = given_path(out)
     check_folder(folder)
     results = collect_results(documents)
     if not results.runs:

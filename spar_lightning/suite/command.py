@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from spar_lightning.given_path import given_path
 from spar_lightning.suite.board import Board
 from spar_lightning.suite.engine import Engine, LocalProcesses
 from spar_lightning.suite.jobs import Job, State, jobs_of, state_of, still_running
@@ -75,7 +76,7 @@ def benchmark(
         )
     _check_engine(engine, address)
     found = read_suite(find_suite(suite))
-    folder = Path(out or Path("runs") / found.name).absolute()
+    folder = (Path("runs") / found.name if out is None else given_path(out)).absolute()
     only = {"data_sets": data_sets, "methods": methods, "settings": settings}
     runs = plan(found, folder, {part: names for part, names in only.items() if names is not None})
     check_imports(runs, allow_module)

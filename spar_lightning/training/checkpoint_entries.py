@@ -76,6 +76,7 @@ MODULE = Entries(
             }
         ),
         "format_version": int,
+        "seed_everything": (int, type(None)),
         "finished": bool,
         "global_step": int,
         "epoch": int,

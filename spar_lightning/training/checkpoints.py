@@ -26,6 +26,9 @@ MODULE_KEY = "module"
 SIMULATOR_KEY = "simulator"
 """Where a checkpoint says in which environment its policy is evaluated; see `Simulator.entry`."""
 
+SEED_KEY = "seed_everything"
+"""Where a checkpoint says the seed of its run, which also chose the episodes that are held out."""
+
 FORMAT_KEY = "format_version"
 FORMAT = 2
 """Of the checkpoints that this version writes; it reads those of 1 too, which say no version.
@@ -157,11 +160,12 @@ def load_module(module_class: type[Module], path: str | Path) -> Module:
         module.load_state_dict(checkpoint["state_dict"])
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         expected = module_class.__name__
-        found = checkpoint.get(MODULE_KEY, expected)
-        raise CheckpointError(
-            f"{path} does not hold a {expected}{f' but a {found}' if found != expected else ''}, as is expected:"
-            f" {''.join(str(error).splitlines()[:1])}"
-        ) from error
+        if (found := checkpoint.get(MODULE_KEY, expected)) != expected:
+            raise CheckpointError(
+                f"{path} holds a {found}, expected a {expected}: name a checkpoint of one; `evaluate` takes either"
+            ) from error
+        reason = "".join(str(error).splitlines()[:1])
+        raise CheckpointError(f"{path} does not hold a {expected}, as is expected: {reason}") from error
     return module.eval()
 
 
@@ -197,6 +201,8 @@ def check_resumable(
             f"{path} does not fit this model: {difference}. Settings that differ: {settings or 'none'}. Resume with the"
             " checkpoint's."
         )
+    if SEED_KEY in checkpoint and checkpoint[SEED_KEY] != (seed := getattr(datamodule, "run_seed", None)):
+        differing[SEED_KEY] = checkpoint[SEED_KEY], seed
     here = {key: datamodule.hparams.get(key) for key in data}
     if here.get("sha256", "") is None:  # the file is not read yet
         del here["sha256"]

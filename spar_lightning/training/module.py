@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
-from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SIMULATOR_KEY
+from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SEED_KEY, SIMULATOR_KEY
 from spar_lightning.training.checks import check_actions, check_dimensions, check_end, check_position
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.progress import StageProgressBar
@@ -280,6 +280,7 @@ class AlgorithmModule(pl.LightningModule):
             if (entry := offline_data(self.trainer).simulator.entry()) is not None:
                 checkpoint[SIMULATOR_KEY] = entry
         checkpoint[FORMAT_KEY] = FORMAT
+        checkpoint[SEED_KEY] = offline_data(self.trainer).run_seed
         if self._noise is not None:
             checkpoint[NOISE_KEY] = noise_state(self, self._noise)
         if self._shares_memory or isinstance(self.execution, SeedPlace):  # a view is saved with all that it is of

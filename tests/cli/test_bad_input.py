@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -52,6 +53,24 @@ def test_misspelt_and_abbreviated_options(capsys: pytest.CaptureFixture[str], na
 def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "typo.yaml").write_text("model:\n  kapa: 3\n")
     assert "kapa" in refused(capsys, "fit", "--config", str(tmp_path / "typo.yaml"), *TINY).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer: [1\n", "is no YAML (expected ',' or ']', but got '<stream end>' in line 2, column 1)"),
+        ("trainer: {max_steps: '${oc.env:NO_SUCH}'}", "`trainer.max_steps` of a configuration cannot be resolved (Key"),
+        ("trainer: {max_steps: '${steps}'}", "(Interpolation key '..steps' not found (resolved to 'steps'))"),
+    ],
+    ids=["no YAML", "an environment variable", "a reference"],
+)
+def test_a_config_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    said = refused(capsys, "fit", "--config", str(tmp_path / "odd.yaml"), "--data.dataset", HOPPER).strip()
+    assert message in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ['""', '"max steps"', "3"])
@@ -189,7 +208,9 @@ def test_a_callback_that_gives_up(
         ({"trainer__accelerator": "abacus"}, "abacus"),
         ({"trainer__accumulate_grad_batches": 2}, "`trainer.accumulate_grad_batches` is 2, but modules step their"),
         ({"model__warmup_steps": 0, "model__freeze_critic": "true"}, "`warmup_steps` is 0, and critics that nothing"),
-        ({"run_dir": ""}, "`run_dir` is empty, expected the path of a folder"),
+        ({"run_dir": ""}, "an empty path was given, expected the name of a file or folder; the current folder is `.`"),
+        ({"run_dir": os.fsdecode(b"b\xfcro")}, r"the path b'b\xfcro' is not in UTF-8"),
+        ({"data__dataset": "null"}, "`data.dataset` is null, expected a value"),
         ({"trainer__gradient_clip_val": 1}, "gradient_clip"),
         ({"bc__trainer__gradient_clip_val": 1}, "use --bc.model.gradient_clip_norm"),
     ],

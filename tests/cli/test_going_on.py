@@ -102,7 +102,7 @@ def test_a_base_stage_alone_is_finished_and_goes_on(
     assert not (run / "checkpoints").exists()
     with caplog.at_level("INFO"):
         main(command)
-    assert "is finished" in caplog.text
+    assert f"go on with the main stage by `fit --resume {run} --stage all`" in caplog.text
     main([*command, "--stage", "all"])
     assert_same_end(run, finished_run)
     assert results(run)["wall_time_s"]["base"] > 0  # of all sessions, the finished one's too
@@ -208,6 +208,9 @@ def test_several_seeds_go_on_together(tmp_path: Path, capsys: pytest.CaptureFixt
     kept = {path: path.read_bytes() for path in run.rglob("*.ckpt")}
     for others in (("--num_seeds", "3"), ("--num_seeds", "1"), ("--seed_everything", "7")):
         assert str(run) in refused(capsys, *command, *others)
+    (run / "seed_6").rename(run / "aside")
+    assert f"go on with each by itself, as with --resume {run / 'seed_5'}" in refused(capsys, *command)
+    (run / "aside").rename(run / "seed_6")
     (run / "seed_6" / "results.json").unlink()
     main(command)
     assert results(run / "seed_6")["updates"] == results(whole / "seed_6")["updates"]
@@ -264,6 +267,28 @@ def test_a_run_goes_on_with_its_own_seed(run: Path, capsys: pytest.CaptureFixtur
     assert results(run) == before
     main(["fit", "--resume", str(run), "--trainer.max_steps", "60", "--seed_everything", "0"])
     assert results(run)["updates"] == 60
+
+
+@pytest.mark.parametrize("stage", ["", "base"], ids=["the run's", "its base's"])
+def test_a_seed_that_was_changed_by_hand_is_refused(run: Path, capsys: pytest.CaptureFixture[str], stage: str) -> None:
+    if stage:
+        last(run).unlink()
+    changed = (run / "config.yaml").read_text().replace("seed_everything: 0", "seed_everything: 7")
+    (run / "config.yaml").write_text(changed)
+    message = refused(capsys, "fit", "--resume", str(run), "--trainer.max_steps", "60")
+    assert f"`seed_everything` is 7, and {last(run / stage)} is of a run whose seed is 0" in message
+    (run / "config.yaml").write_text(changed.replace("seed_everything: 7", "seed_everything: 0"))
+    main(["fit", "--resume", str(run), "--trainer.max_steps", "60"])
+    assert results(run)["seed"] == 0
+
+
+def test_settings_that_are_refused_are_not_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "config.yaml").read_text()
+    longer = ("--trainer.max_steps", "60", "--model.warmup_steps", "50", "--model.manifold_steps", "50")
+    assert "expected at most 40: resume with the checkpoint's setting" in refused(
+        capsys, "fit", "--resume", str(run), *longer
+    )
+    assert (run / "config.yaml").read_text() == before
 
 
 def test_an_empty_configuration_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

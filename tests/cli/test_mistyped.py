@@ -78,10 +78,38 @@ def test_a_sub_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "data", "inof") == "error: there is no command inof, did you mean info?\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value", "expected"),
+    [
+        ("fit", "model.kappa", "much", "a number"),
+        ("fit", "trainer.max_steps", "[3]", "a whole number"),
+        ("fit", "model.residual", "often", "true or false"),
+        ("fit", "model.hidden_dims", "3,4", "a list [..] of whole numbers"),
+        ("fit", "model.improvement", "sgd", "lsi or value_gradient or none"),
+        ("fit", "data.filter", "3", "a mapping {..} with min_return, episodes or null"),
+        ("fit", "data.columns", "3", "a mapping {..} of a text to a text or a list [..] of texts or null"),
+        ("evaluate", "episodes", "three", "a whole number"),
+    ],
+)
+def test_a_value(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, option: str, value: str, expected: str
+) -> None:
+    told = f"`{option}` is {value}"
+    remedy = f"expected {expected}. See python -m spar_lightning {command} --help"
+    needed = [] if command == "fit" else ["a_file"]
+    assert refused(capsys, command, *needed, f"--{option}", value) == f"error: {told}, {remedy}\n"
+    if command == "fit":
+        block, name = option.split(".")
+        for file, content in {"odd": f"{block}: {{{name}: {value!r}}}", "sound": "seed_everything: 3"}.items():
+            (tmp_path / f"{file}.yaml").write_text(content)
+        configs = [part for file in ("odd", "sound") for part in ("--config", str(tmp_path / f"{file}.yaml"))]
+        assert refused(capsys, command, *configs) == f"error: {told} in {tmp_path / 'odd.yaml'}, {remedy}\n"
+
+
 def test_other_errors_are_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused(capsys, "fit", "--model.kappa", "much")
+    message = refused(capsys, "fit", "--trainer.logger", "NoLogger")
     assert message.startswith("usage: python -m spar_lightning fit")
-    assert "model.kappa" in message
+    assert 'Parser key "trainer.logger"' in message
     assert "unrecognized arguments: walker" in refused(capsys, "fit", "walker")
     init_args = ("--trainer.logger", "CSVLogger", "--trainer.logger.save_dirr", "x")
     assert "save_dirr" in refused(capsys, "fit", *init_args)

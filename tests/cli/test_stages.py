@@ -60,7 +60,7 @@ def test_a_residual_checkpoint_is_no_base(
     with pytest.raises(SystemExit) as exit_:
         fit(tmp_path / "run", "--bc.ckpt_path", str(last(finished_run)))
     assert exit_.value.code == 2
-    assert "does not hold a BCModule" in capsys.readouterr().err
+    assert "holds a SPARModule, expected a BCModule" in capsys.readouterr().err
 
 
 def test_the_base_stage_alone(tmp_path: Path, finished_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def test_what_is_answered_at_once_has_no_reader(output: str, status: int, said: 
     assert done.returncode == status
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_training_whose_output_nobody_reads_says_how_to_go_on(tmp_path: Path) -> None:
+    line = ["fit", "--run_dir", str(tmp_path / "run"), "--data.dataset", HOPPER, *TINY, "--trainer.max_steps", "400"]
+    line[line.index("--trainer.enable_progress_bar") + 1] = "true"
+    done = run_command("bash", "-c", f"{COMMAND} {shlex.join(line)} | head -c 1; exit ${{PIPESTATUS[0]}}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "error: nobody reads the standard output any more\n\nwhen that is mended, go on with\n\n"
+        f"    python -m spar_lightning fit --resume {tmp_path / 'run'}\n\n"
+    )
 
 
 def test_an_interrupt_while_libraries_are_imported() -> None:

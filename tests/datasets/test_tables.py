@@ -196,7 +196,7 @@ def test_rewards_that_are_not_recorded(
         ({}, COLUMNS | {"actions": "torqe"}, r"`columns.actions` names `torqe`, .* did you mean `torque`\?"),
         ({}, COLUMNS | {"action": "torque"}, r"`columns` names `action`; did you mean `actions`"),
         ({}, COLUMNS | {"observations": "remark"}, r"`remark` holds values of type string, expected numbers"),
-        ({}, COLUMNS | {"rewards": ["r", "angle"]}, r"`rewards` has shape \(8, 2\)"),
+        ({}, COLUMNS | {"rewards": ["r", "terminated"]}, r"`rewards` has shape \(8, 2\)"),
         ({}, COLUMNS | {"episode": ["run", "angle"]}, r"`columns.episode` names 2 columns, expected one"),
         ({"torque": np.arange(8)}, COLUMNS, "discrete actions are not supported"),
         ({"run": [*"aabbaabb"]}, COLUMNS, r"The episode 'a' of the column `run` goes on in row 4, after others: sort"),
@@ -204,8 +204,14 @@ def test_rewards_that_are_not_recorded(
         ({"terminated": [0, 0, 2, 0, 0, 0, 0, 0]}, COLUMNS, "`terminations` is 2 in row 2, expected 0 or 1"),
         ({"terminated": [0, 0, None, 0, 0, 0, 0, 0]}, COLUMNS, "`terminated` has no value in row 2"),
         ({"run": [*"aa", "", *"abbbb"]}, COLUMNS, "`run` has no value in row 2"),
+        (
+            {"remark": None},
+            COLUMNS | {"observations": "*"},
+            r"`columns.observations` and `columns.actions` both hold `t",
+        ),
+        ({}, COLUMNS | {"observations": ["angle", "r"]}, "`columns.rewards` both hold `r`: a policy would be shown"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_tables_that_do_not_fit(
     tmp_path: Path, kind: str, table: dict[str, Any], columns: dict[str, Any], message: str

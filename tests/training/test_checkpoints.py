@@ -137,7 +137,7 @@ def test_a_checkpoint_holds_primitives_and_tensors_only(path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_class(path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"does not hold a BCModule but a SPARModule, as is expected: missing"):
+    with pytest.raises(CheckpointError, match="holds a SPARModule, expected a BCModule: name a checkpoint of one"):
         load_module(BCModule, path)
 
 

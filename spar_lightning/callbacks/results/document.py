@@ -30,8 +30,9 @@ def run_folder(trainer: pl.Trainer) -> Path:
 
 def run_seed(trainer: pl.Trainer) -> int | None:
     """The seed of a run; the data module's, if it knows: several may share the process, and its environment."""
-    seed = getattr(getattr(trainer, "datamodule", None), "run_seed", None) or os.environ.get("PL_GLOBAL_SEED")
-    return int(seed) if seed else None
+    known: int | None = getattr(getattr(trainer, "datamodule", None), "run_seed", None)
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if known is None and seed else known
 
 
 def history_row(step: int, comparison: Comparison, warmup: bool = False) -> dict[str, Any]:

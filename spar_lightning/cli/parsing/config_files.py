@@ -52,15 +52,20 @@ class ConfigFile(ActionConfigFile):
             meant = did_you_mean(values.removeprefix("configs/").removesuffix(".yaml"), names())
             raise UserError(f"there is no file {values}{meant} The package brings {', '.join(names())}")
         if Path(path).expanduser().is_file():
-            _check_keys(Path(path).expanduser())
+            _check_syntax(Path(path).expanduser())
+            parser.read_configs.append(Path(path).expanduser())
         super().__call__(parser, cfg, path, option_string)  # type: ignore[no-untyped-call]
 
 
-def _check_keys(path: Path) -> None:
-    """Refuse a configuration in which a name stands twice; what else is wrong with it is said when it is parsed."""
+def _check_syntax(path: Path) -> None:
+    """Refuse what is no YAML, or has a name twice; what else is wrong with it is said when it is parsed."""
     try:
         yaml.load(path.read_text(encoding="utf-8"), EachKeyOnce)
     except RepeatedKeyError as error:
         raise UserError(f"the configuration {path} is ambiguous: {error}. Leave one of them") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise UserError(f"the configuration {path} is no YAML ({error.problem}{place}): mend or remove it") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return

@@ -1,15 +1,17 @@
-"""A parser that says what a mistyped option or setting was meant to be."""
+"""A parser that says what a mistyped option or setting was meant to be, and what its value may be."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
 from spar_lightning.cli.nearest import did_you_mean
 from spar_lightning.cli.parsing.trusted_modules import denied_import
+from spar_lightning.cli.parsing.wrong_type import wrong_type
 
 _KEY = re.compile(
     r"(?:Subcommand '\S+' does not accept option|Group '(?P<group>\S+)' does not accept option|Option) '(?P<key>\S+)'"
@@ -25,7 +27,7 @@ _CHOICE = re.compile(r"argument subcommand: invalid choice: '(?P<name>.*)' \(cho
 
 
 class MistypedParser(ArgumentParser):
-    """jsonargparse's parser, with shorter and more helpful words about names that it does not know.
+    """jsonargparse's parser, with shorter and more helpful words about names and values that it does not know.
 
     A name is written in full: what is short for one option today is short for two when another is added.
     """
@@ -33,17 +35,19 @@ class MistypedParser(ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As jsonargparse's."""
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self.read_configs: list[Path] = []
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong, and end the process with status 2; as jsonargparse's, but for unknown names."""
+        """Say what is wrong, and end the process with status 2; in own words for unknown names and wrong types."""
         if self.exit_on_error and (denied := denied_import(message)) is not None:
             self.exit(2, f"error: {denied}\n")
         parser = getattr(ex, "subcommand_parser", None) or self
-        unknown = " And no ".join(_unknown(message, parser))
-        if not unknown or not self.exit_on_error:
-            super().error(message, ex)
-        remedy = f" See {parser.prog.replace(' [options]', '')} --help" if unknown.endswith(".") else ""
-        self.exit(2, f"error: there is no {unknown}{remedy}\n")
+        see = f"See {parser.prog.replace(' [options]', '')} --help"
+        if self.exit_on_error and (unknown := " And no ".join(_unknown(message, parser))):
+            self.exit(2, f"error: there is no {unknown}{f' {see}' if unknown.endswith('.') else ''}\n")
+        if self.exit_on_error and (wrong := wrong_type(message, parser._actions, parser.read_configs)) is not None:
+            self.exit(2, f"error: {wrong}. {see}\n")
+        super().error(message, ex)
 
 
 def _unknown(message: str, parser: ArgumentParser) -> Iterator[str]:

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jsonargparse import Namespace
 
 from spar_lightning.cli.parsing.peeking import peek
-from spar_lightning.cli.run.resuming import CONFIG
+from spar_lightning.cli.run.resuming import CONFIG, LAST
 from spar_lightning.training.seeds import current_place
-from spar_lightning.whole_file import write_text
+from spar_lightning.types import UserError
+from spar_lightning.whole_file import whole_file, write_text
 
 
-def record_settings(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> None:
-    """Write the file; for several seeds one that is common to them, too.
+@contextmanager
+def recorded_settings(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> Generator[None]:
+    """Write the file before a block trains; for several seeds one that is common to them, too.
+
+    A run that is gone on with gets its own settings back where the new ones are refused before they have left a
+    checkpoint.
 
     Args:
         settings: of the command.
         folder: of the run.
         dump: makes YAML of settings.
     """
+    place = current_place()
+    common = [folder.parent / CONFIG] if place is not None and place.is_first else []
+    before = {path: path.read_bytes() for path in (folder / CONFIG, *common) if path.is_file()}
+    made = _checkpoints(folder)
+    _record(settings, folder, dump)
+    try:
+        yield
+    except UserError:
+        if _checkpoints(folder) == made:
+            for path, content in before.items():
+                with whole_file(path) as file:
+                    file.write(content)
+        raise
+
+
+def _checkpoints(folder: Path) -> set[tuple[Path, int]]:
+    """The last checkpoint of each stage, and when it was written."""
+    return {(path, path.stat().st_mtime_ns) for path in folder.glob(f"**/{LAST.as_posix()}")}
+
+
+def _record(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> None:
     settings, place = settings.clone(), current_place()
     settings.ckpt_path = started_from(settings.get("ckpt_path"), folder)
     settings.resume = settings.allow_module = None

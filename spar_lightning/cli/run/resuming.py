@@ -12,10 +12,10 @@ from spar_lightning.callbacks.checkpoints.random_state import restore_random_sta
 from spar_lightning.callbacks.checkpoints.resumable_checkpoint import EARLIER_NAME, FINISHED_KEY
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.run.several_processes import rank
+from spar_lightning.given_path import given_path
 from spar_lightning.training.checkpoints import is_there, read_checkpoint
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.types import CheckpointError, UserError
-from spar_lightning.whole_file import home_expanded
 
 CONFIG = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
@@ -34,7 +34,7 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
     given = [value for name, value in options(arguments) if name == "--resume"]
     if "fit" not in arguments or not given:
         return list(arguments)
-    folder = home_expanded(given[-1])
+    folder = given_path(given[-1])
     for option in ("--run_dir", "--ckpt_path", "--bc.ckpt_path"):
         if any(name == option for name, _ in options(arguments)):
             raise UserError(f"--resume finds out by itself what {option} says: leave {option} out")
@@ -97,10 +97,13 @@ def align_seeds(folders: Sequence[Path]) -> None:
     are_trained = any(is_there(folder / stage / LAST) for folder in made for stage in ("base", ""))
     if are_trained and made != {*folders}:
         names = [", ".join(sorted(folder.name for folder in some)) for some in (made, folders)]
-        raise UserError(
-            f"{folders[0].parent} holds {names[0]}, and {names[1]} are asked for: go on with the run's own"
-            " `seed_everything` and `num_seeds`, or train others into another --run_dir"
-        )
+        if made < {*folders}:  # some were moved away
+            remedy = f"bring the others back, or go on with each by itself, as with --resume {min(made)}"
+        else:
+            remedy = (
+                "go on with the run's own `seed_everything` and `num_seeds`, or train others into another --run_dir"
+            )
+        raise UserError(f"{folders[0].parent} holds {names[0]}, and {names[1]} are asked for: {remedy}")
     for stage in (Path("base"), Path()):
         reached = [_updates(folder / stage / LAST) for folder in folders]
         common = min(reached)

@@ -15,9 +15,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 from spar_lightning.cli.run.resuming import CONFIG
+from spar_lightning.given_path import given_path
 from spar_lightning.report.grouping import short_name, slug
 from spar_lightning.types import UserError
-from spar_lightning.whole_file import home_expanded, remove_unfinished
+from spar_lightning.whole_file import remove_unfinished
 
 LOCK = ".lock"
 KEPT = ("checkpoints", "base/checkpoints", "results.json")
@@ -49,7 +50,7 @@ class RunFolder:
             UserError: if a new one cannot be made.
         """
         if run_dir is not None:
-            return home_expanded(run_dir)
+            return given_path(run_dir)
         if checkpoint is not None and Path(checkpoint).parent.name == "checkpoints":
             return Path(checkpoint).parent.parent
         return _claimed(Path("runs") / slug(short_name(dataset)))

@@ -113,7 +113,7 @@ def check_nulls(defaults: Namespace, settings: Namespace, models: Mapping[str, t
             raise UserError(f"`{block}` is {text}, expected settings: leave the line out to get the defaults")
     for key, default in defaults.items():
         block, _, name = key.rpartition(".")
-        if default is None or settings.get(key) is not None:
+        if default is None or settings.get(key) not in (None, "null"):  # which is a text to the command line
             continue
         if block not in models or not _takes_null(models[block], name):
             raise UserError(f"`{key}` is null, expected a value: leave the line out to get the default, {default}")

@@ -84,6 +84,8 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
         folder: of the run.
     """
     found = base_checkpoint(folder)
+    if found is not None:
+        tell_differences(base, datamodule, str(folder.path / BASE / LAST))
     if found is not None and found.get(FINISHED_KEY):
         take_finished_base(base, found)
         clock = found["callbacks"].get(StageClock.__qualname__)
@@ -94,8 +96,6 @@ def fit_base(base: AlgorithmModule, datamodule: OfflineDataModule, settings: Nam
     stage = folder.stage(BASE, 0 if found is None else int(found["global_step"]))
     rank_zero_info(f"base stage: {type(base).__name__}, in {stage.path}")
     path = None if found is None else str(stage.path / LAST)
-    if path is not None:
-        tell_differences(base, datamodule, path)
     clock = StageClock()
     config = _trainer_settings(base, datamodule, settings, stage, clock)
     with named_errors("bc.trainer.callbacks", callbacks_of(settings["bc.trainer"]["callbacks"]), path):

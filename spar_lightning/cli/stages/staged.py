@@ -20,7 +20,7 @@ from spar_lightning.cli.parsing.command_parser import CommandParser
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.parsing.trusted_modules import check_environment, needed_modules
 from spar_lightning.cli.run.going_on import GoingOn
-from spar_lightning.cli.run.recorded_settings import record_settings
+from spar_lightning.cli.run.recorded_settings import recorded_settings
 from spar_lightning.cli.run.run_folder import RunFolder, give_up
 from spar_lightning.cli.run.several_processes import is_first_process, same_folder
 from spar_lightning.cli.stages.arguments import (
@@ -36,6 +36,7 @@ from spar_lightning.cli.stages.named_errors import callbacks_of, named_classes, 
 from spar_lightning.cli.stages.stage_trainer import complete, refused_settings
 from spar_lightning.cli.stages.starting_point import (
     BASE,
+    finished_line,
     goes_on,
     is_finished,
     leave_out_warmup,
@@ -190,8 +191,6 @@ class StagedCLI(LightningCLI):
                 raise UserError(
                     f"`{name}` is set in a configuration, expected on the command line alone: give --{name}"
                 )
-        if self.settings.get("run_dir") == "":
-            raise UserError("`run_dir` is empty, expected the path of a folder")
         check_environment(self.settings.data.environment, self._arguments)
         for key in self._trainers:
             check_limits(key, self.settings[key])
@@ -251,7 +250,9 @@ class StagedCLI(LightningCLI):
             return
         self._held.enter_context(self.folder.created())
         parser = self._parser("fit")
-        record_settings(self.settings, self.folder.path, lambda settings: parser.dump(settings, skip_unset=False))
+        self._held.enter_context(
+            recorded_settings(self.settings, self.folder.path, lambda settings: parser.dump(settings, skip_unset=False))
+        )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The main stage's trainer, with this project's loggers, checkpoints and progress bar unless others are set."""
@@ -272,7 +273,7 @@ class StagedCLI(LightningCLI):
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
         if self.nothing_is_left:
-            rank_zero_info(f"the run in {self.folder.path} is finished: give a larger --trainer.max_steps to train on")
+            rank_zero_info(finished_line(self.settings, self.folder))
             return
         has_base = ckpt_path is not None or self.settings.get("bc.ckpt_path") is not None
         ckpt_path = resumed_path(self.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from spar_lightning.cli.run.resuming import LAST
 from spar_lightning.cli.run.run_folder import RunFolder
 from spar_lightning.cli.stages.trainer_settings import check_intervals
 from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training.checkpoints import check_resumable, has_warmup, is_there, read_checkpoint
+from spar_lightning.training.checkpoints import SEED_KEY, check_resumable, has_warmup, is_there, read_checkpoint
 from spar_lightning.training.checks import check_position
 from spar_lightning.types import UserError
 
@@ -42,9 +43,26 @@ def _lends_parts(settings: Namespace, path: str) -> bool:
     return settings.get("stage") == "improvement" and has_warmup(read_checkpoint(path))
 
 
-def tell_differences(model: pl.LightningModule, datamodule: OfflineDataModule, path: str) -> None:
-    """See that a checkpoint fits, and say which settings are others from here on."""
-    for key, (old, new) in check_resumable(model, datamodule, path).items():
+def tell_differences(model: pl.LightningModule, datamodule: OfflineDataModule, path: str, lends: bool = False) -> None:
+    """See that a checkpoint fits, and say which settings are others from here on.
+
+    Args:
+        model: of this run.
+        datamodule: of this run.
+        path: of the checkpoint.
+        lends: the checkpoint is one of another run, which may have had another seed.
+
+    Raises:
+        UserError: if it does not fit, or the run has changed its seed.
+    """
+    differences = check_resumable(model, datamodule, path)
+    if SEED_KEY in differences and not lends:
+        old, new = differences[SEED_KEY]
+        raise UserError(
+            f"`seed_everything` is {new}, and {path} is of a run whose seed is {old}, which chose the episodes that are"
+            f" held out: go on with --seed_everything {old}, or train another run into another folder"
+        )
+    for key, (old, new) in differences.items():
         rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
 
 
@@ -101,6 +119,17 @@ def is_finished(settings: Namespace, max_steps: int, folder: RunFolder) -> bool:
     return ended and is_complete(folder.path, updates)
 
 
+def finished_line(settings: Namespace, folder: RunFolder) -> str:
+    """What to tell of a run of which nothing is left to do."""
+    if settings.get("stage") != BASE:
+        return f"the run in {folder.path} is finished: give a larger --trainer.max_steps to train on"
+    return (
+        f"the base in {folder.path} is finished: go on with the main stage by `fit --resume"
+        f" {shlex.quote(str(folder.path))} --stage all`, or in another run by --bc.ckpt_path"
+        f" {shlex.quote(str(folder.path / BASE / LAST))}"
+    )
+
+
 def _check_unfinished(updates: int, max_steps: int, folder: Path) -> None:
     """Refuse a run that is finished; one that was stopped in its last evaluation, before its results, is not."""
     if 0 < max_steps < updates or (max_steps == updates and is_complete(folder, updates)):
@@ -140,6 +169,6 @@ def leave_out_warmup(model: Any, datamodule: OfflineDataModule, settings: Namesp
     trainer.max_steps -= warmup if trainer.max_steps > 0 else 0
     check_intervals("trainer", trainer, datamodule.updates_per_batch)
     if _lends_parts(settings, path):
-        tell_differences(model, datamodule, path)
+        tell_differences(model, datamodule, path, lends=True)
         model.take_over(read_checkpoint(path))
     model.leave_out_warmup()

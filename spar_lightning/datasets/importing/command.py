@@ -26,6 +26,7 @@ from spar_lightning.datasets.recording.recipes import BUNDLED_PREFIX
 from spar_lightning.datasets.sources.minari.loading import check_minari_id
 from spar_lightning.datasets.sources.reading_settings import ReadingSettings
 from spar_lightning.datasets.sources.registry import open_dataset
+from spar_lightning.given_path import given_path
 from spar_lightning.simulators.environments import make_environment
 from spar_lightning.types import DataError
 from spar_lightning.whole_file import move_into_place
@@ -81,7 +82,7 @@ def import_dataset(
     _check_id(id)
     dataset = open_dataset(source, observation_keys, **reading).evaluated_in(environment, max_episode_steps)
     starts = start_states(source, dataset.num_episodes)
-    with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
+    with minari_root(given_path(str(root)) if root is not None else datasets_folder()) as folder:
         place = folder / id
         _check_place(folder, id, overwrite)
         with scratch_folder(folder) as scratch:

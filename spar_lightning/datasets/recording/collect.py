@@ -24,6 +24,7 @@ from spar_lightning.datasets.minari_folder import (
 from spar_lightning.datasets.recording.recipe import Recipe
 from spar_lightning.datasets.recording.recipes import parse_bundled_id
 from spar_lightning.datasets.recording.rollout import RecordedEpisode
+from spar_lightning.given_path import given_path
 from spar_lightning.types import DataError
 from spar_lightning.whole_file import move_into_place
 
@@ -66,7 +67,7 @@ def collect(
     recipe = parse_bundled_id(dataset_id)
     _check_at_least(1, steps=steps, num_envs=num_envs)
     _check_at_least(0, seed=seed)
-    with minari_root(Path(root) if root is not None else datasets_folder()) as folder:
+    with minari_root(given_path(str(root)) if root is not None else datasets_folder()) as folder:
         if _is_collected(recipe, folder, steps, seed, overwrite):
             return dataset_id
         _check_space(recipe, folder, steps)

@@ -36,6 +36,8 @@ class LostRewards:
 
     def finding(self) -> str | None:
         """What is lost, and what saves it."""
+        if self._low > self._high:  # nothing is kept, as is told elsewhere
+            return None
         lost = np.array(self._lost)
         beyond = lost[(lost < self._low) | (lost > self._high)]
         if len(beyond) <= max(_SLIPS, _SHARE * len(lost)):

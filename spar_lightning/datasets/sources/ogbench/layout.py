@@ -30,8 +30,8 @@ from spar_lightning.datasets.sources.arrays.array_file import DAMAGE
 from spar_lightning.datasets.sources.arrays.flat_columns import FLOATS, NUMBERS, REALS, check_column
 from spar_lightning.datasets.sources.arrays.npz_file import open_npz
 from spar_lightning.datasets.sources.column import Column
+from spar_lightning.given_path import given_path
 from spar_lightning.types import DataError
-from spar_lightning.whole_file import home_expanded
 
 _BYTES = 16  # a row, of flags and what is made of them
 _OWN = {"masks", "valids"}  # no other layout has them
@@ -42,7 +42,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 def is_ogbench(name: str) -> bool:
     """Whether a name is the path of an `.npz` file in this layout: by its arrays, or for want of all others."""
-    if not name.lower().endswith(".npz") or home_expanded(name).is_fifo():  # a pipe would be waited for
+    if not name.lower().endswith(".npz") or given_path(name).is_fifo():  # a pipe would be waited for
         return False
     with contextlib.suppress(*DAMAGE), open_npz(Path(name).expanduser()) as arrays:  # what is damaged is told later
         return (

@@ -27,13 +27,13 @@ from spar_lightning.datasets.sources.robomimic.demos import (
 from spar_lightning.datasets.sources.robomimic.dones import BoolArray, Dones
 from spar_lightning.datasets.sources.robomimic.survey import demos_of, ends_of, look_at, rewards_are_recorded
 from spar_lightning.datasets.sources.trajectory import cut_trajectory
+from spar_lightning.given_path import given_path
 from spar_lightning.types import DataError
-from spar_lightning.whole_file import home_expanded
 
 
 def is_robomimic(name: str) -> bool:
     """Whether a name is the path of an HDF5 file with demonstrations."""
-    if not name.lower().endswith((".hdf5", ".h5")) or home_expanded(name).is_fifo():  # a pipe would be waited for
+    if not name.lower().endswith((".hdf5", ".h5")) or given_path(name).is_fifo():  # a pipe would be waited for
         return False
     with (
         contextlib.suppress(OSError, RuntimeError, ValueError, KeyError),

@@ -26,6 +26,9 @@ ARRAYS: dict[str, tuple[str, ...]] = {
 }
 """Array, as in `flat_columns` -> what its columns are called where nobody says otherwise, with or without numbers."""
 
+_LATER = ("actions", "rewards", "next_observations", "terminations", "truncations", "success")
+"""Arrays of what an observation comes before."""
+
 _AMBIGUOUS = ("done", "dones", "is_done", "is_last")
 """Columns that say where an episode ends, and not whether the task did."""
 
@@ -42,7 +45,8 @@ def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str,
         names: of all columns.
 
     Raises:
-        DataError: an array or a column is unknown, or observations or actions cannot be found.
+        DataError: an array or a column is unknown, observations or actions cannot be found, or the observations hold
+            what is not known when an action is chosen.
 
     >>> named_columns({"observations": ["v", "x*"]}, ["x10", "x9", "v", "action_0", "action_1", "reward"])
     {'observations': ['v', 'x9', 'x10'], 'actions': ['action_0', 'action_1'], 'rewards': ['reward']}
@@ -60,6 +64,12 @@ def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str,
             raise DataError(
                 f"No column is called `{array}`, and no `columns` say which make it up: name them, or a pattern of "
                 f"their names, as in `columns: {{{array}: [{_example(there)}]}}`. There are {_listed(there)}."
+            )
+    for array in _LATER:
+        if both := [name for name in found["observations"] if name in found[array]]:
+            raise DataError(
+                f"`columns.observations` and `columns.{array}` both hold {_listed(both)}: a policy would be shown what"
+                " is not known yet when it acts. Name the observations' own columns, or a pattern that fits them alone"
             )
     return {array: columns for array, columns in found.items() if columns}
 
