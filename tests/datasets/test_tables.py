@@ -196,7 +196,7 @@ def test_rewards_that_are_not_recorded(
         ({}, COLUMNS | {"actions": "torqe"}, r"`columns.actions` names `torqe`, .* did you mean `torque`\?"),
         ({}, COLUMNS | {"action": "torque"}, r"`columns` names `action`; did you mean `actions`"),
         ({}, COLUMNS | {"observations": "remark"}, r"`remark` holds values of type string, expected numbers"),
-        ({}, COLUMNS | {"rewards": ["r", "terminated"]}, r"`rewards` has shape \(8, 2\)"),
+        ({"other": np.arange(8.0)}, COLUMNS | {"rewards": ["r", "other"]}, r"`rewards` has shape \(8, 2\)"),
         ({}, COLUMNS | {"episode": ["run", "angle"]}, r"`columns.episode` names 2 columns, expected one"),
         ({"torque": np.arange(8)}, COLUMNS, "discrete actions are not supported"),
         ({"run": [*"aabbaabb"]}, COLUMNS, r"The episode 'a' of the column `run` goes on in row 4, after others: sort"),
