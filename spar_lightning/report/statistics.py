@@ -17,7 +17,8 @@ from scipy import stats
 Scores = npt.NDArray[np.float64]
 """(tasks, runs), or (..., tasks, runs) of resamples."""
 
-RESAMPLES = 5_000
+RESAMPLES = 50_000
+"""As in `rliable`."""
 
 
 class Estimate(NamedTuple):
