@@ -44,7 +44,7 @@ def open_columns(path: Path) -> Iterator[Mapping[str, Column]]:
 
 def readable_file(path: Path) -> contextlib.AbstractContextManager[None]:
     """See `damage_told`."""
-    remedy = "It may be truncated: fetch it again, or delete it if it is a download."
+    remedy = "It may be damaged or encrypted: save or fetch it again, and delete it if it is a download."
     return damage_told(str(path), DAMAGE, remedy)
 
 

@@ -92,7 +92,10 @@ def number_type(name: str, kind: Any) -> np.dtype[Any]:
     types = arrow().types
     inner = kind.value_type if _holds_lists(kind) else kind
     if not (types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner)):
-        raise DataError(f"The column `{name}` holds values of type {kind}, expected numbers.")
+        raise DataError(
+            f"The column `{name}` holds {'no values' if types.is_null(inner) else f'values of type {kind}'}, expected"
+            " numbers: name others in `columns`, or mend its rows; a decimal comma or `n/a` makes text of all of them."
+        )
     found: np.dtype[Any] = np.dtype(inner.to_pandas_dtype())
     return found
 
