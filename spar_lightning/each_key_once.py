@@ -7,12 +7,15 @@ from typing import Any
 
 import yaml
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Of the parsers of configurations, which take tabs in JSON."""
+
 
 class RepeatedKeyError(yaml.YAMLError):  # type: ignore[misc]
     """A name that stands twice."""
 
 
-class EachKeyOnce(yaml.SafeLoader):  # type: ignore[misc]
+class EachKeyOnce(_Loader):  # type: ignore[misc]
     """A loader that refuses repetitions."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spar_lightning.entries import Each, Entries
 from spar_lightning.evaluation.result_entries import OF_RUN, checked
+from spar_lightning.given_path import given_path
 from spar_lightning.types import UserError
 
 FILES = ("config.yaml", "results.json", "csv/metrics.csv", "checkpoints/last.ckpt")
@@ -50,7 +51,8 @@ class FinishedRun:
         Raises:
             UserError: if a file is missing.
         """
-        missing = [name for name in FILES if not (Path(folder) / name).is_file()]
+        folder = given_path(str(folder))
+        missing = [name for name in FILES if not (folder / name).is_file()]
         if missing == ["csv/metrics.csv"]:
             raise UserError(
                 f"{folder} has no csv/metrics.csv, expected the curves that a run logs every"
@@ -61,7 +63,7 @@ class FinishedRun:
                 f"{folder} has no {missing[0]}, expected the folder of a finished run of `fit`, such as"
                 " runs/walker2d-medium-replay-v0/version_0"
             )
-        return cls(Path(folder))
+        return cls(folder)
 
     @cached_property
     def config(self) -> dict[str, Any]:

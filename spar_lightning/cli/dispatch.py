@@ -143,7 +143,7 @@ def _unresolved(error: OmegaConfBaseException) -> str:
     command, _, name = str(error.full_key or "").partition(".")
     setting = name if command in STAGED else error.full_key
     reason = str(error.msg or error).splitlines()[0].replace(f" (resolved to '{command}.", " (resolved to '")
-    return f"`{setting}` of a configuration cannot be resolved ({reason}): write its value out, or mend the reference"
+    return f"`{setting}` cannot be resolved ({reason}): write its value out, or mend the reference"
 
 
 def _with_notes(error: BaseException, told: str) -> str:

@@ -18,6 +18,7 @@ from spar_lightning.evaluation import PolicyEvaluator, normalized_score
 from spar_lightning.evaluation.comparison import BASE, POLICY, Episodes
 from spar_lightning.evaluation.intervals import mean_interval
 from spar_lightning.evaluation.video import check_video, write_video
+from spar_lightning.given_path import given_path
 from spar_lightning.offline_evaluation import verdict
 from spar_lightning.simulators.reference_scores import ScoreScale
 from spar_lightning.simulators.simulator import Simulator
@@ -66,7 +67,7 @@ def evaluate(
         policy = load_trained(checkpoint, algorithm)
         simulator = simulator_of(checkpoint, policy, environment, max_episode_steps, observation_keys)
         references = policy.reference_policies()
-        film = None if video is None else _film(Path(video), simulator, {**references, POLICY: policy}, seed)
+        film = None if video is None else _film(given_path(video), simulator, {**references, POLICY: policy}, seed)
         with contextlib.closing(PolicyEvaluator(simulator.make, simulator.scale.reference)) as evaluator:
             seeds = range(seed, seed + episodes)
             found = evaluator.episodes(policy, references, seeds, action_noise)

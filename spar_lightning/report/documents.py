@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spar_lightning.evaluation.result_entries import OF_RUN, OF_SUITE, checked
+from spar_lightning.given_path import given_path
 from spar_lightning.report.raw_file import FORMAT, unpacked
 from spar_lightning.types import UserError
 
@@ -29,7 +30,8 @@ def read_runs(places: Sequence[str]) -> list[Document]:
     """
     found: dict[str, tuple[int, str, Document]] = {}  # by the file: folders may lie within each other
     for place in places:
-        rows = _of_file(Path(place)) if Path(place).is_file() else _of_folder(Path(place))
+        path = given_path(place)
+        rows = _of_file(path) if path.is_file() else _of_folder(path)
         found |= {str(Path(row[1]).resolve()): row for row in rows}
     return [document for _, _, document in sorted(found.values(), key=lambda row: row[:2])]
 

@@ -27,7 +27,7 @@ SIMULATOR_KEY = "simulator"
 """Where a checkpoint says in which environment its policy is evaluated; see `Simulator.entry`."""
 
 SEED_KEY = "seed_everything"
-"""Where a checkpoint says the seed of its run, which also chose the episodes that are held out."""
+"""Where a checkpoint says the seed of its run, if it had one."""
 
 FORMAT_KEY = "format_version"
 FORMAT = 2
@@ -201,8 +201,9 @@ def check_resumable(
             f"{path} does not fit this model: {difference}. Settings that differ: {settings or 'none'}. Resume with the"
             " checkpoint's."
         )
-    if SEED_KEY in checkpoint and checkpoint[SEED_KEY] != (seed := getattr(datamodule, "run_seed", None)):
-        differing[SEED_KEY] = checkpoint[SEED_KEY], seed
+    seed, recorded = getattr(datamodule, "run_seed", None), checkpoint.get(SEED_KEY)
+    if None not in (seed, recorded) and seed != recorded:
+        differing[SEED_KEY] = recorded, seed
     here = {key: datamodule.hparams.get(key) for key in data}
     if here.get("sha256", "") is None:  # the file is not read yet
         del here["sha256"]

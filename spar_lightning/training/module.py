@@ -91,6 +91,8 @@ class AlgorithmModule(pl.LightningModule):
         self._noise: torch.Generator | None = None
         self.execution: Execution | ByItself | SeedPlace | None = None
         self._shares_memory = False  # with other seeds
+        self.has_trained = False
+        """Whether this object has made an update itself, beyond those of a checkpoint that it goes on from."""
         self._updates = 0
         self._latest: Metrics = {}
         self._stage = ""
@@ -209,6 +211,7 @@ class AlgorithmModule(pl.LightningModule):
                 log_update(self, summary, self._updates, self.algorithm.shown)
             if isinstance(bar := self.trainer.progress_bar_callback, StageProgressBar):
                 bar.on_updates(self.trainer, self, self._updates)
+        self.has_trained = True
         count_updates(self.trainer, len(batch))
         set_log_axis(self.trainer, self._updates)
         return {name: value for name, value in self._latest.items() if value.ndim == 0}

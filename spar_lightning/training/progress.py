@@ -23,6 +23,17 @@ FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_noinv_fmt}{postfix
 """tqdm's, without the time that is left of this bar alone."""
 
 
+class Bar(Tqdm):
+    """Lightning's bar, whose lock is free again where nobody reads what is drawn: others would wait for it for ever."""
+
+    @override
+    def refresh(self, *_: Any, **__: Any) -> None:
+        """Draw."""
+        if not self.disable:
+            with self.get_lock():  # type: ignore[no-untyped-call]
+                self.display()
+
+
 class StageProgressBar(TQDMProgressBar):
     """Shows phase, updates done of `max_steps`, updates per second, the time left of the whole job, and metrics.
 
@@ -54,7 +65,7 @@ class StageProgressBar(TQDMProgressBar):
         """Open the bar, at the checkpoint's update when a run goes on."""
         self._began = self._drawn = time.monotonic()
         self._initial = self._done = trainer.global_step
-        self.train_progress_bar = Tqdm(
+        self.train_progress_bar = Bar(
             desc=self.train_description,
             total=trainer.max_steps if trainer.max_steps > 0 else None,
             initial=trainer.global_step,

@@ -55,14 +55,21 @@ def test_a_misspelt_key_in_a_config(capsys: pytest.CaptureFixture[str], tmp_path
     assert "kapa" in refused(capsys, "fit", "--config", str(tmp_path / "typo.yaml"), *TINY).splitlines()[-1]
 
 
+def test_a_config_in_json_may_have_tabs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "tabs.json").write_text('{\n\t"model": {\n\t\t"kappa": -1\n\t}\n}\n')
+    message = refused(capsys, "fit", "--config", str(tmp_path / "tabs.json"), "--data.dataset", HOPPER)
+    assert "`kappa` is -1" in message, "it was read"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("trainer: [1\n", "is no YAML (expected ',' or ']', but got '<stream end>' in line 2, column 1)"),
-        ("trainer: {max_steps: '${oc.env:NO_SUCH}'}", "`trainer.max_steps` of a configuration cannot be resolved (Key"),
+        ("trainer: {max_steps: '${oc.env:NO_SUCH}'}", "`trainer.max_steps` cannot be resolved (Key"),
+        ("trainer: {max_steps: \a}", "is no YAML ("),
         ("trainer: {max_steps: '${steps}'}", "(Interpolation key '..steps' not found (resolved to 'steps'))"),
     ],
-    ids=["no YAML", "an environment variable", "a reference"],
+    ids=["no YAML", "an environment variable", "a character", "a reference"],
 )
 def test_a_config_that_cannot_be_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, message: str

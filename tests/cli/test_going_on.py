@@ -206,6 +206,7 @@ def test_several_seeds_go_on_together(tmp_path: Path, capsys: pytest.CaptureFixt
     main(command)
     main(command)  # nothing is left of either
     kept = {path: path.read_bytes() for path in run.rglob("*.ckpt")}
+    assert "run's own `seed_everything` and `num_seeds`" in refused(capsys, *command, "--num_seeds", "3")
     for others in (("--num_seeds", "3"), ("--num_seeds", "1"), ("--seed_everything", "7")):
         assert str(run) in refused(capsys, *command, *others)
     (run / "seed_6").rename(run / "aside")
@@ -280,6 +281,15 @@ def test_a_seed_that_was_changed_by_hand_is_refused(run: Path, capsys: pytest.Ca
     (run / "config.yaml").write_text(changed.replace("seed_everything: 7", "seed_everything: 0"))
     main(["fit", "--resume", str(run), "--trainer.max_steps", "60"])
     assert results(run)["seed"] == 0
+
+
+def test_a_run_whose_seed_the_surroundings_gave_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    run = fit(tmp_path / "run", "--seed_everything", "false")
+    assert read_checkpoint(last(run))["seed_everything"] == results(run)["seed"] == 3
+    monkeypatch.delenv("PL_GLOBAL_SEED")
+    main(["fit", "--resume", str(run), "--trainer.max_steps", "60"])
+    assert results(run)["updates"] == 60
 
 
 def test_settings_that_are_refused_are_not_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

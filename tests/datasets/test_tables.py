@@ -207,9 +207,9 @@ def test_rewards_that_are_not_recorded(
         (
             {"remark": None},
             COLUMNS | {"observations": "*"},
-            r"`columns.observations` and `columns.actions` both hold `t",
+            r"`observations` and `actions` both hold `t",
         ),
-        ({}, COLUMNS | {"observations": ["angle", "r"]}, "`columns.rewards` both hold `r`: a policy would be shown"),
+        ({}, COLUMNS | {"observations": ["angle", "r"]}, "`rewards` both hold `r`: a policy would be shown"),
     ],
     ids=range(14),
 )

@@ -63,9 +63,11 @@ def _check_syntax(path: Path) -> None:
         yaml.load(path.read_text(encoding="utf-8"), EachKeyOnce)
     except RepeatedKeyError as error:
         raise UserError(f"the configuration {path} is ambiguous: {error}. Leave one of them") from error
-    except yaml.MarkedYAMLError as error:
+    except (yaml.scanner.ScannerError, yaml.parser.ParserError) as error:
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
         raise UserError(f"the configuration {path} is no YAML ({error.problem}{place}): mend or remove it") from error
+    except yaml.reader.ReaderError as error:
+        raise UserError(f"the configuration {path} is no YAML ({' '.join(str(error).split())}): mend it") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return

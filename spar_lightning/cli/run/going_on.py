@@ -93,7 +93,7 @@ class GoingOn:
     def _note(self, error: Exception) -> None:
         """Let an error of the user's own code end in how to go on; what to do after others is in their message."""
         is_ours = isinstance(error, UserError) and not isinstance(error, EnvironmentFailedError)
-        if not is_ours and self._has_checkpoint():
+        if isinstance(error, BrokenPipeError) or (not is_ours and self._has_checkpoint()):
             error.add_note(f"when that is mended, {self._advice()}")
 
     def _has_checkpoint(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,42 +10,38 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from spar_lightning.cli.parsing.peeking import peek
-from spar_lightning.cli.run.resuming import CONFIG, LAST
+from spar_lightning.cli.run.resuming import CONFIG
 from spar_lightning.training.seeds import current_place
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import whole_file, write_text
 
 
 @contextmanager
-def recorded_settings(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> Generator[None]:
+def recorded_settings(
+    settings: Namespace, folder: Path, dump: Callable[[Namespace], str], has_trained: Callable[[], bool]
+) -> Generator[None]:
     """Write the file before a block trains; for several seeds one that is common to them, too.
 
-    A run that is gone on with gets its own settings back where the new ones are refused before they have left a
-    checkpoint.
+    A run that is gone on with gets its own settings back where the new ones are refused before an update is made.
 
     Args:
         settings: of the command.
         folder: of the run.
         dump: makes YAML of settings.
+        has_trained: tells whether an update was made in the block.
     """
     place = current_place()
     common = [folder.parent / CONFIG] if place is not None and place.is_first else []
     before = {path: path.read_bytes() for path in (folder / CONFIG, *common) if path.is_file()}
-    made = _checkpoints(folder)
     _record(settings, folder, dump)
     try:
         yield
     except UserError:
-        if _checkpoints(folder) == made:
+        if not has_trained():
             for path, content in before.items():
-                with whole_file(path) as file:
+                with contextlib.suppress(OSError), whole_file(path) as file:
                     file.write(content)
         raise
-
-
-def _checkpoints(folder: Path) -> set[tuple[Path, int]]:
-    """The last checkpoint of each stage, and when it was written."""
-    return {(path, path.stat().st_mtime_ns) for path in folder.glob(f"**/{LAST.as_posix()}")}
 
 
 def _record(settings: Namespace, folder: Path, dump: Callable[[Namespace], str]) -> None:

@@ -54,15 +54,20 @@ def resumed_line(arguments: Sequence[str]) -> list[str]:
 
 def _check_is_improvement(folder: Path) -> None:
     """Refuse to begin an improvement in the folder of a whole run, which would be replaced by it."""
-    try:
-        recorded = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return  # whoever reads it for the training says more
-    if isinstance(recorded, dict) and recorded.get("stage") != "improvement":
+    if (recorded := _recorded(folder)) and recorded.get("stage") != "improvement":
         raise UserError(
             f"--stage is improvement, but the run in {folder} is none, and would be replaced by it: train one into"
             f" another folder, by --stage improvement --ckpt_path {folder / LAST} without --resume"
         )
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """A run's settings; nothing where they cannot be read, of which whoever reads them for the training says more."""
+    try:
+        found = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def checkpoint_option(folder: Path) -> list[str]:
@@ -97,7 +102,7 @@ def align_seeds(folders: Sequence[Path]) -> None:
     are_trained = any(is_there(folder / stage / LAST) for folder in made for stage in ("base", ""))
     if are_trained and made != {*folders}:
         names = [", ".join(sorted(folder.name for folder in some)) for some in (made, folders)]
-        if made < {*folders}:  # some were moved away
+        if made < {*folders} and _recorded(folders[0].parent).get("num_seeds") == len(folders):  # some were moved away
             remedy = f"bring the others back, or go on with each by itself, as with --resume {min(made)}"
         else:
             remedy = (
@@ -114,7 +119,7 @@ def align_seeds(folders: Sequence[Path]) -> None:
             is_first = not (is_finished or (folder / stage / EARLIER).exists())  # of all checkpoints
             if common == 0 and is_first:
                 (folder / stage / LAST).unlink()
-            elif _updates(folder / stage / EARLIER) == common:
+            elif is_there(folder / stage / EARLIER) and _updates(folder / stage / EARLIER) == common:
                 (folder / stage / EARLIER).replace(folder / stage / LAST)
             else:
                 raise UserError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spar_lightning.cli.parsing.peeking import peek
 from spar_lightning.cli.run.resuming import CONFIG, LAST, align_seeds, checkpoint_option
+from spar_lightning.given_path import given_path
 from spar_lightning.training.checkpoints import is_there
 from spar_lightning.types import UserError
 
@@ -45,7 +46,7 @@ def split_seeds(arguments: Sequence[str]) -> list[list[str]]:
     seeds = range(start := _number("seed_everything", first), start + count)
     lines = [[*arguments, "--num_seeds", "1", "--seed_everything", str(seed)] for seed in seeds]
     if given.get("run_dir") is not None:
-        folders = [Path(str(given["run_dir"])) / f"seed_{seed}" for seed in seeds]
+        folders = [given_path(str(given["run_dir"])) / f"seed_{seed}" for seed in seeds]
         lines = [[*line, "--run_dir", str(folder)] for line, folder in zip(lines, folders, strict=True)]
         if given.get("resume") not in (None, "null"):
             align_seeds(folders)
@@ -60,7 +61,7 @@ def _check_seed(folder: Path, seed: object) -> None:
     """See that a run that has begun goes on with its own seed, which its results name."""
     own = peek(["fit", "--config", str(folder / CONFIG)], ("seed_everything",)).get("seed_everything")
     has_begun = any(is_there(folder / stage / LAST) for stage in ("base", ""))
-    if has_begun and str(seed) != str(own):
+    if has_begun and not isinstance(own, bool) and str(seed) != str(own):
         raise UserError(
             f"`seed_everything` is {seed}, the run in {folder} has {own}: leave it out to go on, or train another run"
             " with it"

@@ -44,6 +44,7 @@ from spar_lightning.cli.stages.starting_point import (
     updates_made,
 )
 from spar_lightning.cli.stages.trainer_settings import TRAINER_DEFAULTS, check_intervals, check_limits
+from spar_lightning.given_path import given_path
 from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
@@ -191,6 +192,9 @@ class StagedCLI(LightningCLI):
                 raise UserError(
                     f"`{name}` is set in a configuration, expected on the command line alone: give --{name}"
                 )
+        for name in ("run_dir", "ckpt_path", "bc.ckpt_path", "data.dataset"):
+            if (path := self.settings.get(name)) is not None:
+                given_path(str(path))
         check_environment(self.settings.data.environment, self._arguments)
         for key in self._trainers:
             check_limits(key, self.settings[key])
@@ -250,8 +254,14 @@ class StagedCLI(LightningCLI):
             return
         self._held.enter_context(self.folder.created())
         parser = self._parser("fit")
+        stages = [self.model] if self.base_class is None else [self.base, self.model]
         self._held.enter_context(
-            recorded_settings(self.settings, self.folder.path, lambda settings: parser.dump(settings, skip_unset=False))
+            recorded_settings(
+                self.settings,
+                self.folder.path,
+                dump=lambda settings: parser.dump(settings, skip_unset=False),
+                has_trained=lambda: any(stage.has_trained for stage in stages),
+            )
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -273,7 +283,7 @@ class StagedCLI(LightningCLI):
     def fit(self, model: pl.LightningModule, ckpt_path: str | None = None, **kwargs: Any) -> None:
         """Train the base unless there is one, then the main stage."""
         if self.nothing_is_left:
-            rank_zero_info(finished_line(self.settings, self.folder))
+            rank_zero_info(finished_line(self.settings, self.folder.path, self.going_on.folder))
             return
         has_base = ckpt_path is not None or self.settings.get("bc.ckpt_path") is not None
         ckpt_path = resumed_path(self.settings)

@@ -59,8 +59,8 @@ def tell_differences(model: pl.LightningModule, datamodule: OfflineDataModule, p
     if SEED_KEY in differences and not lends:
         old, new = differences[SEED_KEY]
         raise UserError(
-            f"`seed_everything` is {new}, and {path} is of a run whose seed is {old}, which chose the episodes that are"
-            f" held out: go on with --seed_everything {old}, or train another run into another folder"
+            f"`seed_everything` is {new}, and {path} is of a run whose seed is {old}, which its data and its results go"
+            f" by: go on with --seed_everything {old}, or leave the checkpoint out to train another run"
         )
     for key, (old, new) in differences.items():
         rank_zero_info(f"{key} was {old!r} in the checkpoint and is {new!r} from here on")
@@ -119,14 +119,19 @@ def is_finished(settings: Namespace, max_steps: int, folder: RunFolder) -> bool:
     return ended and is_complete(folder.path, updates)
 
 
-def finished_line(settings: Namespace, folder: RunFolder) -> str:
-    """What to tell of a run of which nothing is left to do."""
+def finished_line(settings: Namespace, folder: Path, whole: Path) -> str:
+    """What to tell of a run of which nothing is left to do.
+
+    Args:
+        settings: of the command.
+        folder: of the run.
+        whole: of all seeds that are trained with it; its own where there is but one.
+    """
     if settings.get("stage") != BASE:
-        return f"the run in {folder.path} is finished: give a larger --trainer.max_steps to train on"
+        return f"the run in {folder} is finished: give a larger --trainer.max_steps to train on"
     return (
-        f"the base in {folder.path} is finished: go on with the main stage by `fit --resume"
-        f" {shlex.quote(str(folder.path))} --stage all`, or in another run by --bc.ckpt_path"
-        f" {shlex.quote(str(folder.path / BASE / LAST))}"
+        f"the base in {folder} is finished: go on with the main stage by `fit --resume {shlex.quote(str(whole))}"
+        f" --stage all`, or in another run by --bc.ckpt_path {shlex.quote(str(folder / BASE / LAST))}"
     )
 
 

@@ -68,8 +68,8 @@ def named_columns(stated: ColumnNames | None, names: Iterable[str]) -> dict[str,
     for array in _LATER:
         if both := [name for name in found["observations"] if name in found[array]]:
             raise DataError(
-                f"`columns.observations` and `columns.{array}` both hold {_listed(both)}: a policy would be shown what"
-                " is not known yet when it acts. Name the observations' own columns, or a pattern that fits them alone"
+                f"`observations` and `{array}` both hold {_listed(both)}: a policy would be shown what is not known"
+                f" yet when it acts. Name the observations' own columns, or others as `columns.{array}`; `[]` is none."
             )
     return {array: columns for array, columns in found.items() if columns}
 
