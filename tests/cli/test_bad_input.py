@@ -64,7 +64,7 @@ def test_a_config_in_json_may_have_tabs(capsys: pytest.CaptureFixture[str], tmp_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trainer: [1\n", "is no YAML (expected ',' or ']', but got '<stream end>' in line 2, column 1)"),
+        ("trainer: [1\n", " in line 2, column 1): mend or remove it"),
         ("trainer: {max_steps: '${oc.env:NO_SUCH}'}", "`trainer.max_steps` cannot be resolved (Key"),
         ("trainer: {max_steps: \a}", "is no YAML ("),
         ("trainer: {max_steps: '${steps}'}", "(Interpolation key '..steps' not found (resolved to 'steps'))"),
