@@ -45,7 +45,10 @@ class MistypedParser(ArgumentParser):
         see = f"See {parser.prog.replace(' [options]', '')} --help"
         if self.exit_on_error and (unknown := " And no ".join(_unknown(message, parser))):
             self.exit(2, f"error: there is no {unknown}{f' {see}' if unknown.endswith('.') else ''}\n")
-        if self.exit_on_error and (wrong := wrong_type(message, parser._actions, parser.read_configs)) is not None:
+        if (
+            self.exit_on_error
+            and (wrong := wrong_type(message, parser._option_string_actions.values(), parser.read_configs)) is not None
+        ):
             self.exit(2, f"error: {wrong}. {see}\n")
         super().error(message, ex)
 
