@@ -94,7 +94,7 @@ def test_a_sub_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_value(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, option: str, value: str, expected: str
 ) -> None:
-    told = f"`{option}` is {value}"
+    told = f"`{option}` {'holds' if '[' in expected or '{' in expected else 'is'} {value}"
     remedy = f"expected {expected}. See python -m spar_lightning {command} --help"
     needed = [] if command == "fit" else ["a_file"]
     assert refused(capsys, command, *needed, f"--{option}", value) == f"error: {told}, {remedy}\n"

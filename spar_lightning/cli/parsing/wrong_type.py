@@ -37,7 +37,8 @@ def wrong_type(message: str, actions: Iterable[Action], configs: Sequence[Path] 
     if expected is None:
         return None
     places = [path for path in configs if str(_value(path, name.split("."))) == found]
-    return f"`{name}` is {found or 'empty'}{f' in {places[-1]}' if places else ''}, expected {expected}"
+    verb = "holds" if "{" in expected or "[" in expected else "is"  # of a list it may be but one part that is wrong
+    return f"`{name}` {verb} {found or 'nothing'}{f' in {places[-1]}' if places else ''}, expected {expected}"
 
 
 def type_in_words(hint: Any) -> str | None:
