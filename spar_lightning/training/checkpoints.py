@@ -175,7 +175,7 @@ def check_resumable(
     """See that a run can go on from a checkpoint.
 
     Returns:
-        Settings of module and data that differ without changing a shape, as (checkpoint's, this run's).
+        Settings of module and data, and the seed, that differ without changing a shape, as (checkpoint's, this run's).
 
     Raises:
         CheckpointError: if a weight has another shape, with the settings that differ, or the data set is another one.

@@ -301,6 +301,27 @@ def test_settings_that_are_refused_are_not_recorded(run: Path, capsys: pytest.Ca
     assert (run / "config.yaml").read_text() == before
 
 
+def test_settings_stay_once_something_was_trained_with_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise EnvironmentFailedError("the arm is not connected")
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, SPAR, "update", 12, broken)
+        refused(capsys, "fit", "--resume", str(run), "--trainer.max_steps", "60")
+    assert config(run)["trainer"]["max_steps"] == 60, "it is what the advice goes on with"
+
+
+def test_parts_that_a_run_lends_may_be_of_another_seed(
+    tmp_path: Path, finished_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        fit(
+            tmp_path / "run", "--stage", "improvement", "--ckpt_path", str(last(finished_run)), "--seed_everything", "7"
+        )
+    assert "seed_everything was 0 in the checkpoint and is 7 from here on" in caplog.text
+    assert results(tmp_path / "run")["seed"] == 7
+
+
 def test_an_empty_configuration_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.yaml").touch()
     assert "config.yaml is empty, expected the settings of a run" in refused(capsys, "fit", "--resume", str(tmp_path))

@@ -39,16 +39,15 @@ class MistypedParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, and end the process with status 2; in own words for unknown names and wrong types."""
-        if self.exit_on_error and (denied := denied_import(message)) is not None:
+        if not self.exit_on_error:
+            super().error(message, ex)
+        if (denied := denied_import(message)) is not None:
             self.exit(2, f"error: {denied}\n")
         parser = getattr(ex, "subcommand_parser", None) or self
         see = f"See {parser.prog.replace(' [options]', '')} --help"
-        if self.exit_on_error and (unknown := " And no ".join(_unknown(message, parser))):
+        if unknown := " And no ".join(_unknown(message, parser)):
             self.exit(2, f"error: there is no {unknown}{f' {see}' if unknown.endswith('.') else ''}\n")
-        if (
-            self.exit_on_error
-            and (wrong := wrong_type(message, parser._option_string_actions.values(), parser.read_configs)) is not None
-        ):
+        if (wrong := wrong_type(message, parser._option_string_actions.values(), parser.read_configs)) is not None:
             self.exit(2, f"error: {wrong}. {see}\n")
         super().error(message, ex)
 
