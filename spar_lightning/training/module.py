@@ -26,7 +26,7 @@ from spar_lightning.training.signatures import constructor_like
 from spar_lightning.training.strategy import adapt_strategy
 from spar_lightning.training.update_logs import log_update
 from spar_lightning.training.updates.choice import choose_execution
-from spar_lightning.training.updates.compiled_losses import can_compile
+from spar_lightning.training.updates.compiler import require_compiler
 from spar_lightning.training.updates.execution import Execution
 from spar_lightning.training.updates.noise import NOISE_KEY, make_noise, noise_state
 from spar_lightning.training.updates.optimizers import FlatAdam
@@ -46,7 +46,7 @@ class AlgorithmModule(pl.LightningModule):
 
     Args:
         gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
-        compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+        compile: make each kind of update one compiled program; takes a minute and a C++ compiler: pays for long runs.
         capture: on a GPU, replay the updates of a training step as one CUDA graph; `auto` does where it can be done.
         settings: those of the algorithm.
     """
@@ -160,7 +160,7 @@ class AlgorithmModule(pl.LightningModule):
         check_dimensions(self, offline_data(self.trainer))
 
     def on_fit_start(self) -> None:
-        """Take over the data's units; see that updates come out even, and that losses can be compiled if asked to.
+        """Take over the data's units; see that updates come out even, and can be compiled if asked to.
 
         Raises:
             UserError: if the training has no end, training steps of several updates cannot end at `max_steps`, there
@@ -172,7 +172,8 @@ class AlgorithmModule(pl.LightningModule):
             raise UserError(
                 f"`max_steps` is {max_steps}, expected a multiple of `updates_per_batch`, {per_batch}: change either"
             )
-        self._compiles = self._compiles and can_compile()
+        if self._compiles:
+            require_compiler()
         self.algorithm.take_statistics(offline_data(self.trainer).statistics)
         check_actions(self.algorithm, self.device)
 
@@ -309,7 +310,7 @@ class AlgorithmModule(pl.LightningModule):
 
 _TRAINING_SETTINGS = """
     gradient_clip_norm: largest gradient norm of each optimizer's step; None does not clip.
-    compile: compile the losses with their gradients, which takes a minute and a C++ compiler: pays for long runs.
+    compile: make each kind of update one compiled program; takes a minute and a C++ compiler: pays for long runs.
     capture: on a GPU, replay the updates of a training step as one CUDA graph; `auto` does where it can be done.
 """
 

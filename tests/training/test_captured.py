@@ -203,8 +203,9 @@ class Emulated(CapturedExecution):
 
 @pytest.fixture
 def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "obstacle", lambda *_: None)
+    monkeypatch.setattr(choice, "obstacle_to_capture", lambda *_: None)
     monkeypatch.setattr(seeds, "joint_execution", Emulated)
+    monkeypatch.setattr(torch, "compile", lambda program, **_: program)
 
 
 @pytest.mark.usefixtures("emulated")
@@ -216,6 +217,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
         ("spar", {}),
         ("spar", {"critic_target": "policy", "actor_every": 3}),
         ("spar", {"freeze_critic": True, "manifold_steps": 4}),
+        ("spar", {"compile": True}),
     ],
     ids=str,
 )

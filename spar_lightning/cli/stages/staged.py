@@ -49,7 +49,7 @@ from spar_lightning.training.checkpoints import load_module
 from spar_lightning.training.module import AlgorithmModule
 from spar_lightning.training.seeds import current_place
 from spar_lightning.training.strategy import adapt_strategy
-from spar_lightning.training.updates.compiled_losses import can_compile
+from spar_lightning.training.updates.compiler import require_compiler
 from spar_lightning.types import LARGEST_SEED, UserError
 
 COMMON = {"model", "datamodule", "weights_only"}
@@ -214,7 +214,7 @@ class StagedCLI(LightningCLI):
         if updates == 0 and self.settings.get("stage") != BASE:
             self.model.algorithm.check_start(self.made.trainer.max_steps)  # before a base is trained
         if self.model.hparams.get("compile"):
-            can_compile()  # before a base is trained
+            require_compiler()  # before a base is trained
         self.folder = RunFolder(self._choose_folder(), updates, goes_on(self.settings))
         self.nothing_is_left = is_finished(self.settings, self.made.trainer.max_steps, self.folder)
         if not self.nothing_is_left:

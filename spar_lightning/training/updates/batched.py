@@ -16,13 +16,20 @@ from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.checks import checked_metrics
-from spar_lightning.training.updates.compiled_updates import CompiledUpdates
+from spar_lightning.training.updates.compiled_updates import CompiledUpdates, Taus
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.stack import Stack, Training
 from spar_lightning.types import UserError
 
-_READS = ("converted to Python scalars", "converted to Scalar", "Boolean value of Tensor")
-"""What torch says where a tensor of several seeds is taken for a number."""
+_MAPPED = dict.fromkeys(
+    ("converted to Python scalars", "converted to Scalar", "Boolean value of Tensor"),
+    "seeds do not have in common: choose by the phase, or with `torch.where`, or train each seed by itself",
+)
+_TRACED = {
+    "get value out of a tracing tensor": "a compiled update does not know beforehand: choose by the phase, or with"
+    " `torch.where`, or leave `compile` out"
+}
+"""What torch says where a tensor is taken for a number: why it cannot be."""
 
 Told = list[tuple[Metrics, Batch]]
 """What the updates of a training step tell: of each seed, metrics and the last batch."""
@@ -42,10 +49,8 @@ class BatchedExecution:
         self._stack = Stack(seeds)
         self._rates: Rates = {}  # of the update that is being made
         self._number = 0  # of that update
-        self._taus: dict[str, Callable[[int], float]] = {}  # of averages that do not follow at one rate
-        self._shapes: dict[Hashable, list[tuple[int, ...]]] = {}  # phase -> of the noise that its updates ask for
-        self._asked: list[tuple[int, ...]] = []
-        self._whole = CompiledUpdates(self._stack) if seeds[0].compiles else None
+        self._taus: Taus = {}  # by the time that updates are captured, all of them are known
+        self._whole = CompiledUpdates(self._stack, self._taus) if seeds[0].compiles else None
 
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         """Make an update of each seed's minibatches; gives for each seed what `Execution.run` gives."""
@@ -82,24 +87,18 @@ class BatchedExecution:
         return [({name: value[k] for name, value in metrics.items()}, batch) for k, batch in enumerate(batches)]
 
     def _update(self, batch: Batch, phase: Hashable) -> Metrics:
-        if self._whole is not None and phase in self._shapes:
-            noise = [self._draw(shape) for shape in self._shapes[phase]]
-            # Those that the first update of a phase has just made known, the others of its training step do not have.
-            known = {name: tau(self._number) for name, tau in self._taus.items() if name not in self._rates}
-            return self._whole.make(batch, phase, noise, {**known, **self._rates})
-        self._asked = []
-        algorithm = self._stack.first
         try:
-            metrics = checked_metrics(algorithm, algorithm.update(batch, phase, self))
+            if self._whole is not None:
+                return self._whole.make(batch, phase, self._number, self._rates)
+            return checked_metrics(self._stack.first, self._stack.first.update(batch, phase, self))
         except (RuntimeError, ValueError) as error:
-            if self._stack.is_alone or not any(words in str(error) for words in _READS):
+            known = _TRACED if self._stack.is_alone else _TRACED | _MAPPED
+            why = next((why for words, why in known.items() if words in str(error)), None)
+            if why is None:
                 raise
             raise UserError(
-                f"`update` of {type(algorithm).__name__} reads the value of a tensor ({error}), which seeds do not have"
-                " in common: choose by the phase, or with `torch.where`, or train each seed by itself"
+                f"`update` of {type(self._stack.first).__name__} reads the value of a tensor ({error}), which {why}"
             ) from error
-        self._shapes[phase] = self._asked  # what the first of a kind asks for, all of it do
-        return metrics
 
     # ------------------------------------------------------------------------------------------- what updates ask for
 
@@ -115,7 +114,7 @@ class BatchedExecution:
         """Move every seed's slow copy."""
         if callable(tau):
             name = self._stack.name(average)
-            self._taus[name] = tau  # known by the time that such updates are compiled or captured
+            self._taus[name] = tau
             rate = self._rates[name] if name in self._rates else tau(self._number)
         else:
             rate = tau
@@ -123,9 +122,4 @@ class BatchedExecution:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, each seed's own, as losses see them."""
-        self._asked.append(shape)
-        return self._draw(shape)
-
-    def _draw(self, shape: tuple[int, ...]) -> Tensor:
-        generators = [seed.generator for seed in self._stack.seeds]
-        return self._stack.joined([torch.randn(*shape, generator=one, device=one.device) for one in generators])
+        return self._stack.noise(shape)

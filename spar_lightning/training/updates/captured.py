@@ -6,7 +6,6 @@ Not run on a GPU yet as it stands here, nor with compiled updates: `tests/traini
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -44,8 +43,7 @@ class CapturedExecution(BatchedExecution):
 
     def __init__(self, seeds: Sequence[Training]) -> None:
         super().__init__(seeds)
-        self._rehearsals = 2 if seeds[0].compiles else 1  # a compiled update is one only when the second is made
-        self._made: Counter[tuple[Hashable, ...]] = Counter()
+        self._made: set[tuple[Hashable, ...]] = set()
         self.captured: dict[tuple[Hashable, ...], Captured] = {}
         self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
@@ -61,10 +59,10 @@ class CapturedExecution(BatchedExecution):
     def _replayed(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         count = len(minibatches[0])
         phases, memory = self.phases(update, count), self._memory(minibatches)
-        self._made[phases] += 1
         found = self.captured.pop(phases, None)
         if found is None or found.memory != memory:
-            if self._made[phases] <= self._rehearsals:
+            if phases not in self._made:
+                self._made.add(phases)
                 return self._made_aside(minibatches, update)
             if len(self.captured) >= MOST_GRAPHS:
                 del self.captured[next(iter(self.captured))]

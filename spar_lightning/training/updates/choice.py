@@ -1,16 +1,16 @@
-"""How the updates of a training are made: under Lightning, by themselves in a CUDA graph, or with other seeds."""
+"""How the updates of a training are made: under Lightning, by themselves, or with other seeds."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.replay import offline_data
 from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
 from spar_lightning.training.updates.execution import Execution
-from spar_lightning.training.updates.obstacles import check_joint, obstacle
+from spar_lightning.training.updates.obstacles import check_joint, obstacle, obstacle_to_capture
 from spar_lightning.training.updates.stack import Training
 
 
@@ -29,26 +29,26 @@ def choose_execution(
     """
     if (place := current_place()) is not None:
         check_joint(module.trainer)
-    training = training._replace(captures=_can_be_captured(module, capture))
+    training = training._replace(compiles=_are_compiled(module, training), captures=_are_captured(module, capture))
     if place is not None:
         place.bring(training)
         return place
-    if training.captures:
+    if training.compiles or training.captures:
         return ByItself(training)
-    return Execution(
-        module,
-        training.algorithm,
-        training.stream,
-        training.optimizers,
-        training.generator,
-        compiles=training.compiles,
-    )
+    return Execution(module, training.algorithm, training.stream, training.optimizers, training.generator)
 
 
-def _can_be_captured(module: pl.LightningModule, capture: bool | Literal["auto"]) -> bool:
+def _are_compiled(module: pl.LightningModule, training: Training) -> bool:
+    reason = obstacle(module.trainer)
+    if training.compiles and reason is not None:
+        rank_zero_warn(f"`compile` is set, but updates are not compiled: {reason}")
+    return training.compiles and reason is None
+
+
+def _are_captured(module: pl.LightningModule, capture: bool | Literal["auto"]) -> bool:
     if capture is False:
         return False
-    reason = obstacle(module.trainer, offline_data(module.trainer).transitions)
+    reason = obstacle_to_capture(module.trainer, offline_data(module.trainer).transitions)
     if reason is not None and (capture is True or module.device.type == "cuda"):
         rank_zero_info(f"updates are not captured in a CUDA graph: {reason}")
     return reason is None

@@ -11,50 +11,80 @@ from torch import Tensor, nn
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
+from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.optimizers import adam_step, decay_weights
 from spar_lightning.training.updates.stack import Stack
 
+_SKIPS_GUARDS = hasattr(torch.compiler, "skip_all_guards_unsafe")  # torch 2.9
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+Shape = tuple[int, ...]
+Update = Callable[[list[Tensor]], Metrics]
+Taus = dict[str, Callable[[int], float]]
+"""How averages follow that do not at one rate, by their first parameter: rates by the update's number."""
 
 
 class _Program(NamedTuple):
+    shapes: list[Shape]  # of the noise that it is given
     stepped: list[str]  # optimizers whose vectors and moments it is given
     rates: list[str]  # that it is given
-    run: Callable[[list[Tensor]], Metrics]
+    run: Update
 
 
 class CompiledUpdates:
-    """Updates as programs of tensors; each is written down operation by operation when the first of its kind is made.
+    """Updates as programs of tensors; each is written down operation by operation before the first of its kind.
 
     That is done with copies of all that they change, and what is written down is compiled: no part of the algorithm's
     code is left in it, so it need not be code that a compiler understands.
 
     Args:
-        stack: of the seeds. The first update of each kind is made before, as it is written: so optimizers have states,
-            and it is known which averages follow at rates that change.
+        stack: of the seeds.
+        taus: where it tells of averages that do not follow at one rate.
     """
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, taus: Taus) -> None:
+        self._stack, self._taus = stack, taus
         self._programs: dict[Hashable, _Program] = {}
 
-    def make(
-        self, batch: Batch, phase: Hashable, noise: Sequence[Tensor], rates: Mapping[str, float | Tensor]
-    ) -> Metrics:
-        """Make an update, with this noise in the order in which it asks for some."""
-        given = [*_fields(batch), *batch.columns.values(), *noise]
-        if phase not in self._programs:
-            stepped = [name for name, adam in self._stack.adams.items() if adam.state]
-            tensors = [*self._memory(stepped), *given, *self._tensors(rates, list(rates))]
-            run = self._compiled(tensors, stepped, phase, list(batch.columns), len(noise), list(rates))
-            self._programs[phase] = _Program(stepped, list(rates), run)
-        program = self._programs[phase]
+    def make(self, batch: Batch, phase: Hashable, number: int, rates: Mapping[str, float | Tensor]) -> Metrics:
+        """Make the update of this number, with rates of optimizers and of averages that are known to need one."""
+        given = [*_fields(batch), *batch.columns.values()]
+        kind = phase, tuple(tensor.shape for tensor in given)
+        if kind not in self._programs:
+            self._programs[kind] = self._written(batch, given, phase)
+        program = self._programs[kind]
+        noise = [self._stack.noise(shape) for shape in program.shapes]
+        # An average that has only now become known has no rate yet, up to the end of the training step.
+        found = [rates[name] if name in rates else self._taus[name](number) for name in program.rates]
+        tensors = [*self._memory(program.stepped), *given, *noise, *self._tensors(found)]
         with torch.no_grad(), torch.autocast(self._stack.device.type, enabled=False):  # types were chosen as written
-            return program.run([*self._memory(program.stepped), *given, *self._tensors(rates, program.rates)])
+            return program.run(tensors)
 
-    def _tensors(self, rates: Mapping[str, float | Tensor], names: Sequence[str]) -> list[Tensor]:
-        return [torch.as_tensor(rates[name], dtype=torch.float32, device=self._stack.device) for name in names]
+    def _written(self, batch: Batch, given: Sequence[Tensor], phase: Hashable) -> _Program:
+        """The program of a kind of update, by an update that is made with copies of all that it changes."""
+        rehearsal = _Rehearsal(self._stack)
+        checked_metrics(self._stack.first, self._stack.first.update(batch, phase, rehearsal))
+        self._taus |= rehearsal.taus
+        for name in rehearsal.stepped:
+            self._stack.begin(name)
+        stepped, noise, rates = rehearsal.stepped, rehearsal.noise, [*rehearsal.stepped, *rehearsal.taus]
+        tensors = [*self._memory(stepped), *given, *noise, *self._tensors([0.0] * len(rates))]
+
+        def update(tensors: list[Tensor]) -> Metrics:
+            following = iter(tensors)
+            learner = _Traced(self._stack, stepped, self._others(stepped), following)
+            observations, actions, rewards, next_observations, terminations = islice(following, 5)
+            columns = dict(zip(batch.columns, following))  # noqa: B905 - more are given
+            traced = Batch(observations, actions, rewards, next_observations, terminations, columns)
+            learner.noise = iter([*islice(following, len(noise))])
+            learner.rates = dict(zip(rates, following, strict=True))
+            return self._stack.first.update(traced, phase, learner)
+
+        return _Program(rehearsal.shapes, stepped, rates, _compiled(update, tensors))
+
+    def _tensors(self, rates: Sequence[float | Tensor]) -> list[Tensor]:
+        return [torch.as_tensor(rate, dtype=torch.float32, device=self._stack.device) for rate in rates]
 
     def _memory(self, stepped: Sequence[str]) -> list[Tensor]:
         """What updates read and change: vectors and moments of optimizers, and all other tensors."""
@@ -68,32 +98,50 @@ class CompiledUpdates:
         known = {key for name in stepped for key in self._stack.trained[name]}
         return [name for name in self._stack.tensors if name not in known]
 
-    def _compiled(
-        self,
-        tensors: list[Tensor],
-        stepped: list[str],
-        phase: Hashable,
-        columns: list[str],
-        noises: int,
-        rates: list[str],
-    ) -> Callable[[list[Tensor]], Metrics]:
-        from torch.fx.experimental.proxy_tensor import make_fx  # takes a while, and few need it
 
-        def update(tensors: list[Tensor]) -> Metrics:
-            following = iter(tensors)
-            learner = _Traced(self._stack, stepped, self._others(stepped), following)
-            observations, actions, rewards, next_observations, terminations = islice(following, 5)
-            derived = dict(zip(columns, following))  # noqa: B905 - more are given
-            batch = Batch(observations, actions, rewards, next_observations, terminations, derived)
-            learner.noise = iter([*islice(following, noises)])
-            learner.rates = dict(zip(rates, following, strict=True))
-            return self._stack.first.update(batch, phase, learner)
+def _compiled(
+    update: Callable[[list[Tensor]], Metrics], tensors: Sequence[Tensor]
+) -> Callable[[list[Tensor]], Metrics]:
+    """An update as it was with copies of these tensors, for others of the same shapes."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # takes a while, and few need it
 
-        torch.clear_autocast_cache()  # what was cast before is no part of the program
-        written = make_fx(update)([tensor.clone() for tensor in tensors])
-        torch.clear_autocast_cache()
-        compiled: Callable[[list[Tensor]], Metrics] = torch.compile(written, dynamic=False, fullgraph=True)
-        return compiled
+    torch.clear_autocast_cache()  # what was cast before is no part of the program
+    written = make_fx(update)([tensor.clone() for tensor in tensors])
+    torch.clear_autocast_cache()
+    # Whether its tensors are what they were is not asked anew at each call: they are, and asking takes a twentieth.
+    options: Any = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe} if _SKIPS_GUARDS else None
+    compiled: Update = torch.compile(written.forward, dynamic=False, fullgraph=True, options=options)
+    return compiled
+
+
+class _Rehearsal:
+    """The learner of an update that changes nothing, and tells what it asks for."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._tensors = {name: tensor.clone() for name, tensor in stack.tensors.items()}
+        self.shapes: list[Shape] = []  # of noise, of each seed
+        self.noise: list[Tensor] = []  # of all
+        self.stepped: list[str] = []
+        self.taus: Taus = {}
+
+    def descend(self, name: str, loss: Loss, *arguments: Any) -> Metrics:
+        """The metrics of a loss."""
+        _, metrics = mapped_gradients(self._stack, self._tensors, name, loss, arguments)
+        if name not in self.stepped:
+            self.stepped.append(name)
+        return metrics
+
+    def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:  # noqa: ARG002
+        """Nothing."""
+        if callable(tau):
+            self.taus[self._stack.name(average)] = tau
+
+    def normal(self, *shape: int) -> Tensor:
+        """Zeros."""
+        self.shapes.append(shape)
+        self.noise.append(self._stack.joined([torch.zeros(shape, device=self._stack.device)] * len(self._stack.seeds)))
+        return self.noise[-1]
 
 
 class _Traced:

@@ -1,4 +1,4 @@
-"""How updates run under Lightning: one by one as they are written, with their losses compiled if asked to."""
+"""How updates run under Lightning: one by one, as they are written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from spar_lightning.algorithms import Algorithm, Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.checks import checked_loss, checked_metrics, optimizer_named
-from spar_lightning.training.updates.compiled_losses import CompiledLoss
 from spar_lightning.training.updates.flat import Averages
 from spar_lightning.training.updates.optimizers import FlatAdam
 from spar_lightning.training.updates.stream import NetworkUnits
@@ -29,7 +28,6 @@ class Execution:
         stream: of batches.
         optimizers: by name.
         generator: of the noise, on the module's device.
-        compiles: compile every loss together with its gradient.
     """
 
     def __init__(
@@ -39,16 +37,14 @@ class Execution:
         stream: NetworkUnits,
         optimizers: Mapping[str, FlatAdam],
         generator: torch.Generator,
-        compiles: bool,
     ) -> None:
         self._module, self._trainer = module, module.trainer
         self._algorithm, self._stream, self.optimizers = algorithm, stream, optimizers
-        self._generator, self._compiles = generator, compiles
-        self._losses: dict[str, Loss] = {}  # compiled
+        self._generator = generator
         self._averages = Averages()
         self._update = 0
         # Processes wait for the gradient of every parameter that a loss reaches; one by itself computes those it needs.
-        self._selects = not isinstance(self._trainer.strategy, ParallelStrategy) and not compiles
+        self._selects = not isinstance(self._trainer.strategy, ParallelStrategy)
 
     def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
         """Make an update of each minibatch, the first of which has this number.
@@ -69,7 +65,7 @@ class Execution:
     def descend(self, name: str, loss: Loss, *arguments: Any) -> Metrics:
         """Step the optimizer `name` down the gradient of `loss(*arguments)`."""
         optimizer = optimizer_named(self.optimizers, name)
-        value, metrics = checked_loss(loss, (self._compiled(name, loss) if self._compiles else loss)(*arguments))
+        value, metrics = checked_loss(loss, loss(*arguments))
         optimizer.clear_gradients()
         with torch.autocast(self._module.device.type, enabled=False):  # the forward pass has chosen the types
             self._module.manual_backward(value, **({"inputs": optimizer.parameters} if self._selects else {}))
@@ -87,9 +83,3 @@ class Execution:
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers on the module's device."""
         return torch.randn(*shape, generator=self._generator, device=self._module.device)
-
-    def _compiled(self, name: str, loss: Loss) -> Loss:
-        key = f"{name}.{loss.__name__}"
-        if key not in self._losses:
-            self._losses[key] = CompiledLoss(loss, self.optimizers[name].parameters, self._module.device.type)
-        return self._losses[key]

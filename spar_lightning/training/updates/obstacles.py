@@ -1,4 +1,4 @@
-"""What stands in the way of updates outside of Lightning's own optimization: captured, or of several seeds."""
+"""What stands in the way of updates without Lightning's own optimization: compiled, captured, or of several seeds."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimize
 """Hooks that see gradients in the middle of an update."""
 
 
-def obstacle(trainer: pl.Trainer, transitions: Transitions) -> str | None:
-    """Why updates cannot be captured, None where they can be."""
-    device = trainer.strategy.root_device
-    if device.type != "cuda":
-        return "they are not on a CUDA device"
+def obstacle(trainer: pl.Trainer) -> str | None:
+    """Why updates must go through Lightning's own optimization, None where they need not."""
     if trainer.precision == "16-mixed":
         return "16-mixed precision looks at gradients after each update: bf16-mixed does not"
     if isinstance(trainer.strategy, ParallelStrategy):
         return "processes exchange gradients"
-    if transitions.device != device:
-        return "the transitions are on disk, not on the device"
     if torch.is_anomaly_enabled():
         return "`detect_anomaly` looks at gradients after each update"
     return _gradient_hook(trainer)
+
+
+def obstacle_to_capture(trainer: pl.Trainer, transitions: Transitions) -> str | None:
+    """Why they cannot be captured."""
+    device = trainer.strategy.root_device
+    if device.type != "cuda":
+        return "they are not on a CUDA device"
+    if transitions.device != device:
+        return "the transitions are on disk, not on the device"
+    return obstacle(trainer)
 
 
 def check_joint(trainer: pl.Trainer) -> None:

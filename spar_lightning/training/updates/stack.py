@@ -69,6 +69,11 @@ class Stack:
         columns = {name: torch.stack([one.columns[name] for one in batches]) for name in batches[0].columns}
         return Batch(fields[0], fields[1], fields[2], fields[3], fields[4], columns)
 
+    def noise(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers, each seed's own, as losses see them."""
+        generators = [seed.generator for seed in self.seeds]
+        return self.joined([torch.randn(*shape, generator=one, device=one.device) for one in generators])
+
     def name(self, network: nn.Module) -> str:
         """By which a network of the first algorithm is told from others: that of its first parameter."""
         return self.names[id(next(network.parameters()))]
@@ -95,12 +100,21 @@ class Stack:
 
     def step(self, name: str, rate: float | Tensor) -> None:
         """Step an optimizer of all seeds by the gradients of its vectors."""
+        self.begin(name)
         decay_weights(self.vectors[name], self.decays(name), rate)
         self.adams[name].param_groups[0]["lr"] = rate
         self.adams[name].step()
-        if name not in self._shared:
-            self._shared.add(name)
-            self._share_states(name)
+
+    def begin(self, name: str) -> None:
+        """See that an optimizer that is about to make steps has a state, and each seed its own part of it."""
+        if name in self._shared:
+            return
+        self._shared.add(name)
+        for vector in self.vectors[name]:
+            if not (state := self.adams[name].state[vector]):
+                state["step"] = torch.zeros((), device=vector.device)
+                state |= {key: torch.zeros_like(vector) for key in ("exp_avg", "exp_avg_sq")}
+        self._share_states(name)
 
     def _stack_optimizer(self, name: str) -> None:
         """Put the vectors of an optimizer, their gradients and the states of a run that goes on side by side."""
