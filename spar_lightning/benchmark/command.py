@@ -59,7 +59,7 @@ def bench(
         hidden_dims: widths; each stands for two hidden layers of it.
         num_critics: Q-networks that guide SPAR, of half the width; the others have two.
         updates_per_batch: updates made from one gather.
-        compile: whether losses are compiled; on a GPU, where updates are captured, whole updates.
+        compile: whether updates are compiled.
         capture: whether updates are captured in a CUDA graph on a GPU.
         num_seeds: trained at once; updates/s are summed over them.
         loader: packed (the project's own), dataloader (a DataLoader around it), columns (a gather for each column).

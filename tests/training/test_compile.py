@@ -144,12 +144,12 @@ def test_whoever_looks_at_gradients_sees_them_uncompiled(datamodule: OfflineData
 def test_an_update_that_reads_a_value_is_not_compiled(
     datamodule: OfflineDataModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def update(algorithm: BC, batch: Batch, phase: None, learner: Learner) -> Metrics:  # noqa: ARG001
+    def update(algorithm: BC, batch: Batch, phase: None, learner: Learner) -> Metrics:
         metrics = learner.descend("actor", algorithm.imitation_loss, batch)
         return metrics if float(metrics["bc/loss"]) > 0 else {}
 
     monkeypatch.setattr(BC, "update", update)
-    with pytest.raises(UserError, match="reads the value of a tensor .* or leave `compile` out"):
+    with pytest.raises(UserError, match=r"reads the value of a tensor .* or leave `compile` out"):
         _train(BCModule(11, 3, hidden_dims=HIDDEN, compile=True), datamodule.name)
 
 
