@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -151,6 +154,29 @@ def test_an_update_that_reads_a_value_is_not_compiled(
     monkeypatch.setattr(BC, "update", update)
     with pytest.raises(UserError, match=r"reads the value of a tensor .* or leave `compile` out"):
         _train(BCModule(11, 3, hidden_dims=HIDDEN, compile=True), datamodule.name)
+
+
+@pytest.mark.slow
+def test_a_compilation_that_fails_is_told_in_one_sentence(datamodule: OfflineDataModule, tmp_path: Path) -> None:
+    compiler, script = tmp_path / "c++", tmp_path / "script.py"
+    # What is left where a compilation was broken off: a library without content.
+    compiler.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\n"
+        "if '-o' in sys.argv:\n    pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).write_bytes(b'')\n"
+    )
+    compiler.chmod(0o755)
+    script.write_text(
+        "import lightning.pytorch as pl\nfrom spar_lightning import BCModule, OfflineDataModule\n"
+        f"data = OfflineDataModule({datamodule.name!r}, batch_size=8)\n"
+        "trainer = pl.Trainer(max_steps=2, max_epochs=-1, logger=False, enable_checkpointing=False)\n"
+        "trainer.fit(BCModule(11, 3, hidden_dims=(8,), compile=True), datamodule=data)\n"
+    )
+    environment = os.environ | {"CXX": str(compiler), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    told = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    last = told.stderr.strip().splitlines()[-1]
+    assert "UserError: an update could not be compiled (" in last
+    assert "delete the folder of what was compiled" in last
 
 
 def test_compiling_needs_a_compiler(

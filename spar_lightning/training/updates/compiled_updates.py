@@ -15,6 +15,7 @@ from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.optimizers import adam_step, decay_weights
 from spar_lightning.training.updates.stack import Stack
+from spar_lightning.types import UserError
 
 _SKIPS_GUARDS = hasattr(torch.compiler, "skip_all_guards_unsafe")  # torch 2.9
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -59,7 +60,16 @@ class CompiledUpdates:
         found = [rates[name] if name in rates else self._taus[name](number) for name in program.rates]
         tensors = [*self._memory(program.stepped), *given, *noise, *self._tensors(found)]
         with torch.no_grad(), torch.autocast(self._stack.device.type, enabled=False):  # types were chosen as written
-            return program.run(tensors)
+            try:
+                return program.run(tensors)
+            except RuntimeError as error:
+                if not type(error).__module__.startswith("torch._"):  # of no compiler
+                    raise
+                raise UserError(
+                    f"an update could not be compiled ({_first_line(error)}): if a compilation was broken off before,"
+                    " delete the folder of what was compiled, `torchinductor_...` among temporary files or the one"
+                    " that TORCHINDUCTOR_CACHE_DIR names; or leave `compile` out"
+                ) from error
 
     def _written(self, batch: Batch, given: Sequence[Tensor], phase: Hashable) -> _Program:
         """The program of a kind of update, by an update that is made with copies of all that it changes."""
@@ -112,6 +122,12 @@ def _compiled(
     options: Any = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe} if _SKIPS_GUARDS else None
     compiled: Update = torch.compile(written.forward, dynamic=False, fullgraph=True, options=options)
     return compiled
+
+
+def _first_line(error: RuntimeError) -> str:
+    """Of what a compiler says, without its title."""
+    lines = [line for line in str(error).splitlines() if line and not line.endswith(":")]
+    return lines[0] if lines else type(error).__name__
 
 
 class _Rehearsal:
