@@ -8,7 +8,7 @@ from spar_lightning.given_path import given_path
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs, unfinished
 from spar_lightning.report.figures import draw_figures
-from spar_lightning.report.grouping import collect_results, with_settings
+from spar_lightning.report.grouping import collect_results, of_settings
 from spar_lightning.report.matrices import write_matrices
 from spar_lightning.report.page import html_page, markdown
 from spar_lightning.report.raw_file import write_raw
@@ -46,7 +46,7 @@ def report(
     Raises:
         UserError: if there are no runs, or none was evaluated.
     """
-    documents = read_runs(runs) if settings is None else with_settings(read_runs(runs), settings)
+    documents = read_runs(runs) if settings is None else of_settings(read_runs(runs), settings)
     if out is None:
         print("\n".join([*short_table(documents), *unfinished(runs)]))
         return

@@ -115,14 +115,15 @@ def collect_results(documents: Sequence[Document]) -> Results:
     groups = grouped(scored)
     cells: dict[tuple[str, str], list[Document]] = defaultdict(list)
     tasks = task_names([key.task for key in groups])
-    labelled = [(key, _labelled(key, group, groups)) for key, group in groups.items()]
+    known = {settings_of(document) for document in scored if document.get("benchmark")}
+    labelled = [(key, _labelled(key, group, groups, len(known) > 1)) for key, group in groups.items()]
     shared = Counter((key.task, label) for key, of_key in labelled for label in of_key)
     for key, of_key in labelled:
         for label, of_label in of_key.items():
             # One name for runs with other settings or of another length, as of a suite that was changed
             further = _told_apart(key, groups) if shared[key.task, label] > 1 else []
             cells[tasks[key.task], ", ".join([label, *further])] += of_label
-    names = dict.fromkeys(name for document in scored if (name := suite_label(document)))
+    names = dict.fromkeys(name for document in scored if (name := suite_label(document, len(known) > 1)))
     ranks = {name: rank for rank, name in enumerate(names)}
     ordered = sorted(cells, key=lambda cell: (ranks.get(cell[1], len(ranks)), cell[1], cell[0]))
     ages = {id(document): age for age, document in enumerate(documents)}
@@ -131,33 +132,40 @@ def collect_results(documents: Sequence[Document]) -> Results:
     return Results(runs, len(scored) - kept, len(documents) - len(scored))
 
 
-def _labelled(key: Group, group: Sequence[Document], groups: Mapping[Group, object]) -> dict[str, list[Document]]:
+def _labelled(
+    key: Group, group: Sequence[Document], groups: Mapping[Group, object], with_settings: bool
+) -> dict[str, list[Document]]:
     """The runs of an experiment by what to call it: as its suite does, else by what tells it from others."""
     labels: dict[str, list[Document]] = defaultdict(list)
     for document in group:
-        labels[suite_label(document) or own_label(key, groups)].append(document)
+        labels[suite_label(document, with_settings) or own_label(key, groups)].append(document)
     return labels
 
 
-def suite_label(document: Document) -> str | None:
-    """Method and settings, as the suite that a run is of calls them."""
-    record = document.get("benchmark")
+def suite_label(document: Document, with_settings: bool) -> str | None:
+    """Method, and settings where they tell runs apart, as the suite that a run is of calls them."""
+    record, settings = document.get("benchmark"), settings_of(document)
     if not record:
         return None
-    return f"{record['method']}, {record['settings']}" if record.get("settings") else str(record["method"])
+    return f"{record['method']}, {settings}" if with_settings and settings else str(record["method"])
 
 
-def with_settings(documents: Sequence[Document], name: str) -> list[Document]:
-    """The results of one of the settings of a suite; among them, its name tells nothing apart.
+def settings_of(document: Document) -> str:
+    """What the suite that a run is of calls its settings, nothing where it has no name for them."""
+    return str((document.get("benchmark") or {}).get("settings") or "")
+
+
+def of_settings(documents: Sequence[Document], name: str) -> list[Document]:
+    """The results of one of the settings of a suite.
 
     Raises:
         UserError: if there are none.
     """
-    found = [document for document in documents if (document.get("benchmark") or {}).get("settings") == name]
+    found = [document for document in documents if settings_of(document) == name]
     if not found:
-        known = sorted({str((document.get("benchmark") or {}).get("settings") or "-") for document in documents})
+        known = sorted({settings_of(document) or "-" for document in documents})
         raise UserError(f"no run has the settings {name}, expected one of {', '.join(known)}")
-    return [document | {"benchmark": document["benchmark"] | {"settings": ""}} for document in found]
+    return found
 
 
 def own_label(key: Group, groups: Mapping[Group, object]) -> str:

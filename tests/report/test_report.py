@@ -181,6 +181,8 @@ def test_settings_of_a_suite_stand_side_by_side_or_by_themselves(tmp_path: Path)
     assert analysis_of(tmp_path).results.methods == ["SPAR, 30k", "SPAR, 46k"]
     report([str(tmp_path)], str(tmp_path / "out"), settings="46k", figures=False)
     assert numbers(tmp_path / "out")["tasks"]["toy/one-v0"]["SPAR"]["last"]["mean"] == 46.0
+    (kept,) = read_runs([str(tmp_path / "out" / "runs.json")])
+    assert kept["benchmark"]["settings"] == "46k"
     with pytest.raises(UserError, match="no run has the settings 50k, expected one of 30k, 46k"):
         report([str(tmp_path / "30k"), str(tmp_path / "46k")], settings="50k")
 
