@@ -107,7 +107,10 @@ class Learner(Protocol):
         ...
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
-        """Move a network's slow copy: `average += tau * (source - average)`; tau may depend on the update's number."""
+        """Move a network's slow copy: `average += tau * (source - average)`; tau may depend on the update's number.
+
+        One average always follows by the same `tau`.
+        """
         ...
 
     def normal(self, *shape: int) -> Tensor:
@@ -152,7 +155,11 @@ class Algorithm(ActsOnArrays, nn.Module, ABC):
 
     @abstractmethod
     def update(self, batch: Batch, phase: Any, learner: Learner) -> Metrics:
-        """Make one update; what it does depends on nothing but the phase. Returns its metrics, of any shape."""
+        """Make one update; returns its metrics, of any shape.
+
+        What it does depends on nothing but the phase: compiled, it is written down once for each. It changes nothing
+        but by the learner, and draws no random numbers but the learner's.
+        """
 
     # ------------------------------------------------------------------------------------------------- what it may say
 

@@ -17,6 +17,7 @@ from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.updates.compiled_updates import CompiledUpdates, Taus
+from spar_lightning.training.updates.flat import check_average
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.stack import Stack, Training
 from spar_lightning.types import UserError
@@ -54,6 +55,7 @@ class BatchedExecution:
 
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         """Make an update of each seed's minibatches; gives for each seed what `Execution.run` gives."""
+        self._stack.check_place()
         rates = self.rates(update, len(minibatches[0]))
         self._number = update
         told = self.make(minibatches, self.phases(update, len(minibatches[0])), rates)
@@ -112,6 +114,7 @@ class BatchedExecution:
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:
         """Move every seed's slow copy."""
+        check_average(average)
         if callable(tau):
             name = self._stack.name(average)
             self._taus[name] = tau

@@ -49,6 +49,7 @@ class CapturedExecution(BatchedExecution):
 
     def run(self, minibatches: Sequence[Minibatches], update: int) -> Told:
         """Make the updates, by replays if there were such updates before."""
+        self._stack.check_place()
         told: Told = []
         for start, stop in powers_of_two(len(minibatches[0])):
             found = self._replayed([one.part(start, stop) for one in minibatches], update + start)

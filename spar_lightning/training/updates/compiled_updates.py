@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.algorithms.algorithm import Loss
 from spar_lightning.training.checks import checked_metrics
+from spar_lightning.training.updates.flat import check_average
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.optimizers import adam_step, decay_weights
 from spar_lightning.training.updates.stack import Stack
@@ -37,7 +40,8 @@ class CompiledUpdates:
     """Updates as programs of tensors; each is written down operation by operation before the first of its kind.
 
     That is done with copies of all that they change, and what is written down is compiled: no part of the algorithm's
-    code is left in it, so it need not be code that a compiler understands.
+    code is left in it, so it need not be code that a compiler understands, and what that code reads of Python's own
+    (numbers, attributes) stays as it was then.
 
     Args:
         stack: of the seeds.
@@ -51,9 +55,12 @@ class CompiledUpdates:
     def make(self, batch: Batch, phase: Hashable, number: int, rates: Mapping[str, float | Tensor]) -> Metrics:
         """Make the update of this number, with rates of optimizers and of averages that are known to need one."""
         given = [*_fields(batch), *batch.columns.values()]
-        kind = phase, tuple(tensor.shape for tensor in given)
+        kind = phase, *batch.columns, *((tensor.shape, tensor.dtype) for tensor in given)
         if kind not in self._programs:
-            self._programs[kind] = self._written(batch, given, phase)
+            if not self._programs:
+                rank_zero_info("updates are compiled: the first of each kind takes seconds, or a minute")
+            with _unchanged(self._stack):
+                self._programs[kind] = self._written(batch, given, phase)
         program = self._programs[kind]
         noise = [self._stack.noise(shape) for shape in program.shapes]
         # An average that has only now become known has no rate yet, up to the end of the training step.
@@ -62,6 +69,11 @@ class CompiledUpdates:
         with torch.no_grad(), torch.autocast(self._stack.device.type, enabled=False):  # types were chosen as written
             try:
                 return program.run(tensors)
+            except AssertionError as error:
+                raise UserError(
+                    f"an update met tensors of other shapes than when it was compiled ({_first_line(error)}): expected"
+                    " shapes that depend on no value of a tensor; change the loss, or leave `compile` out"
+                ) from error
             except RuntimeError as error:
                 if not type(error).__module__.startswith("torch._"):  # of no compiler
                     raise
@@ -94,7 +106,8 @@ class CompiledUpdates:
         return _Program(rehearsal.shapes, stepped, rates, _compiled(update, tensors))
 
     def _tensors(self, rates: Sequence[float | Tensor]) -> list[Tensor]:
-        return [torch.as_tensor(rate, dtype=torch.float32, device=self._stack.device) for rate in rates]
+        dtype = next(self._stack.first.parameters()).dtype
+        return [torch.as_tensor(rate, dtype=dtype, device=self._stack.device) for rate in rates]
 
     def _memory(self, stepped: Sequence[str]) -> list[Tensor]:
         """What updates read and change: vectors and moments of optimizers, and all other tensors."""
@@ -107,6 +120,17 @@ class CompiledUpdates:
     def _others(self, stepped: Sequence[str]) -> list[str]:
         known = {key for name in stepped for key in self._stack.trained[name]}
         return [name for name in self._stack.tensors if name not in known]
+
+
+@contextmanager
+def _unchanged(stack: Stack) -> Iterator[None]:
+    """Give all tensors, and torch's own random numbers, back as they were: an algorithm may change some by itself."""
+    kept = {name: tensor.clone() for name, tensor in stack.tensors.items()}
+    with torch.random.fork_rng([stack.device] if stack.device.type == "cuda" else []):
+        yield
+    with torch.no_grad():
+        for name, tensor in stack.tensors.items():
+            tensor.copy_(kept[name])
 
 
 def _compiled(
@@ -124,7 +148,7 @@ def _compiled(
     return compiled
 
 
-def _first_line(error: RuntimeError) -> str:
+def _first_line(error: Exception) -> str:
     """Of what a compiler says, without its title."""
     lines = [line for line in str(error).splitlines() if line and not line.endswith(":")]
     return lines[0] if lines else type(error).__name__
@@ -150,6 +174,7 @@ class _Rehearsal:
 
     def follow(self, average: nn.Module, source: nn.Module, tau: float | Callable[[int], float]) -> None:  # noqa: ARG002
         """Nothing."""
+        check_average(average)
         if callable(tau):
             self.taus[self._stack.name(average)] = tau
 

@@ -63,11 +63,7 @@ class Averages:
 
 def _paired(average: nn.Module, source: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """The tensors of both, one of each where that can be: a part of what lies in a vector already stays there."""
-    if any(isinstance(part, _NORMS) and part.track_running_stats for part in average.modules()):
-        raise UserError(
-            "`follow` moves parameters, and the statistics of batches that a BatchNorm keeps would stay behind,"
-            " expected networks without: LayerNorm keeps none"
-        )
+    check_average(average)
     if all(_is_whole(network) for network in (average, source)):
         return [flat_parameters(average)], [flat_parameters(source)]
     return list(average.parameters()), list(source.parameters())
@@ -79,6 +75,19 @@ def _is_whole(network: nn.Module) -> bool:
     if all(one.untyped_storage().nbytes() == one.nbytes for one in parameters):
         return True
     return _flat_vector(parameters) is not None
+
+
+def check_average(average: nn.Module) -> None:
+    """See that a network can follow another.
+
+    Raises:
+        UserError: if it keeps statistics of its batches, which would stay behind.
+    """
+    if any(isinstance(part, _NORMS) and part.track_running_stats for part in average.modules()):
+        raise UserError(
+            "`follow` moves parameters, and the statistics of batches that a BatchNorm keeps would stay behind,"
+            " expected networks without: LayerNorm keeps none"
+        )
 
 
 class FlatParameters:
@@ -141,15 +150,23 @@ class FlatParameters:
                 f"{len(self.parameters) - len(gradients)} of the {len(self.parameters)} parameters of a network have no"
                 " gradient, expected one for each: a part of a network cannot be frozen"
             )
+        self.check_place()
+        torch._foreach_copy_(self._views, gradients)
+        self.vector.grad = self._gradient
+        for parameter, view in zip(self.parameters, self._views, strict=True):
+            parameter.grad = view
+
+    def check_place(self) -> None:
+        """See that the parameters lie where an optimizer steps them.
+
+        Raises:
+            UserError: if they do not any more.
+        """
         if [parameter.data_ptr() for parameter in self.parameters] != self._addresses:
             raise UserError(
                 "the parameters of a network were given new memory during the training, expected them where the"
                 " optimizer steps them: change them in place, as `parameter.data.copy_(...)` does"
             )
-        torch._foreach_copy_(self._views, gradients)
-        self.vector.grad = self._gradient
-        for parameter, view in zip(self.parameters, self._views, strict=True):
-            parameter.grad = view
 
 
 def _layout(parameters: list[nn.Parameter]) -> tuple[list[int], int]:

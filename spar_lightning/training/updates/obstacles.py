@@ -12,6 +12,9 @@ from spar_lightning.types import UserError
 GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
 """Hooks that see gradients in the middle of an update."""
 
+_WAYS_BACK = ("backward", "manual_backward", "clip_gradients", "configure_gradient_clipping")
+"""What a module may do in a way of its own."""
+
 
 def obstacle(trainer: pl.Trainer) -> str | None:
     """Why updates must go through Lightning's own optimization, None where they need not."""
@@ -50,13 +53,16 @@ def check_joint(trainer: pl.Trainer) -> None:
 
 
 def _gradient_hook(trainer: pl.Trainer) -> str | None:
-    for hook in GRADIENT_HOOKS:
-        looking = [one for one in trainer.callbacks if getattr(type(one), hook) is not getattr(pl.Callback, hook)]  # type: ignore[attr-defined]
-        if _is_own(type(trainer.lightning_module), hook):
-            looking.append(trainer.lightning_module)
-        if looking:
-            return f"{type(looking[0]).__name__} looks at gradients in the middle of an update"
-    return None
+    module = trainer.lightning_module
+    looking: list[object] = [
+        one
+        for hook in GRADIENT_HOOKS
+        for one in trainer.callbacks  # type: ignore[attr-defined]
+        if getattr(type(one), hook) is not getattr(pl.Callback, hook)
+    ]
+    if any(_is_own(type(module), hook) for hook in (*GRADIENT_HOOKS, *_WAYS_BACK)):
+        looking.append(module)
+    return f"{type(looking[0]).__name__} looks at gradients in the middle of an update" if looking else None
 
 
 def _is_own(module: type, hook: str) -> bool:

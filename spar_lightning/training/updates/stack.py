@@ -57,6 +57,17 @@ class Stack:
             self._stack_optimizer(name)
         self._stack_the_rest()
 
+    def check_place(self) -> None:
+        """See that the parameters of all seeds lie where the optimizers step them.
+
+        Raises:
+            UserError: if some were given new memory.
+        """
+        for seed in self.seeds:
+            for optimizer in seed.optimizers.values():
+                for flat in optimizer.flats:
+                    flat.check_place()
+
     def joined(self, tensors: Sequence[Tensor]) -> Tensor:
         """One tensor of each seed, as losses see them."""
         return tensors[0] if self.is_alone else torch.stack(list(tensors))
