@@ -62,7 +62,12 @@ def test_a_training_whose_output_nobody_reads_says_how_to_go_on(tmp_path: Path, 
 
 def test_an_interrupt_while_libraries_are_imported() -> None:
     for _ in range(5):  # on a busy machine the signal may come when all is imported, and the file is missed
-        process = subprocess.Popen([*COMMAND.split(), "evaluate", "none.ckpt"], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*COMMAND.split(), "evaluate", "none.ckpt"],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests are in a background
+        )
         libraries = Path(f"/proc/{process.pid}/maps")
         while "libtorch" not in libraries.read_text():
             time.sleep(0.01)
