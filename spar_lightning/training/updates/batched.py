@@ -22,6 +22,7 @@ from spar_lightning.training.updates.mapped import clip, follow, mapped_gradient
 from spar_lightning.training.updates.stack import Stack, Training
 from spar_lightning.types import UserError
 
+# What torch says where a tensor is taken for a number, and what to say of it: "which ..."
 _MAPPED = dict.fromkeys(
     ("converted to Python scalars", "converted to Scalar", "Boolean value of Tensor"),
     "seeds do not have in common: choose by the phase, or with `torch.where`, or train each seed by itself",
@@ -30,7 +31,6 @@ _TRACED = {
     "get value out of a tracing tensor": "a compiled update does not know beforehand: choose by the phase, or with"
     " `torch.where`, or leave `compile` out"
 }
-"""What torch says where a tensor is taken for a number: why it cannot be."""
 
 Told = list[tuple[Metrics, Batch]]
 """What the updates of a training step tell: of each seed, metrics and the last batch."""
