@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spar_lightning.benchmark.measuring.gate import synchronize
+from spar_lightning.training.updates.products import half_served, product
 
 _SECONDS = 0.03  # for one layout of one shape
 _DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
@@ -45,7 +46,7 @@ def measure_peaks(connection: Connection, shapes: Sequence[Shape], device: torch
 
 
 def _products(shape: Shape, device: torch.device) -> dict[str, Callable[[], Tensor]]:
-    """One product in the layouts that forward and backward passes use, without allocations; all the same FLOPs."""
+    """One product in the layouts that forward and backward passes use; all the same FLOPs."""
     dtype = _DTYPES[shape.precision]
 
     def random(*sizes: int) -> Tensor:
@@ -54,12 +55,15 @@ def _products(shape: Shape, device: torch.device) -> dict[str, Callable[[], Tens
     batch, width = shape.batch_size, shape.width
     x, weight, y, gradient = random(batch, width), random(width, width), random(batch, width), random(width, width)
     pairs = tuple(random(2, *sizes) for sizes in ((batch, width), (width, width), (batch, width)))
-    return {
+    found: dict[str, Callable[[], Tensor]] = {
         "mm": lambda: torch.mm(x, weight, out=y),
         "linear": lambda: torch.mm(x, weight.t(), out=y),
         "weight_gradient": lambda: torch.mm(x.t(), y, out=gradient),
         "two_stacked": lambda: torch.bmm(pairs[0], pairs[1], out=pairs[2]),
     }
+    if half_served() and device.type == "cpu" and dtype == torch.float32:
+        found["one_dnn"] = lambda: product(x, weight)
+    return found
 
 
 def _rates(shape: Shape, functions: dict[str, Callable[[], Tensor]], device: torch.device) -> Rates:

@@ -17,6 +17,7 @@ from spar_lightning.training.checks import checked_metrics
 from spar_lightning.training.updates.flat import check_average
 from spar_lightning.training.updates.mapped import clip, follow, mapped_gradients
 from spar_lightning.training.updates.optimizers import adam_step, decay_weights
+from spar_lightning.training.updates.products import FasterProducts
 from spar_lightning.training.updates.stack import Stack
 from spar_lightning.types import UserError
 
@@ -101,7 +102,8 @@ class CompiledUpdates:
             traced = Batch(observations, actions, rewards, next_observations, terminations, columns)
             learner.noise = iter([*islice(following, len(noise))])
             learner.rates = dict(zip(rates, following, strict=True))
-            return self._stack.first.update(traced, phase, learner)
+            with FasterProducts():  # type: ignore[no-untyped-call]
+                return self._stack.first.update(traced, phase, learner)
 
         return _Program(rehearsal.shapes, stepped, rates, _compiled(update, tensors))
 

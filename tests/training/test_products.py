@@ -1,0 +1,164 @@
+"""Large products of a compiled update go to the library that multiplies fastest here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from small_runs import copy_state, fit
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from spar_lightning.replay import OfflineDataModule
+from spar_lightning.training import SPARModule, TD3BCModule
+from spar_lightning.training.updates import products
+from spar_lightning.training.updates.products import FasterProducts, half_served, product
+
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch came without oneDNN")
+
+OURS = "spar_lightning.product.default"
+AMD, INTEL = "vendor_id\t: AuthenticAMD\n", "vendor_id\t: GenuineIntel\n"
+
+
+def matrix(*sizes: int, transposed: bool = False) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(sizes))
+    if transposed:
+        return torch.randn(*sizes[:-2], sizes[-1], sizes[-2], generator=generator).mT
+    return torch.randn(*sizes, generator=generator)
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes this a processor that is half served, or not, with products that are large from so many on."""
+
+    def on(served_half: bool = True, smallest: int = 64) -> None:
+        monkeypatch.setattr(products, "half_served", lambda: served_half)
+        monkeypatch.setattr(products, "_SMALLEST", smallest)
+
+    return on
+
+
+def written(function: Callable[..., Tensor], *tensors: Tensor) -> tuple[list[str], Tensor]:
+    """The operations that a function comes to, and what it gives."""
+
+    def faster(*tensors: Tensor) -> Tensor:
+        with FasterProducts():
+            return function(*tensors)
+
+    graph = make_fx(faster)(*tensors)
+    return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"], graph(*tensors)
+
+
+@pytest.mark.parametrize("transposed", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("sizes", [(256, 256, 256), (23, 256, 17), (1, 3, 1)])
+def test_a_product_is_that_of_the_matrices(sizes: tuple[int, int, int], transposed: tuple[bool, bool]) -> None:
+    rows, inner, columns = sizes
+    left, right = matrix(rows, inner, transposed=transposed[0]), matrix(inner, columns, transposed=transposed[1])
+    expected = left.double() @ right.double()
+    found = product(left, right)
+    assert (found.shape, found.dtype) == ((rows, columns), torch.float32)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6 * inner)
+
+
+BIAS, LEFT, RIGHT = matrix(5), matrix(6, 4), matrix(4, 5)
+BIASES, LEFTS, RIGHTS = matrix(3, 1, 5), matrix(3, 6, 4), matrix(3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("function", "tensors", "count"),
+    [
+        (torch.mm, (LEFT, RIGHT), 1),
+        (torch.addmm, (BIAS, LEFT, RIGHT), 1),
+        (torch.bmm, (LEFTS, RIGHTS), 3),
+        (torch.baddbmm, (BIASES, LEFTS, RIGHTS), 3),
+        (torch.bmm, (LEFT.expand(3, -1, -1), RIGHTS), 1),
+        (torch.bmm, (LEFT.expand(3, -1, -1), matrix(3, 4, 5, transposed=True)), 1),
+    ],
+)
+def test_large_products_are_exchanged(
+    on: Callable[..., None], function: Callable[..., Tensor], tensors: Sequence[Tensor], count: int
+) -> None:
+    on()
+    operations, found = written(function, *tensors)
+    assert operations.count(OURS) == count
+    assert not {f"aten.{name}.default" for name in ("mm", "addmm", "bmm", "baddbmm")} & {*operations}
+    torch.testing.assert_close(found, function(*tensors))
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [
+        (lambda: torch.mm(LEFT, RIGHT), {"smallest": 6 * 4 * 5 + 1}),
+        (lambda: torch.mm(LEFT, RIGHT), {"served_half": False}),
+        (lambda: torch.mm(LEFT.double(), RIGHT.double()), {}),
+        (lambda: torch.mm(LEFT.bfloat16(), RIGHT.bfloat16()), {}),
+        (lambda: torch.addmm(BIAS, LEFT, RIGHT, alpha=2.0), {}),
+    ],
+    ids=["small", "fully served", "float64", "bfloat16", "scaled"],
+)
+def test_other_products_stay(on: Callable[..., None], function: Callable[[], Tensor], settings: dict[str, Any]) -> None:
+    on(**settings)
+    operations, found = written(lambda _: function(), LEFT)
+    assert OURS not in operations
+    assert found.equal(function())
+
+
+@pytest.mark.parametrize(
+    ("processor", "capability", "expected"),
+    [(AMD, "AVX512", True), (AMD, "AVX2", False), (INTEL, "AVX512", False), ("", "AVX512", False)],
+)
+def test_which_processors_are_half_served(
+    monkeypatch: pytest.MonkeyPatch, processor: str, capability: str, expected: bool
+) -> None:
+    monkeypatch.setattr(products, "_processor", lambda: processor)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert half_served.__wrapped__() is expected
+
+
+def test_a_compiled_update_is_made_of_them(
+    make_spar: Callable[..., SPARModule],
+    datamodule: OfflineDataModule,
+    monkeypatch: pytest.MonkeyPatch,
+    on: Callable[..., None],
+) -> None:
+    targets: set[str] = set()
+
+    def as_written(function: Any, **_: Any) -> Any:  # what is given to the compiler, in place of it
+        targets.update(str(node.target) for node in function.__self__.graph.nodes)
+        return function
+
+    monkeypatch.setattr(torch, "compile", as_written)
+    for make in (
+        lambda compile: make_spar(warmup_steps=6, manifold_steps=3, compile=compile),
+        lambda compile: TD3BCModule(11, 3, hidden_dims=(16, 16), compile=compile),
+    ):
+        targets.clear()
+        assert_trains_as_plain(make, datamodule.name, on)
+        assert OURS in targets
+        assert not {"aten.baddbmm.default", "aten.bmm.default"} & targets
+
+
+@pytest.mark.slow
+def test_a_compiler_takes_them(datamodule: OfflineDataModule, on: Callable[..., None]) -> None:
+    assert_trains_as_plain(
+        lambda compile: TD3BCModule(11, 3, hidden_dims=(16, 16), compile=compile), datamodule.name, on
+    )
+
+
+def assert_trains_as_plain(make: Callable[[bool], nn.Module], dataset: str, on: Callable[..., None]) -> None:
+    def movement(compile: bool) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        module = make(compile)
+        start = copy_state(module)
+        torch.manual_seed(1)
+        fit(module, OfflineDataModule(dataset, batch_size=32, seed=0, updates_per_batch=2), max_steps=12)
+        return {name: value.double() - start[name].double() for name, value in copy_state(module).items()}
+
+    plain = movement(compile=False)
+    on()
+    for name, value in movement(compile=True).items():
+        assert torch.allclose(value, plain[name], rtol=0, atol=0.01 * float(plain[name].abs().max()) + 1e-9), name
