@@ -92,11 +92,15 @@ def _is_shared(left: Tensor) -> bool:
 
 
 def _multiplied(left: Tensor, right: Tensor) -> Tensor:
-    multiply = torch.ops.spar_lightning.product.default
     if left.dim() == 2:
-        found: Tensor = multiply(left, right)
-        return found
+        return _written(left, right)
     if _is_shared(left):
-        beside: Tensor = multiply(left[0], right.movedim(0, 1).flatten(1))
+        beside = _written(left[0], right.movedim(0, 1).flatten(1))
         return beside.reshape(len(beside), len(right), -1).movedim(1, 0)
-    return torch.stack([multiply(*each) for each in zip(left.unbind(), right.unbind(), strict=True)])
+    return torch.stack([_written(*each) for each in zip(left.unbind(), right.unbind(), strict=True)])
+
+
+def _written(left: Tensor, right: Tensor) -> Tensor:
+    """A product, of rows that a compiler is told to lay one after the other; oneDNN would have to copy them so."""
+    found: Tensor = torch.ops.spar_lightning.product.default(left.contiguous(), right)
+    return found
