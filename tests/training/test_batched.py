@@ -13,12 +13,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from spar_lightning.algorithms import BC, IQL, SPAR, TD3BC, Algorithm, Batch, Optimized, ReBRAC
 from spar_lightning.algorithms.algorithm import Learner, Metrics
 from spar_lightning.replay import Minibatches
+from spar_lightning.training.updates import products
 from spar_lightning.training.updates.batched import BatchedExecution
 from spar_lightning.training.updates.optimizers import FlatAdam, adam_step, decay_weights
 from spar_lightning.training.updates.stack import Training
 from spar_lightning.training.updates.stream import NetworkUnits
 
 SIZE, UPDATES = 8, 6
+WITH_ONE_DNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch came without oneDNN")
 
 
 class Stream:
@@ -112,20 +114,29 @@ def test_seeds_together_are_the_seeds_alone(kind: str, settings: dict[str, Any])
         assert_near(train(kind, [seed], **settings)[0], state)
 
 
+@pytest.fixture(params=[False, pytest.param(True, marks=WITH_ONE_DNN)], ids=["", "faster"])
+def faster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether this is a processor on which products, however small, are better made by another library."""
+    monkeypatch.setattr(products, "half_served", lambda: request.param)
+    monkeypatch.setattr(products, "_SMALLEST", 1)
+    return bool(request.param)
+
+
 @pytest.mark.parametrize("seeds", [[3], [3, 4]], ids=str)
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
 def test_whole_updates_are_the_updates(
-    monkeypatch: pytest.MonkeyPatch, kind: str, settings: dict[str, Any], seeds: list[int]
+    monkeypatch: pytest.MonkeyPatch, kind: str, settings: dict[str, Any], seeds: list[int], faster: bool
 ) -> None:
-    graphs: list[nn.Module] = []
+    operations: set[str] = set()
 
-    def as_traced(graph: nn.Module, **_: Any) -> nn.Module:  # what is compiled, without the compiler
-        graphs.append(graph)
+    def as_traced(graph: Any, **_: Any) -> Any:  # what is compiled, without the compiler
+        operations.update(str(node.target) for node in graph.__self__.graph.nodes)
         return graph
 
     monkeypatch.setattr(torch, "compile", as_traced)
     compiled = train(kind, seeds, compiles=True, **settings)
-    assert graphs
+    assert ("spar_lightning.product.default" in operations) == faster
+    assert bool(operations & {f"aten.{name}.default" for name in ("mm", "addmm", "bmm", "baddbmm")}) != faster
     for one, other in zip(compiled, train(kind, seeds, **settings), strict=True):
         assert_near(one, other)
 
@@ -137,6 +148,7 @@ def test_updates_are_made_in_mixed_precision_too(seeds: list[int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("faster")
 def test_whole_updates_are_compiled() -> None:
     for one, other in zip(train("td3_bc", [3, 4], compiles=True), train("td3_bc", [3, 4]), strict=True):
         assert_near(one, other)

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import copy_state, fit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from spar_lightning.replay import OfflineDataModule
-from spar_lightning.training import SPARModule, TD3BCModule
 from spar_lightning.training.updates import products
 from spar_lightning.training.updates.products import FasterProducts, half_served, product
 
@@ -117,48 +114,3 @@ def test_which_processors_are_half_served(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     assert half_served.__wrapped__() is expected
-
-
-def test_a_compiled_update_is_made_of_them(
-    make_spar: Callable[..., SPARModule],
-    datamodule: OfflineDataModule,
-    monkeypatch: pytest.MonkeyPatch,
-    on: Callable[..., None],
-) -> None:
-    targets: set[str] = set()
-
-    def as_written(function: Any, **_: Any) -> Any:  # what is given to the compiler, in place of it
-        targets.update(str(node.target) for node in function.__self__.graph.nodes)
-        return function
-
-    monkeypatch.setattr(torch, "compile", as_written)
-    for make in (
-        lambda compile: make_spar(warmup_steps=6, manifold_steps=3, compile=compile),
-        lambda compile: TD3BCModule(11, 3, hidden_dims=(16, 16), compile=compile),
-    ):
-        targets.clear()
-        assert_trains_as_plain(make, datamodule.name, on)
-        assert OURS in targets
-        assert not {"aten.baddbmm.default", "aten.bmm.default"} & targets
-
-
-@pytest.mark.slow
-def test_a_compiler_takes_them(datamodule: OfflineDataModule, on: Callable[..., None]) -> None:
-    assert_trains_as_plain(
-        lambda compile: TD3BCModule(11, 3, hidden_dims=(16, 16), compile=compile), datamodule.name, on
-    )
-
-
-def assert_trains_as_plain(make: Callable[[bool], nn.Module], dataset: str, on: Callable[..., None]) -> None:
-    def movement(compile: bool) -> dict[str, Tensor]:
-        torch.manual_seed(0)
-        module = make(compile)
-        start = copy_state(module)
-        torch.manual_seed(1)
-        fit(module, OfflineDataModule(dataset, batch_size=32, seed=0, updates_per_batch=2), max_steps=12)
-        return {name: value.double() - start[name].double() for name, value in copy_state(module).items()}
-
-    plain = movement(compile=False)
-    on()
-    for name, value in movement(compile=True).items():
-        assert torch.allclose(value, plain[name], rtol=0, atol=0.01 * float(plain[name].abs().max()) + 1e-9), name
