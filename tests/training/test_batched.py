@@ -117,7 +117,7 @@ def test_seeds_together_are_the_seeds_alone(kind: str, settings: dict[str, Any])
 @pytest.fixture(params=[False, pytest.param(True, marks=WITH_ONE_DNN)], ids=["", "faster"])
 def faster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether this is a processor on which products, however small, are better made by another library."""
-    monkeypatch.setattr(products, "half_served", lambda: request.param)
+    monkeypatch.setattr(products, "mkl_lacks_avx512", lambda: request.param)
     monkeypatch.setattr(products, "_SMALLEST", 1)
     return bool(request.param)
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from spar_lightning.benchmark.measuring.gate import synchronize
-from spar_lightning.training.updates.products import half_served, product
+from spar_lightning.training.updates.products import mkl_lacks_avx512
+from spar_lightning.training.updates.products import product as one_dnn_product
 
 _SECONDS = 0.03  # for one layout of one shape
 _DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
@@ -61,8 +62,8 @@ def _products(shape: Shape, device: torch.device) -> dict[str, Callable[[], Tens
         "weight_gradient": lambda: torch.mm(x.t(), y, out=gradient),
         "two_stacked": lambda: torch.bmm(pairs[0], pairs[1], out=pairs[2]),
     }
-    if half_served() and device.type == "cpu" and dtype == torch.float32:
-        found["one_dnn"] = lambda: product(x, weight)
+    if mkl_lacks_avx512() and device.type == "cpu" and dtype == torch.float32:
+        found["one_dnn"] = lambda: one_dnn_product(x, weight)
     return found
 
 

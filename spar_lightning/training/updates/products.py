@@ -33,7 +33,7 @@ def _like_product(left: Tensor, right: Tensor) -> Tensor:
 
 
 @cache
-def half_served() -> bool:
+def mkl_lacks_avx512() -> bool:
     """Whether MKL, which torch multiplies float32 matrices with, takes this CPU for one without AVX-512.
 
     It goes by the maker's name. oneDNN, which torch has for other things, asks the processor.
@@ -63,44 +63,45 @@ class FasterProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """An operation, or the same by other ones."""
-        if func in _FACTORS and not kwargs and half_served():
-            *bias, left, right = args[: _FACTORS[func]]
+        if func in _PRODUCTS and not kwargs and mkl_lacks_avx512():
+            *bias, left, right = args
             if _pays(left, right):
                 found = _multiplied(left, right)
                 return found + bias[0] if bias else found
         return func(*args, **(kwargs or {}))
 
 
-_FACTORS = {
-    torch.ops.aten.mm.default: 2,
-    torch.ops.aten.bmm.default: 2,
-    torch.ops.aten.addmm.default: 3,
-    torch.ops.aten.baddbmm.default: 3,
+_PRODUCTS = {
+    torch.ops.aten.mm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten.baddbmm.default,
 }
-"""Operations that multiply, and how many tensors they take: a third one, the first, is added."""
+"""Of two matrices or of two batches of them, to which the last two add their first tensor."""
 
 
 def _pays(left: Tensor, right: Tensor) -> bool:
+    is_known = left.device.type == "cpu" and left.dtype == torch.float32 and left.layout == torch.strided
     rows, inner = left.shape[-2:]
     columns = right.shape[-1] * (len(right) if _is_shared(left) else 1)
-    return left.device.type == "cpu" and left.dtype == torch.float32 and rows * inner * columns >= _SMALLEST
+    return is_known and left.numel() > 0 and rows * inner * columns >= _SMALLEST
 
 
 def _is_shared(left: Tensor) -> bool:
     """Whether one matrix stands for all of a batch, as the features that several critics have in common do."""
-    return left.dim() == 3 and left.stride(0) == 0
+    return left.dim() == 3 and left.layout == torch.strided and left.stride(0) == 0
 
 
 def _multiplied(left: Tensor, right: Tensor) -> Tensor:
     if left.dim() == 2:
-        return _written(left, right)
+        return _one_product(left, right)
     if _is_shared(left):
-        beside = _written(left[0], right.movedim(0, 1).flatten(1))
-        return beside.reshape(len(beside), len(right), -1).movedim(1, 0)
-    return torch.stack([_written(*each) for each in zip(left.unbind(), right.unbind(), strict=True)])
+        beside = _one_product(left[0], right.movedim(0, 1).flatten(1))
+        return beside.reshape(len(beside), len(right), -1).movedim(1, 0).contiguous()
+    return torch.stack([_one_product(*each) for each in zip(left.unbind(), right.unbind(), strict=True)])
 
 
-def _written(left: Tensor, right: Tensor) -> Tensor:
+def _one_product(left: Tensor, right: Tensor) -> Tensor:
     """A product, of rows that a compiler is told to lay one after the other; oneDNN would have to copy them so."""
     found: Tensor = torch.ops.spar_lightning.product.default(left.contiguous(), right)
     return found
