@@ -18,6 +18,7 @@ OTHERS = {
     "_option_string_actions": "argparse's parser",
     "_eval_env_spec": "Minari's data set",
     "_get_obs": "Gymnasium's environments",
+    "_linear_pointwise": "torch's operations of oneDNN",
     "_source": "a data module of this package",
 }
 """Attributes of objects that are not Lightning's."""
