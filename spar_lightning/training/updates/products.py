@@ -81,15 +81,16 @@ _PRODUCTS = {
 
 
 def _pays(left: Tensor, right: Tensor) -> bool:
-    is_known = left.device.type == "cpu" and left.dtype == torch.float32 and left.layout == torch.strided
+    if left.device.type != "cpu" or left.dtype != torch.float32 or left.layout != torch.strided or left.numel() == 0:
+        return False
     rows, inner = left.shape[-2:]
     columns = right.shape[-1] * (len(right) if _is_shared(left) else 1)
-    return is_known and left.numel() > 0 and rows * inner * columns >= _SMALLEST
+    return rows * inner * columns >= _SMALLEST
 
 
 def _is_shared(left: Tensor) -> bool:
     """Whether one matrix stands for all of a batch, as the features that several critics have in common do."""
-    return left.dim() == 3 and left.layout == torch.strided and left.stride(0) == 0
+    return left.dim() == 3 and left.stride(0) == 0
 
 
 def _multiplied(left: Tensor, right: Tensor) -> Tensor:
