@@ -7,7 +7,7 @@ import json
 from spar_lightning.given_path import given_path
 from spar_lightning.report.analysis import Analysis, as_json
 from spar_lightning.report.documents import read_runs, unfinished
-from spar_lightning.report.figures import draw_figures
+from spar_lightning.report.figures import NAMES, draw_figures
 from spar_lightning.report.grouping import collect_results, of_settings
 from spar_lightning.report.matrices import write_matrices
 from spar_lightning.report.page import html_page, markdown
@@ -64,6 +64,8 @@ def report(
     for name, png in drawn.items():
         with whole_file(folder / f"{name}.png") as file:
             file.write(png)
+    for name in set(NAMES) - set(drawn):  # of an earlier report there
+        (folder / f"{name}.png").unlink(missing_ok=True)
     write_raw(folder / RAW, [run for of_cell in results.runs.values() for run in of_cell])
     write_text(folder / "report.md", markdown(title, parts, drawn))
     write_text(folder / "report.html", html_page(title, parts, drawn))

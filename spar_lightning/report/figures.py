@@ -20,6 +20,17 @@ _DPI = 120
 Figures = dict[str, bytes]
 """Names -> PNG."""
 
+NAMES = (
+    "aggregates",
+    "probabilities",
+    "profiles",
+    "expected_best",
+    "improvement",
+    "curves_updates",
+    "curves_minutes",
+)
+"""Of all figures that there can be."""
+
 
 def draw_figures(analysis: Analysis) -> Figures:
     """All that there is something to show in.

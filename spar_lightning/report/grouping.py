@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -21,6 +21,10 @@ class Task(NamedTuple):
     dataset: str
     called: str  # by its suite, or as the data set
     environment: str
+
+
+HOW_UPDATES_RUN = {"compile", "capture"}
+"""Settings of a module, or of its base, that change the speed of a training and, but for rounding, no result."""
 
 
 class Group(NamedTuple):
@@ -44,10 +48,17 @@ def grouped(documents: Sequence[Document]) -> dict[Group, list[Document]]:
     """Results by experiment, each group in their order."""
     groups: dict[Group, list[Document]] = defaultdict(list)
     for document in documents:
-        settings = json.dumps(document.get("settings"), sort_keys=True)
+        settings = json.dumps(_without(HOW_UPDATES_RUN, document.get("settings")), sort_keys=True)
         module = document.get("module", "")  # earlier versions had but one
         groups[Group(task_of(document), document["updates"], module, settings)].append(document)
     return groups
+
+
+def _without(names: Collection[str], settings: Any) -> Any:
+    """Settings without some, at any depth."""
+    if not isinstance(settings, dict):
+        return settings
+    return {name: _without(names, value) for name, value in settings.items() if name not in names}
 
 
 def newest_of_each_seed(group: Sequence[Document]) -> list[Document]:

@@ -17,10 +17,11 @@ from spar_lightning.report.grouping import slug
 from spar_lightning.whole_file import whole_file
 
 RLIABLE, UNIFLORAL = "rliable.npz", "unifloral"
+_DAY = "2000-01-01"
 
 
 def write_matrices(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write what there are scores for.
+    """Write what there are scores for, in place of what an earlier report has left there.
 
     `rliable.npz` holds a matrix (runs, tasks) for each method, and the names of the tasks as `tasks`: without that, the
     dictionary that `rliable.library.get_interval_estimates` takes. `unifloral/` holds a file for each run, named and
@@ -37,6 +38,9 @@ def write_matrices(analysis: Analysis, folder: Path) -> list[Path]:
         for place, run in enumerate(runs):
             if (episodes := _episodes(run)) is not None:
                 written.append(_save(folder / UNIFLORAL / _unifloral_name(task, method, place), episodes))
+    for path in (folder / RLIABLE, *(folder / UNIFLORAL).glob(f"*_{_DAY}_*.npz")):
+        if path not in written:
+            path.unlink(missing_ok=True)
     return written
 
 
@@ -56,7 +60,7 @@ def _unifloral_name(task: str, method: str, place: int) -> str:
     """`<algorithm>_<data set>_<time>`; the time only tells the runs apart."""
     algorithm = slug(method).replace("_", "-")
     time = f"{place // 3600:02}-{place // 60 % 60:02}-{place % 60:02}"
-    return f"{algorithm}_{slug(task).replace('_', '-')}_2000-01-01_{time}.npz"
+    return f"{algorithm}_{slug(task).replace('_', '-')}_{_DAY}_{time}.npz"
 
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> Path:

@@ -97,6 +97,39 @@ def test_matrices_are_as_other_programs_read_them(tmp_path: Path) -> None:
         assert arrays["final_scores"].tolist() == [28.0, 32.0]
 
 
+def test_a_report_in_the_place_of_another_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """But what others have put there."""
+    report([str(write_suite(tmp_path / "runs"))], str(tmp_path / "out"))
+    mine = (
+        tmp_path / "out" / "mine.png",
+        tmp_path / "out" / "matrices" / "unifloral" / "theirs_toy_2026-01-01_00-00-00.npz",
+    )
+    for path in mine:
+        path.write_bytes(b"")
+    write(tmp_path / "one", document(), method="SPAR")
+    report([str(tmp_path / "one")], str(tmp_path / "out"))
+    report([str(tmp_path / "one")], str(tmp_path / "new"))
+    of = lambda name: {path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*")}  # noqa: E731
+    assert of("out") == of("new") | {path.relative_to(tmp_path / "out") for path in mine}
+    report([str(tmp_path / "one")], str(tmp_path / "out"), figures=False)
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["mine.png"]
+
+
+def test_compiled_runs_are_seeds_of_the_same_experiment(tmp_path: Path) -> None:
+    """Compilation changes the speed; runs of an earlier version do not say whether they were compiled."""
+    ways: list[dict[str, Any]] = [
+        {"compile": True, "capture": "auto"},
+        {"compile": False, "capture": False},
+        {"base": {"compile": True}},
+        {"base": {}},
+    ]
+    for seed, way in enumerate(ways):
+        settings = {"model": {"kappa": 1.4, "base": {}} | way}
+        write(tmp_path / str(seed), document(seed=seed, settings=settings))
+    ((_, runs),) = collect_results(read_runs([str(tmp_path)])).runs.items()
+    assert [run["settings"]["model"].get("compile") for run in runs] == [True, False, None, None]  # kept as they are
+
+
 def test_methods_may_have_any_name(tmp_path: Path) -> None:
     for place, method in enumerate(("file", "tasks", "$x^$")):
         write(tmp_path / "runs" / str(place), document(), method=method)
