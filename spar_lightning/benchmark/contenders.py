@@ -32,11 +32,12 @@ def train(setting: Setting, gate: Gate) -> None:
 def count_flops(setting: Setting) -> float:
     """Floating-point operations of matrix products per update, forward and backward, of the same arithmetic uncompiled.
 
-    Element-wise operations, normalizations and optimizers are not counted.
+    Element-wise operations, normalizations and optimizers are not counted, nor what is logged now and then: it is a few
+    training steps of one update.
     """
     if setting.contender == "jax_td3_bc":  # whose operations torch does not see
         setting = setting.references["plain"]
-    as_written = {"compile": False, "capture": False, "num_seeds": 1, "precision": "32-true"}
+    as_written = {"compile": False, "capture": False, "num_seeds": 1, "precision": "32-true", "updates_per_batch": 1}
     counted = {**vars(setting), **as_written, "transitions": _COUNTED_TRANSITIONS}
     gate = FlopGate()
     train(Setting(**counted), gate)
