@@ -4,7 +4,7 @@ from spar_lightning.evaluation.background import BackgroundEvaluator, Snapshot, 
 from spar_lightning.evaluation.comparison import Comparison, Improvement, PolicyEvaluator, Scores
 from spar_lightning.evaluation.drift import change_by_reach, normal_drift, split_change
 from spar_lightning.evaluation.metrics import EpisodeScores, PairedImprovement, ResidualStatistics
-from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, rollout
+from spar_lightning.evaluation.rollout import EpisodeRunner, Rollouts, bounds_for_noise, rollout
 from spar_lightning.evaluation.scores import normalized_score
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Rollouts",
     "Scores",
     "Snapshot",
+    "bounds_for_noise",
     "change_by_reach",
     "evaluate_snapshot",
     "normal_drift",

@@ -125,13 +125,22 @@ class EpisodeRunner:
 def _disturbed(
     action: FloatArray, environment: Environment, action_noise: float, generator: np.random.Generator
 ) -> FloatArray:
+    low, high = bounds_for_noise(environment)
+    noise = action_noise * (high - low) / 2 * generator.standard_normal(action.shape)
+    return np.clip(action + noise, low, high).astype(action.dtype)
+
+
+def bounds_for_noise(environment: Environment) -> tuple[FloatArray, FloatArray]:
+    """Smallest and largest actions (A,).
+
+    Raises:
+        UserError: if they are not bounded.
+    """
     space = environment.action_space
     assert isinstance(space, gym.spaces.Box)
-    half_range = (space.high - space.low) / 2
-    if not np.isfinite(half_range).all():
+    if not space.is_bounded():
         raise UserError("`action_noise` is a share of the range of actions, which is not bounded here: leave it out")
-    noise = action_noise * half_range * generator.standard_normal(action.shape)
-    return np.clip(action + noise, space.low, space.high).astype(action.dtype)
+    return space.low, space.high
 
 
 def _stack(steps: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:

@@ -46,6 +46,7 @@ _CALLBACK = Entries(
         ],
         "clock": Entries({"total_s": _NUMBER, "evaluation_s": _NUMBER}),
         "environment_id": _NAME,
+        "environment": _NAME,
         "version": (int, type(None)),
         "warmup": bool,
         "references": Each(Each([_NUMBER])),

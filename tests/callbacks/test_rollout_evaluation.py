@@ -5,6 +5,9 @@ import math
 import lightning.pytorch as pl
 import pytest
 import torch
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box
+from gymnasium.wrappers import TimeLimit
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
 from toy_training import STEPS, ToyData, ToyEnvironment, ToyModule, ToyResidualModule, bonus, train
@@ -175,6 +178,44 @@ def test_a_resumed_run_keeps_history_clock_and_base(tmp_path):
     assert [row["step"] for row in evaluation.history] == [5, 10, 15, 20]
     assert module.base.calls == []
     assert evaluation.clock.total_s > earlier > 0
+
+
+class LimitedData(ToyData):
+    """Of an environment whose episodes may be shorter."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def make_environment(self):
+        environment = ToyEnvironment()
+        environment.spec = EnvSpec("Toy-v0", max_episode_steps=self.steps)
+        return TimeLimit(environment, self.steps)
+
+
+def test_a_test_with_another_time_limit_runs_the_base_anew(tmp_path):
+    callbacks = [RolloutEvaluation(2, 2, first_seed=7), ResumableCheckpoint()]
+    trainer = train(tmp_path, ToyResidualModule(), callbacks, data=LimitedData(STEPS))
+    for steps, runs in ((STEPS, 0), (STEPS - 1, 2 * (STEPS - 1))):
+        module, last = ToyResidualModule(), tmp_path / "checkpoints/last.ckpt"
+        (metrics,) = trainer.test(module, datamodule=LimitedData(steps), ckpt_path=last, verbose=False)
+        assert metrics["rollout/improvement"] == pytest.approx(10 * 0.2 * steps, rel=1e-5)
+        assert sum(module.base.calls) == runs
+
+
+def test_noise_on_actions_without_bounds_is_refused_before_the_training(tmp_path):
+    class Unbounded(ToyEnvironment):
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_space = Box(-math.inf, math.inf, (1,))
+
+    data = ToyData()
+    data.make_environment = Unbounded
+    module = ToyModule()
+    with pytest.raises(UserError, match="`action_noise` is a share of the range of actions, which is not bounded here"):
+        train(tmp_path, module, [RolloutEvaluation(action_noise=0.05)], data=data)
+    assert module.trace == []
+    assert ToyEnvironment.opened == 0
 
 
 def test_a_dry_run_takes_one_episode_and_writes_nothing(tmp_path):

@@ -12,7 +12,7 @@ from spar_lightning.callbacks.checkpoints.random_state import unchanged_random_s
 from spar_lightning.callbacks.clock import RunClock
 from spar_lightning.callbacks.rollouts.background_rollouts import Unfinished
 from spar_lightning.callbacks.simulator import simulated_data
-from spar_lightning.evaluation import Comparison, PolicyEvaluator, evaluate_snapshot
+from spar_lightning.evaluation import Comparison, PolicyEvaluator, bounds_for_noise, evaluate_snapshot
 from spar_lightning.stopping import STOP
 from spar_lightning.types import HasReferencePolicies, Policy
 
@@ -39,8 +39,18 @@ class PolicyRollouts:
             # Ranks talk to each other on their own devices; alone, double precision is had anywhere on the CPU.
             trainer.strategy.root_device if trainer.world_size > 1 else "cpu",
         )
-        self.evaluator.runner.open(1)  # now rather than after an hour of training
+        (self._environment,) = self.evaluator.runner.open(1)  # now rather than after an hour of training
+        self.environment = repr(self._environment.spec)
+        """With its time limit, arguments and wrappers: what else an episode depends on."""
         self._first_seed, self._trainer = first_seed, trainer
+
+    def check_noise(self) -> None:
+        """See that actions can be disturbed.
+
+        Raises:
+            UserError: if they are not bounded.
+        """
+        bounds_for_noise(self._environment)
 
     def evaluate(
         self, module: pl.LightningModule, num_episodes: int, clock: RunClock, action_noise: float = 0.0

@@ -122,8 +122,8 @@ class RolloutEvaluation(pl.Callback):
 
         Raises:
             EnvironmentUnavailableError: outside of training, if it cannot be had.
-            UserError: if the module is no policy or is never validated, or `background` does not go with the trainer
-                or its data.
+            UserError: if the module is no policy or is never validated, `background` does not go with the trainer
+                or its data, or `action_noise` with the environment.
         """
         if not isinstance(pl_module, Policy):
             raise UserError(f"{type(pl_module).__name__} has no `act`, expected a policy: leave rollout evaluation out")
@@ -138,6 +138,8 @@ class RolloutEvaluation(pl.Callback):
             self._close()
             self._simulator, self.unavailable = None, None
             self._simulator = PolicyRollouts(trainer, self.first_seed)
+            if self.action_noise:
+                self._simulator.check_noise()
             if stage == "fit" and self.background and self.num_episodes:
                 refuse_several_processes(trainer)
                 self._background = BackgroundRollouts(
@@ -260,6 +262,7 @@ class RolloutEvaluation(pl.Callback):
         """Clock, history, and the references' episodes, which a run that goes on need not repeat."""
         return {
             "environment_id": None if self._simulator is None else self._simulator.environment_id,
+            "environment": None if self._simulator is None else self._simulator.environment,
             "references": {} if self._simulator is None else self._simulator.evaluator.state_dict(),
             "history": [dict(row) for row in self.history],
             "unfinished": self._background.state() if self._background is not None else self._unfinished_state,
@@ -271,13 +274,13 @@ class RolloutEvaluation(pl.Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; episodes of another environment are forgotten."""
+        """Go on from a checkpoint; episodes of another environment, or time limit, are forgotten."""
         self.history = [dict(row) for row in state_dict["history"]]
         self.clock.load_state_dict(state_dict["clock"])
         self.base_s = state_dict.get("base_s", self.base_s)
         self._unfinished_state = state_dict.get("unfinished")
         self._version, self._warmup = state_dict.get("version"), bool(state_dict.get("warmup", False))
-        if self._simulator is not None and state_dict["environment_id"] == self._simulator.environment_id:
+        if self._simulator is not None and state_dict.get("environment") == self._simulator.environment:
             self._simulator.evaluator.load_state_dict(state_dict["references"])
 
     def _evaluate_last(self, simulator: PolicyRollouts, pl_module: pl.LightningModule) -> Comparison:
