@@ -46,7 +46,7 @@ class BC(Algorithm):
         deviation: Literal["state", "constant"] = "state",
     ) -> None:
         super().__init__(observation_dim, action_dim)
-        check_settings(locals())
+        check_settings(locals(), BC.__init__)
         self.learning_rate, self.decay = learning_rate, decay
         self.actor = GaussianActor(observation_dim, action_dim, hidden_dims, learned_deviation=deviation == "state")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from spar_lightning.types import UserError
 
@@ -57,15 +57,22 @@ LARGEST = 2**31 - 1
 """Of whole numbers: no count of anything here is larger."""
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """See that numbers are in their ranges; None stands for a default and passes.
+def check_settings(settings: Mapping[str, Any], constructor: Callable[..., None] | None = None) -> None:
+    """See that numbers are in their ranges, and names among those to choose from; None for a number passes.
+
+    Args:
+        settings: by name; others than those listed here pass.
+        constructor: whose parameters they are, if some are of a `Literal` type.
 
     Raises:
         UserError: naming the setting, what it is and what it may be.
     """
     if settings.get("freeze_critic") and settings.get("critic_target", "returns") != "returns":
         _refuse("freeze_critic", True, f"False with critic_target {settings['critic_target']}, which would never start")
+    choices = {} if constructor is None else _choices(constructor)
     for name, value in settings.items():
+        if value not in choices.get(name, [value]):
+            _refuse(name, repr(value), f"one of {', '.join(map(repr, choices[name]))}")
         if name in ("hidden_dims", "critic_hidden_dims") and not all(1 <= width <= LARGEST for width in value):
             _refuse(name, list(value), f"widths from 1 to {LARGEST}")
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
@@ -82,6 +89,16 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             _refuse(name, value, "a positive number")
         if name in AT_LEAST and not AT_LEAST[name] <= value < math.inf:
             _refuse(name, value, f"at least {AT_LEAST[name]}")
+
+
+def _choices(constructor: Callable[..., None]) -> dict[str, list[str | bool]]:
+    """What parameters may be, where their types list it."""
+    found: dict[str, list[str | bool]] = {}
+    for name, hint in get_type_hints(constructor).items():
+        parts = get_args(hint) if get_origin(hint) is not Literal else [hint]
+        if literals := [value for part in parts if get_origin(part) is Literal for value in get_args(part)]:
+            found[name] = [*literals, *([True, False] if bool in parts else [])]
+    return found
 
 
 def _refuse(name: str, found: Any, expected: str) -> None:

@@ -3,7 +3,7 @@
 from spar_lightning.networks.actor import LatentActor
 from spar_lightning.networks.critic import EnsembleCritic, ValueNetwork
 from spar_lightning.networks.gaussian_actor import GaussianActor
-from spar_lightning.networks.manifold import GaussianManifold, ResidualManifold, VariationalManifold
+from spar_lightning.networks.manifold import GaussianManifold, VariationalManifold
 from spar_lightning.networks.mlp import MLP
 from spar_lightning.networks.normalizer import Normalizer
 
@@ -14,7 +14,6 @@ __all__ = [
     "GaussianManifold",
     "LatentActor",
     "Normalizer",
-    "ResidualManifold",
     "ValueNetwork",
     "VariationalManifold",
 ]

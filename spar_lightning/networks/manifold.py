@@ -13,17 +13,7 @@ LOG_STD_RANGE = (-5.0, 2.0)
 """Bounds of the encoder's log standard deviation: keeps the KL term finite early in training."""
 
 
-class ResidualManifold(nn.Module):
-    """Maps latents to standardized residuals; `latent_dim` is L."""
-
-    latent_dim: int
-
-    def decode(self, observations: Tensor, base_actions: Tensor, latents: Tensor) -> Tensor:
-        """(B, O), (B, A), (B, L) -> standardized residuals (B, A) float32."""
-        raise NotImplementedError
-
-
-class VariationalManifold(ResidualManifold):
+class VariationalManifold(nn.Module):
     """Conditional variational auto-encoder of standardized residuals, with prior N(0, I) over the latents.
 
     Args:
@@ -50,7 +40,7 @@ class VariationalManifold(ResidualManifold):
         return residuals
 
 
-class GaussianManifold(ResidualManifold):
+class GaussianManifold(nn.Module):
     """The ablation without a decoder: the latent is the standardized residual, one number an action dimension."""
 
     def __init__(self, action_dim: int) -> None:

@@ -27,8 +27,8 @@ def train_alone(
     """Train an algorithm on the CPU, or on the device that its data are on.
 
     Args:
-        algorithm: to be trained.
-        transitions: its data, in their own units; derived columns are added.
+        algorithm: to be trained; columns that it derives from the data are taken once, and never become due again.
+        transitions: its data, in their own units; such columns are added.
         statistics: of the data.
         indices: of the transitions (B,) int64 of each batch, at least `max_updates` of them.
         max_updates: to be made.

@@ -35,6 +35,9 @@ from spar_lightning.training.updates.stream import NetworkUnits, in_network_unit
 from spar_lightning.training.updates.tensor_cores import use_tensor_cores
 from spar_lightning.types import Array, CheckpointError, EnvironmentUnavailableError, Policy, TransitionBatch, UserError
 
+TRAINING_SETTINGS = {"gradient_clip_norm", "compile", "capture"}
+"""Settings that every module has beside its algorithm's."""
+
 
 class AlgorithmModule(pl.LightningModule):
     """Trains an algorithm by manual optimization, several updates in a training step.
@@ -72,7 +75,7 @@ class AlgorithmModule(pl.LightningModule):
                 f"{type(self).__name__} names no algorithm: make a subclass with `algorithm_class`, as `class"
                 " MineModule(AlgorithmModule): algorithm_class = Mine`"
             )
-        check_settings({"gradient_clip_norm": gradient_clip_norm})
+        check_settings({"gradient_clip_norm": gradient_clip_norm, "capture": capture}, AlgorithmModule.__init__)
         self.automatic_optimization = False
         bound = inspect.signature(self.algorithm_class).bind(*arguments, **settings)
         bound.apply_defaults()
@@ -102,6 +105,11 @@ class AlgorithmModule(pl.LightningModule):
         super().__init_subclass__(**kwargs)
         if "algorithm_class" not in cls.__dict__:
             return
+        if clash := TRAINING_SETTINGS & inspect.signature(cls.algorithm_class).parameters.keys():
+            raise UserError(
+                f"{cls.algorithm_class.__name__} has a setting `{min(clash)}`, which is the module's and would never"
+                " reach it: expected another name"
+            )
         if "__init__" not in cls.__dict__:  # one's own is kept
             constructor = constructor_like(AlgorithmModule.__init__, cls.algorithm_class.__init__)
             cls.__init__ = constructor  # type: ignore[method-assign]

@@ -170,9 +170,10 @@ def test_a_seed_goes_on_by_itself(dataset: str, tmp_path: Path) -> None:
         assert torch.allclose(value.float(), resumed[name].float(), atol=1e-4), name
 
 
-def test_settings_that_differ_are_refused(dataset: str) -> None:
+@pytest.mark.parametrize("name", ["learning_rate", "gradient_clip_norm"])
+def test_settings_that_differ_are_refused(dataset: str, name: str) -> None:
     def begin(seed: int) -> None:
-        module = BCModule(11, 3, hidden_dims=HIDDEN, learning_rate=1e-3 if seed == 4 else 1e-4)
+        module = BCModule(11, 3, hidden_dims=HIDDEN, **{name: 1e-3 if seed == 4 else 1e-4})
         fit(module, OfflineDataModule(dataset, batch_size=BATCH_SIZE), 40)
 
     with pytest.raises(UserError, match="the settings of several seeds differ"):

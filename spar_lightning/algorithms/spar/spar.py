@@ -176,7 +176,7 @@ class SPAR(Algorithm):
         manifold_decay: bool = True,
     ) -> None:
         super().__init__(base.observation_dim, base.action_dim)
-        check_settings(locals())
+        check_settings(locals(), SPAR.__init__)
         base.requires_grad_(False).eval()
         dims = (base.observation_dim, base.action_dim)
         if manifold == "gaussian" and latent_dim not in (None, base.action_dim):
@@ -259,7 +259,7 @@ class SPAR(Algorithm):
         return Phase(
             fits_critics=warming_up or not self.stops_critics,
             bootstraps=self.bootstrap is not None and not warming_up,
-            fits_manifold=update < self.manifold_steps and isinstance(self.policy.manifold, VariationalManifold),
+            fits_manifold=self._fits_manifold(update),
             moves_actor=not warming_up and self.improvement is not None and (update + 1) % self.actor_every == 0,
         )
 
@@ -267,7 +267,10 @@ class SPAR(Algorithm):
         """`manifold and critics`, `critics` alone, `improvement`."""
         if update >= self.warmup_steps:
             return "improvement"
-        return "manifold and critics" if update < self.manifold_steps else "critics"
+        return "manifold and critics" if self._fits_manifold(update) else "critics"
+
+    def _fits_manifold(self, update: int) -> bool:
+        return update < self.manifold_steps and isinstance(self.policy.manifold, VariationalManifold)
 
     def warms_up(self, updates: int) -> bool:
         """Until the actor's turn: the policy that the warm-up leaves is where improvement starts from."""
@@ -292,8 +295,13 @@ class SPAR(Algorithm):
 
     def actor_tau(self, update: int) -> float:
         """Rate at which the averaged actor, which is the result, follows the actor."""
-        moves = (update + 1) // self.actor_every - self.warmup_steps // self.actor_every
-        return min(1.0, 1.0 / (self.averaged_share * moves))
+        return min(1.0, 1.0 / (self.averaged_share * self._actor_steps(update + 1)))
+
+    def _actor_steps(self, updates: int) -> int:
+        """Of so many updates those that have moved the actor."""
+        if self.improvement is None or updates < self.warmup_steps:
+            return 0
+        return updates // self.actor_every - self.warmup_steps // self.actor_every
 
     def _update_critics(self, batch: Batch, phase: Phase, learner: Learner) -> Metrics:
         if phase.bootstraps:
@@ -503,7 +511,8 @@ class SPAR(Algorithm):
 
     def policy_version(self, updates: int) -> int:
         """How many updates have moved the policy: between the manifold's last and the actor's first none does."""
-        return min(updates, self.manifold_steps) + max(0, updates - self.warmup_steps)
+        fits = min(updates, self.manifold_steps) if self._fits_manifold(0) else 0
+        return fits + self._actor_steps(updates)
 
     def probe_residual(self, observations: Tensor) -> ResidualProbe:
         """The residual at raw observations (B, O), and how it moves with the latent."""

@@ -41,7 +41,7 @@ class Stack:
     """
 
     def __init__(self, seeds: Sequence[Training]) -> None:
-        if len({(type(seed.algorithm), repr(seed.settings)) for seed in seeds}) > 1:
+        if len({(type(seed.algorithm), repr(seed.settings), seed.clip_norm) for seed in seeds}) > 1:
             raise UserError("the settings of several seeds differ, expected the same but for the seed")
         self.seeds, self.first, self.is_alone = seeds, seeds[0].algorithm, len(seeds) == 1
         self.device = seeds[0].generator.device
