@@ -21,13 +21,14 @@ from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, 
 from spar_lightning.training.checks import check_actions, check_dimensions, check_end, check_position
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.progress import StageProgressBar
-from spar_lightning.training.seeds import ByItself, SeedPlace
+from spar_lightning.training.seeds import SeedPlace
 from spar_lightning.training.signatures import constructor_like
 from spar_lightning.training.strategy import adapt_strategy
 from spar_lightning.training.update_logs import log_update
 from spar_lightning.training.updates.choice import choose_execution
 from spar_lightning.training.updates.compiler import require_compiler
 from spar_lightning.training.updates.execution import Execution
+from spar_lightning.training.updates.joint import ByItself
 from spar_lightning.training.updates.noise import NOISE_KEY, make_noise, noise_state
 from spar_lightning.training.updates.optimizers import FlatAdam
 from spar_lightning.training.updates.stack import Training, copy_tensors

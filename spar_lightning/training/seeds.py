@@ -11,7 +11,7 @@ from typing import NamedTuple
 from spar_lightning.algorithms import Batch, Metrics
 from spar_lightning.replay import Minibatches
 from spar_lightning.training.updates.batched import BatchedExecution, Told
-from spar_lightning.training.updates.captured import joint_execution
+from spar_lightning.training.updates.joint import joint_execution
 from spar_lightning.training.updates.stack import Training
 from spar_lightning.types import UserError
 
@@ -136,22 +136,6 @@ class SeedPlace:
         """Make updates, together with those of all other seeds."""
         self._group.meet(self._number, Drawn(minibatches, update))
         return self._group.told(self._number)
-
-
-class ByItself:
-    """The execution of one training's updates, with nobody to wait for.
-
-    Args:
-        training: the one.
-    """
-
-    def __init__(self, training: Training) -> None:
-        self.together = joint_execution([training])
-
-    def run(self, minibatches: Minibatches, update: int) -> tuple[Metrics, Batch]:
-        """Make updates."""
-        (told,) = self.together.run([minibatches], update)
-        return told
 
 
 def current_place() -> SeedPlace | None:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from spar_lightning.callbacks import ResumableCheckpoint
 from spar_lightning.replay import Minibatches, OfflineDataModule
-from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule, seeds
-from spar_lightning.training.seeds import ByItself, train_together
-from spar_lightning.training.updates import captured, choice
+from spar_lightning.training import ALGORITHMS, AlgorithmModule, BCModule, SPARModule
+from spar_lightning.training.seeds import train_together
+from spar_lightning.training.updates import captured, choice, joint
 from spar_lightning.training.updates.batched import BatchedExecution, Told
 from spar_lightning.training.updates.captured import Captured, CapturedExecution
+from spar_lightning.training.updates.joint import ByItself
 from spar_lightning.training.updates.stack import Training
 
 MakeSPAR = Callable[..., SPARModule]
@@ -204,7 +205,7 @@ class Emulated(CapturedExecution):
 @pytest.fixture
 def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "obstacle_to_capture", lambda *_: None)
-    monkeypatch.setattr(seeds, "joint_execution", Emulated)
+    monkeypatch.setattr(joint, "CapturedExecution", Emulated)
     monkeypatch.setattr(torch, "compile", lambda program, **_: program)
 
 

@@ -25,7 +25,9 @@ OBSERVATION_DIM, ACTION_DIM = 11, 3
 def make_module(request: pytest.FixtureRequest, make_spar: Callable[..., SPARModule]) -> Make:
     def make() -> pl.LightningModule:
         torch.manual_seed(0)
-        return ALGORITHMS[request.param](OBSERVATION_DIM, ACTION_DIM, hidden_dims=HIDDEN)
+        module = ALGORITHMS[request.param]
+        small = {"hidden_dims": HIDDEN} if "hidden_dims" in inspect.signature(module).parameters else {}
+        return module(OBSERVATION_DIM, ACTION_DIM, **small)
 
     return make_spar if request.param == "spar" else make
 

@@ -117,8 +117,3 @@ def powers_of_two(count: int) -> list[tuple[int, int]]:
     sizes = [1 << bit for bit in reversed(range(count.bit_length())) if count >> bit & 1]
     ends = [*accumulate(sizes)]
     return list(zip([0, *ends], ends, strict=False))
-
-
-def joint_execution(seeds: Sequence[Training]) -> BatchedExecution:
-    """What makes the updates of seeds together: captured where those of each can be."""
-    return CapturedExecution(seeds) if all(seed.captures for seed in seeds) else BatchedExecution(seeds)

@@ -8,8 +8,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from spar_lightning.replay import offline_data
-from spar_lightning.training.seeds import ByItself, SeedPlace, current_place
+from spar_lightning.training.seeds import SeedPlace, current_place
 from spar_lightning.training.updates.execution import Execution
+from spar_lightning.training.updates.joint import ByItself
 from spar_lightning.training.updates.obstacles import check_joint, obstacle, obstacle_to_capture
 from spar_lightning.training.updates.stack import Training
 
