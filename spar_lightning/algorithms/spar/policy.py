@@ -57,8 +57,8 @@ class ResidualPolicy(nn.Module):
         base: BC,
         manifold: VariationalManifold | GaussianManifold,
         actor: LatentActor,
-        step: float = 1.0,
-        use_base: bool = True,
+        step: float,
+        use_base: bool,
     ) -> None:
         super().__init__()
         self.base = base
