@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -91,24 +91,31 @@ def state_of(run: Run) -> State:
 def _check_record(run: Run) -> None:
     path = run.folder / RECORD
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["arguments"]
+        found = _options(json.loads(path.read_text(encoding="utf-8"))["arguments"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"{run.folder} holds files, and no {RECORD} that says of which run: name another `out`, or remove them"
         ) from None
-    expected = run.record()["arguments"]
+    expected = _options(run.record()["arguments"])
     if found != expected:
-        old, new = (" ".join(_options(one, other)) for one, other in ((found, expected), (expected, found)))
+        old, new = (_differing(one, other) for one, other in ((found, expected), (expected, found)))
         raise UserError(
             f"{run.folder} was run with other settings ({old or 'without'}, now {new or 'without'}): name another"
             " `out`, or remove it"
         )
 
 
-def _options(arguments: Sequence[str], others: Sequence[str]) -> Iterator[str]:
-    pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
-    known = set(zip(others[::2], others[1::2], strict=True))
-    yield from (f"{name} {value}" for name, value in pairs if (name, value) not in known)
+def _options(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Values by name: the order of names says nothing, that of several `--config` does."""
+    options: dict[str, list[str]] = {}
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        options.setdefault(name, []).append(value)
+    return options
+
+
+def _differing(options: Mapping[str, list[str]], others: Mapping[str, list[str]]) -> str:
+    pairs = [(name, value) for name, values in options.items() if values != others.get(name) for value in values]
+    return " ".join(f"{name} {value}" for name, value in pairs)
 
 
 def jobs_of(runs: Sequence[Run], states: Sequence[State], num_seeds: int = 1) -> list[Job]:

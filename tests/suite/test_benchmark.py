@@ -175,6 +175,26 @@ def test_other_settings_in_a_folder_are_refused_and_named(suite_file: Path, trai
         benchmark(str(suite_file), str(tmp_path / "out"))
 
 
+def test_the_same_settings_in_another_order_go_on(
+    suite_file: Path, training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = "algorithm: td3_bc", "model.hidden_dims: [16]"
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    suite_file.write_text(suite_file.read_text().replace(f"{one}, {other}", f"{other}, {one}"))
+    benchmark(str(suite_file), str(tmp_path / "out"), dry_run=True)
+    assert "4 runs: 0 to do, 0 to go on, 4 done" in capsys.readouterr().out
+
+
+def test_configurations_in_another_order_are_other_settings(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    suite_file.write_text(suite_file.read_text() + "common: {config: [debug, hopper]}\n")
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    suite_file.write_text(suite_file.read_text().replace("[debug, hopper]", "[hopper, debug]"))
+    with pytest.raises(UserError, match=r"\(--config debug --config hopper, now --config hopper --config debug\)"):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+
+
 def test_a_folder_of_somebody_elses_is_refused(suite_file: Path, training: Training, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "out", FOLDERS[0])
     folder.mkdir(parents=True)
