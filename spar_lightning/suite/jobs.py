@@ -40,9 +40,8 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where its output goes."""
-        first = self.runs[0].folder
-        return first if len(self.runs) == 1 else first.parent
+        """Where its output goes: its first run's, since several jobs may share the folder above."""
+        return self.runs[0].folder
 
     @property
     def name(self) -> str:
@@ -63,9 +62,10 @@ class Job:
         if self.state is State.INTERRUPTED:
             allowed = [part for module in run.modules for part in ("--allow_module", module)]
             return ["fit", "--resume", str(run.folder), *allowed]
-        several = ["--num_seeds", str(len(self.runs))] if len(self.runs) > 1 else []
+        together = len(self.runs) > 1  # in folders seed_<n> of the one that is named
+        several = ["--num_seeds", str(len(self.runs))] if together else []
         quiet = ["--trainer.enable_progress_bar", "false"]
-        own = ["--seed_everything", str(run.seed), "--run_dir", str(self.folder)]
+        own = ["--seed_everything", str(run.seed), "--run_dir", str(run.folder.parent if together else run.folder)]
         beginning = [] if run.beginning is None else run.beginning.arguments()
         return ["fit", *fit_arguments(run.settings), *beginning, *quiet, *several, *own]
 

@@ -148,10 +148,19 @@ def test_interrupted_runs_go_on_first_and_those_that_had_not_begun_start_again(
 def test_seeds_share_a_process_if_asked_to(suite_file: Path, training: Training, tmp_path: Path) -> None:
     benchmark(str(suite_file), str(tmp_path / "out"), num_seeds=4)
     for method in ("BC", "TD3+BC"):
-        log = (run_folder(tmp_path / "out", method) / "output.log").read_text()
+        log = (run_folder(tmp_path / "out", method) / "seed_0" / "output.log").read_text()
         assert "--num_seeds 2" in log
         assert log.count("\ntrains fit") == 1
     assert all((run_folder(tmp_path / "out", name) / "results.json").is_file() for name in FOLDERS)
+
+
+def test_processes_of_one_method_have_an_output_each(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    suite_file.write_text(suite_file.read_text().replace("seeds: 2", "seeds: 4"))
+    benchmark(str(suite_file), str(tmp_path / "out"), num_seeds=2, at_once=2, methods=["BC"])
+    for first in (0, 2):
+        log = (run_folder(tmp_path / "out", f"BC/seed_{first}") / "output.log").read_text()
+        assert log.count("\ntrains fit") == 1
+        assert f"--seed_everything {first}" in log
 
 
 def test_processes_are_made_of_consecutive_seeds(tmp_path: Path) -> None:
