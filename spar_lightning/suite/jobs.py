@@ -12,12 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from spar_lightning.report.documents import RECORD
 from spar_lightning.suite.runs import Run, fit_arguments
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import write_text
-
-RECORD = "benchmark.json"
-"""Beside a run's results: what they are of."""
 
 OUTPUT = "output.log"
 """What a run has printed."""
