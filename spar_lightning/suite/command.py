@@ -74,7 +74,7 @@ def benchmark(
             f"at_once is {at_once}, num_seeds {num_seeds}, threads {threads}, gpus {gpus}: expected at least 1 of each,"
             " and of gpus 0"
         )
-    _check_engine(engine, address)
+    _check_engine(engine, address, gpus)
     found = read_suite(find_suite(suite))
     folder = (Path("runs") / found.name if out is None else given_path(out)).absolute()
     only = {"data_sets": data_sets, "methods": methods, "settings": settings}
@@ -107,15 +107,21 @@ def benchmark(
         sys.exit(FAILED)
 
 
-def _check_engine(name: str, address: str | None) -> None:
+def _check_engine(name: str, address: str | None, gpus: float) -> None:
     if name not in ("auto", "local", "ray"):
         raise UserError(f"`engine` is {name}, expected auto, local or ray")
     if name == "local" and address is not None:
         raise UserError("`engine` is local and an `address` is given: leave one of them out")
+    if gpus and not _is_ray(name, address):
+        raise UserError(f"`gpus` is {gpus}, which only Ray reserves: add --engine ray, or leave it out")
+
+
+def _is_ray(name: str, address: str | None) -> bool:
+    return name == "ray" or address is not None
 
 
 def _engine(name: str, address: str | None, at_once: int, threads: int | None, gpus: float) -> Engine:
-    if name == "ray" or address is not None:
+    if _is_ray(name, address):
         from spar_lightning.suite.on_ray import RayTasks  # takes seconds, and is an extra
 
         return RayTasks(address, at_once, threads or 1, gpus)

@@ -213,6 +213,12 @@ def test_a_folder_of_somebody_elses_is_refused(suite_file: Path, training: Train
     assert (folder / "thesis.tex").is_file()
 
 
+@pytest.mark.parametrize("engine", ["auto", "local"])
+def test_a_share_of_a_gpu_that_nothing_reserves_is_refused(suite_file: Path, tmp_path: Path, engine: str) -> None:
+    with pytest.raises(UserError, match=r"`gpus` is 0\.5, which only Ray reserves: add --engine ray"):
+        benchmark(str(suite_file), str(tmp_path / "out"), engine=engine, gpus=0.5, dry_run=True)
+
+
 def test_two_benchmarks_do_not_share_a_folder(suite_file: Path, training: Training, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
