@@ -91,6 +91,7 @@ def benchmark(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
+            jobs = jobs_of(runs, [state_of(run) for run in runs], num_seeds)  # another may have run until now
             tally = Tally(list(jobs), kept=len(runs) - sum(len(job.runs) for job in jobs), at_once=at_once)
             if jobs:
                 _check_alone(jobs)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -224,6 +224,19 @@ def test_two_benchmarks_do_not_share_a_folder(suite_file: Path, training: Traini
     out.mkdir()
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another benchmark runs in"):
         benchmark(str(suite_file), str(out))
+
+
+def test_what_another_benchmark_ends_while_settings_are_tried_is_kept(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def other(line: Sequence[str]) -> None:
+        benchmark(str(suite_file), str(out))
+        run_folder(out, FOLDERS[0]).joinpath("of_the_other").touch()
+
+    benchmark(str(suite_file), str(out), refusal=other)
+    assert run_folder(out, FOLDERS[0]).joinpath("of_the_other").is_file()
 
 
 def test_runs_that_a_killed_benchmark_left_behind_are_not_disturbed(
