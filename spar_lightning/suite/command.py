@@ -99,13 +99,7 @@ def benchmark(
                 run_jobs(tally, chosen := _engine(engine, address, at_once, threads, gpus), Board(tally, chosen))
     except Timeout:
         raise UserError(f"another benchmark runs in {folder}: wait for it, or name another `out`") from None
-    print(f"\n  {tally.finished} of {tally.total} runs are done, in {folder}")
-    print(f"  report   python -m spar_lightning report {folder} --out {folder / 'report'}")
-    if tally.failed:
-        print(f"\n  {len(tally.failed)} failed, and go on with the same command:", file=sys.stderr)
-        for job, failure in tally.failed:
-            print(f"  {job.name}: {failure}", file=sys.stderr)
-        sys.exit(FAILED)
+    _tell_end(tally, folder)
 
 
 def _check_engine(name: str, address: str | None, gpus: float) -> None:
@@ -169,3 +163,14 @@ def _show(note: str, runs: Sequence[Run], states: Sequence[State], jobs: Sequenc
     }
     for (name, _), words in lacks.items():
         print(f"  {name}: {'; '.join(words) or 'nothing is missing'}")
+
+
+def _tell_end(tally: Tally, folder: Path) -> None:
+    """Say what came of it all, and end the process where some failed."""
+    print(f"\n  {tally.finished} of {tally.total} runs are done, in {folder}")
+    print(f"  report   python -m spar_lightning report {folder} --out {folder / 'report'}")
+    if tally.failed:
+        print(f"\n  {len(tally.failed)} failed, and go on with the same command:", file=sys.stderr)
+        for job, failure in tally.failed:
+            print(f"  {job.name}: {failure}", file=sys.stderr)
+        sys.exit(FAILED)
