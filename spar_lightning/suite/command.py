@@ -37,7 +37,7 @@ def benchmark(
     data_sets: list[str] | None = None,
     methods: list[str] | None = None,
     settings: list[str] | None = None,
-    allow_module: str | None = None,
+    allow_module: list[str] | None = None,
     dry_run: bool = False,
     *,
     refusal: Refusal | None = None,
@@ -62,7 +62,8 @@ def benchmark(
         data_sets: run only these of the suite.
         methods: run only these.
         settings: run only these.
-        allow_module: module of your own that the suite may name an algorithm or an environment of: their code runs.
+        allow_module: modules of your own that the suite may name algorithms or environments of: their code runs. On
+            a command line it may be given repeatedly.
         dry_run: run nothing; show the commands, and what is missing here.
         refusal: tells what is wrong with a command line of `fit`, so that no run starts where one has such settings.
 
@@ -79,7 +80,7 @@ def benchmark(
     folder = (Path("runs") / found.name if out is None else given_path(out)).absolute()
     only = {"data_sets": data_sets, "methods": methods, "settings": settings}
     runs = plan(found, folder, {part: names for part, names in only.items() if names is not None})
-    check_imports(runs, allow_module)
+    check_imports(runs, allow_module or ())
     states = [state_of(run) for run in runs]
     jobs = jobs_of(runs, states, num_seeds)
     _check_beginnings(jobs, runs)

@@ -200,11 +200,11 @@ def test_what_only_yaml_can_say_is_refused(tmp_path: Path, text: str, message: s
 def test_a_suite_alone_has_nothing_imported(tmp_path: Path, setting: dict[str, str]) -> None:
     runs = runs_of(tmp_path, methods={"Theirs": setting})
     with pytest.raises(UserError, match=r"would import theirs\.\w+, .* add --allow_module theirs"):
-        check_imports(runs, None)
+        check_imports(runs, [])
     with pytest.raises(UserError, match="would import"):
-        check_imports(runs, "their")
-    check_imports(runs, "theirs")
-    check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), None)
+        check_imports(runs, ["their"])
+    check_imports(runs, ["theirs"])
+    check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), [])
 
 
 def test_who_goes_on_may_import_what_the_suite_named(tmp_path: Path) -> None:
