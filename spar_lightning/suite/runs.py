@@ -33,7 +33,6 @@ OF_IMPROVEMENT = {
     "start_decay",
     "actor_learning_rate",
     "actor_decay",
-    "gradient_clip_norm",
     "compile",
     "capture",
 }

@@ -70,6 +70,7 @@ def test_a_method_may_begin_with_what_another_has_made(tmp_path: Path) -> None:
         ({"same_base_as": "SPAR", "data.top_fraction": 0.1}, "data.top_fraction"),
         ({"same_base_as": "SPAR", "bc.ckpt_path": "base.ckpt"}, "bc.ckpt_path"),
         ({"same_warmup_as": "SPAR", "model.fit_temperature": 0.5}, "model.fit_temperature"),
+        ({"same_warmup_as": "SPAR", "model.gradient_clip_norm": 1.0}, "model.gradient_clip_norm"),
         ({"same_warmup_as": "SPAR", "algorithm": "iql"}, "algorithm"),
     ],
 )
