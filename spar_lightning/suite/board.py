@@ -84,7 +84,7 @@ class Board:
             table.add_row(Text("done", "green"), Text(job.name), "", duration(seconds), Text(self._result(job)))
         for job, failure in self.tally.failed[-_SHOWN:]:
             table.add_row(Text("failed", "red"), Text(job.name), "", "", Text(failure))
-        for job, _ in self.tally.started.values():
+        for job, *_ in self.tally.started.values():
             word = "runs" if self.engine.is_running(job) else "queued"
             bar = ProgressBar(total=1.0, completed=share_done(job.runs[0]), width=20)
             table.add_row(Text(word, "cyan"), Text(job.name), bar, duration(self.tally.seconds(job)), "")

@@ -37,7 +37,7 @@ def benchmark(
     data_sets: list[str] | None = None,
     methods: list[str] | None = None,
     settings: list[str] | None = None,
-    allow_module: str | None = None,
+    allow_module: list[str] | None = None,
     dry_run: bool = False,
     *,
     refusal: Refusal | None = None,
@@ -62,7 +62,8 @@ def benchmark(
         data_sets: run only these of the suite.
         methods: run only these.
         settings: run only these.
-        allow_module: module of your own that the suite may name an algorithm or an environment of: their code runs.
+        allow_module: modules of your own that the suite may name algorithms or environments of: their code runs. On
+            a command line it may be given repeatedly.
         dry_run: run nothing; show the commands, and what is missing here.
         refusal: tells what is wrong with a command line of `fit`, so that no run starts where one has such settings.
 
@@ -74,12 +75,12 @@ def benchmark(
             f"at_once is {at_once}, num_seeds {num_seeds}, threads {threads}, gpus {gpus}: expected at least 1 of each,"
             " and of gpus 0"
         )
-    _check_engine(engine, address)
+    _check_engine(engine, address, gpus)
     found = read_suite(find_suite(suite))
     folder = (Path("runs") / found.name if out is None else given_path(out)).absolute()
     only = {"data_sets": data_sets, "methods": methods, "settings": settings}
     runs = plan(found, folder, {part: names for part, names in only.items() if names is not None})
-    check_imports(runs, allow_module)
+    check_imports(runs, allow_module or ())
     states = [state_of(run) for run in runs]
     jobs = jobs_of(runs, states, num_seeds)
     _check_beginnings(jobs, runs)
@@ -91,6 +92,7 @@ def benchmark(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
+            jobs = jobs_of(runs, [state_of(run) for run in runs], num_seeds)  # another may have run until now
             tally = Tally(list(jobs), kept=len(runs) - sum(len(job.runs) for job in jobs), at_once=at_once)
             if jobs:
                 _check_alone(jobs)
@@ -98,24 +100,24 @@ def benchmark(
                 run_jobs(tally, chosen := _engine(engine, address, at_once, threads, gpus), Board(tally, chosen))
     except Timeout:
         raise UserError(f"another benchmark runs in {folder}: wait for it, or name another `out`") from None
-    print(f"\n  {tally.finished} of {tally.total} runs are done, in {folder}")
-    print(f"  report   python -m spar_lightning report {folder} --out {folder / 'report'}")
-    if tally.failed:
-        print(f"\n  {len(tally.failed)} failed, and go on with the same command:", file=sys.stderr)
-        for job, failure in tally.failed:
-            print(f"  {job.name}: {failure}", file=sys.stderr)
-        sys.exit(FAILED)
+    _tell_end(tally, folder)
 
 
-def _check_engine(name: str, address: str | None) -> None:
+def _check_engine(name: str, address: str | None, gpus: float) -> None:
     if name not in ("auto", "local", "ray"):
         raise UserError(f"`engine` is {name}, expected auto, local or ray")
     if name == "local" and address is not None:
         raise UserError("`engine` is local and an `address` is given: leave one of them out")
+    if gpus and not _is_ray(name, address):
+        raise UserError(f"`gpus` is {gpus}, which only Ray reserves: add --engine ray, or leave it out")
+
+
+def _is_ray(name: str, address: str | None) -> bool:
+    return name == "ray" or address is not None
 
 
 def _engine(name: str, address: str | None, at_once: int, threads: int | None, gpus: float) -> Engine:
-    if name == "ray" or address is not None:
+    if _is_ray(name, address):
         from spar_lightning.suite.on_ray import RayTasks  # takes seconds, and is an extra
 
         return RayTasks(address, at_once, threads or 1, gpus)
@@ -162,3 +164,14 @@ def _show(note: str, runs: Sequence[Run], states: Sequence[State], jobs: Sequenc
     }
     for (name, _), words in lacks.items():
         print(f"  {name}: {'; '.join(words) or 'nothing is missing'}")
+
+
+def _tell_end(tally: Tally, folder: Path) -> None:
+    """Say what came of it all, and end the process where some failed."""
+    print(f"\n  {tally.finished} of {tally.total} runs are done, in {folder}")
+    print(f"  report   python -m spar_lightning report {folder} --out {folder / 'report'}")
+    if tally.failed:
+        print(f"\n  {len(tally.failed)} failed, and go on with the same command:", file=sys.stderr)
+        for job, failure in tally.failed:
+            print(f"  {job.name}: {failure}", file=sys.stderr)
+        sys.exit(FAILED)

@@ -140,10 +140,10 @@ def ask_to_stop(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGTERM)
 
 
-def wait_or_kill(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
+def wait_or_kill(process: subprocess.Popen[bytes]) -> int:
     """Wait for a process that was asked to stop; the exit status."""
     try:
-        return process.wait(grace_s)
+        return process.wait(GRACE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

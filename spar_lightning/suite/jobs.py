@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import psutil
 
+from spar_lightning.report.documents import RECORD
 from spar_lightning.suite.runs import Run, fit_arguments
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import write_text
-
-RECORD = "benchmark.json"
-"""Beside a run's results: what they are of."""
 
 OUTPUT = "output.log"
 """What a run has printed."""
@@ -40,9 +38,8 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where its output goes."""
-        first = self.runs[0].folder
-        return first if len(self.runs) == 1 else first.parent
+        """Where its output goes: its first run's, since several jobs may share the folder above."""
+        return self.runs[0].folder
 
     @property
     def name(self) -> str:
@@ -63,9 +60,10 @@ class Job:
         if self.state is State.INTERRUPTED:
             allowed = [part for module in run.modules for part in ("--allow_module", module)]
             return ["fit", "--resume", str(run.folder), *allowed]
-        several = ["--num_seeds", str(len(self.runs))] if len(self.runs) > 1 else []
+        together = len(self.runs) > 1  # in folders seed_<n> of the one that is named
+        several = ["--num_seeds", str(len(self.runs))] if together else []
         quiet = ["--trainer.enable_progress_bar", "false"]
-        own = ["--seed_everything", str(run.seed), "--run_dir", str(self.folder)]
+        own = ["--seed_everything", str(run.seed), "--run_dir", str(run.folder.parent if together else run.folder)]
         beginning = [] if run.beginning is None else run.beginning.arguments()
         return ["fit", *fit_arguments(run.settings), *beginning, *quiet, *several, *own]
 
@@ -91,24 +89,31 @@ def state_of(run: Run) -> State:
 def _check_record(run: Run) -> None:
     path = run.folder / RECORD
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["arguments"]
+        found = _options(json.loads(path.read_text(encoding="utf-8"))["arguments"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"{run.folder} holds files, and no {RECORD} that says of which run: name another `out`, or remove them"
         ) from None
-    expected = run.record()["arguments"]
+    expected = _options(run.record()["arguments"])
     if found != expected:
-        old, new = (" ".join(_options(one, other)) for one, other in ((found, expected), (expected, found)))
+        old, new = (_differing(one, other) for one, other in ((found, expected), (expected, found)))
         raise UserError(
             f"{run.folder} was run with other settings ({old or 'without'}, now {new or 'without'}): name another"
             " `out`, or remove it"
         )
 
 
-def _options(arguments: Sequence[str], others: Sequence[str]) -> Iterator[str]:
-    pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
-    known = set(zip(others[::2], others[1::2], strict=True))
-    yield from (f"{name} {value}" for name, value in pairs if (name, value) not in known)
+def _options(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Values by name: the order of names says nothing, that of several `--config` does."""
+    options: dict[str, list[str]] = {}
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        options.setdefault(name, []).append(value)
+    return options
+
+
+def _differing(options: Mapping[str, list[str]], others: Mapping[str, list[str]]) -> str:
+    pairs = [(name, value) for name, values in options.items() if values != others.get(name) for value in values]
+    return " ".join(f"{name} {value}" for name, value in pairs)
 
 
 def jobs_of(runs: Sequence[Run], states: Sequence[State], num_seeds: int = 1) -> list[Job]:

@@ -17,17 +17,13 @@ from spar_lightning.types import EnvironmentUnavailableError, UserError
 
 def missing(run: Run) -> tuple[str, ...]:
     """In words, nothing where all is there; reads metadata only, and fetches nothing."""
-    return missing_for(str(run.settings["data.dataset"]), run.settings.get("data.environment"))
-
-
-def missing_for(name: str, environment: str | None) -> tuple[str, ...]:
-    """The same for a data set, evaluated in an environment, by default its own."""
+    name = str(run.settings["data.dataset"])
     here = path_on_disk(name) is not None
     lacks = []
     if not here:
         lacks.append(_absent(name))
     try:
-        spec = environment or _environment(name, here)
+        spec = run.settings.get("data.environment") or _environment(name, here)
         if spec is not None:
             make_environment(spec).close()
     except EnvironmentUnavailableError as error:

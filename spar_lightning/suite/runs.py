@@ -33,7 +33,6 @@ OF_IMPROVEMENT = {
     "start_decay",
     "actor_learning_rate",
     "actor_decay",
-    "gradient_clip_norm",
     "compile",
     "capture",
 }
@@ -155,21 +154,21 @@ def plan(suite: Suite, out: Path, only: Mapping[str, Collection[str]] | None = N
     return runs
 
 
-def check_imports(runs: Collection[Run], allowed: str | None) -> None:
+def check_imports(runs: Collection[Run], allowed: Collection[str]) -> None:
     """See that modules that runs would import for their algorithm or environment are named by the user.
 
     On the command line of a run such a name would be taken for the user's own, and a suite may come from anywhere.
 
     Args:
         runs: of a suite.
-        allowed: name of a module, with all that is in it.
+        allowed: names of modules, each with all that is in it.
 
     Raises:
         UserError: if one is not named.
     """
     for run in runs:
         for module in run.modules:
-            if not (allowed and f"{module}.".startswith(f"{allowed}.")):
+            if not any(f"{module}.".startswith(f"{one}.") for one in allowed):
                 raise UserError(
                     f"{run.label} of {run.suite} would import {module}, whose code would run: if you trust it, add"
                     f" --allow_module {module.partition('.')[0]}"

@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from spar_lightning.suite.jobs import Job
+from spar_lightning.suite.jobs import Job, State
 from spar_lightning.suite.progress import share_done
+
+
+class Started(NamedTuple):
+    """A job under way."""
+
+    job: Job
+    began: float
+    share_before: float  # of its updates, from an earlier time
 
 
 @dataclass
@@ -23,14 +32,14 @@ class Tally:
     waiting: list[Job]
     kept: int = 0
     at_once: int = 1
-    started: dict[str, tuple[Job, float]] = field(default_factory=dict)
+    started: dict[str, Started] = field(default_factory=dict)
     done: list[tuple[Job, float]] = field(default_factory=list)
     failed: list[tuple[Job, str]] = field(default_factory=list)
 
     @property
     def total(self) -> int:
         """Runs of the suite, those that were finished before included."""
-        running = [job for job, _ in self.started.values()]
+        running = [started.job for started in self.started.values()]
         over = [job for job, _ in self.done] + [job for job, _ in self.failed]
         return self.kept + sum(len(job.runs) for job in (*self.waiting, *running, *over))
 
@@ -42,16 +51,15 @@ class Tally:
     def begin(self, job: Job) -> None:
         """A job was started."""
         self.waiting.remove(job)
-        self.started[job.name] = (job, time.monotonic())
+        self.started[job.name] = Started(job, time.monotonic(), share_done(job.runs[0]))
 
     def seconds(self, job: Job) -> float:
         """That a job has been under way."""
-        return time.monotonic() - self.started[job.name][1]
+        return time.monotonic() - self.started[job.name].began
 
     def end(self, job: Job, failure: str | None) -> float:
         """A job is over; the seconds it took."""
-        _, began = self.started.pop(job.name)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - self.started.pop(job.name).began
         if failure is None:
             self.done.append((job, seconds))
         else:
@@ -61,24 +69,26 @@ class Tally:
     def left_s(self) -> float | None:
         """Seconds until the end, None where nothing tells yet.
 
-        A job is expected to take what jobs of its method took, or any, or what its own progress says.
+        A job is expected to take what jobs of its method took, or any, or what its own progress says; one that goes on,
+        its part of that.
         """
         took: dict[str, list[float]] = defaultdict(list)
         for job, seconds in self.done:
-            took[job.runs[0].label].append(seconds)
-            took[""].append(seconds)
+            if job.state is State.NEW:
+                took[job.runs[0].label].append(seconds)
+                took[""].append(seconds)
         running = 0.0
-        for job, began in self.started.values():
-            elapsed, share = time.monotonic() - began, share_done(job.runs[0])
+        for job, began, before in self.started.values():
+            elapsed, gained = time.monotonic() - began, share_done(job.runs[0]) - before
             known = took.get(job.runs[0].label)
             if known:
-                running += max(0.0, _mean(known) - elapsed)
-            elif share > 0.05:
-                whole = elapsed / share
+                running += max(0.0, _mean(known) * (1.0 - before) - elapsed)
+            elif gained > 0.05:
+                whole = elapsed / gained
                 took[""].append(whole)
-                running += whole - elapsed
+                running += whole * (1.0 - before) - elapsed
             elif took[""]:
-                running += max(0.0, _mean(took[""]) - elapsed)
+                running += max(0.0, _mean(took[""]) * (1.0 - before) - elapsed)
         if not took[""]:
             return None
         waiting = sum(_mean(took.get(job.runs[0].label) or took[""]) for job in self.waiting)

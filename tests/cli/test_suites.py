@@ -80,6 +80,15 @@ def test_a_setting_that_no_run_takes_is_told_before_any_starts(
         assert not (tmp_path / "runs").exists()
 
 
+def test_modules_of_two_may_be_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"algorithm": "theirs.Own", "data.environment": "plants:Plant-v0"}
+    suite = {"data_sets": [HOPPER], "methods": {"Theirs": names}}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(suite))
+    line = ["benchmark", str(tmp_path / "toy.yaml"), "--dry_run", "--allow_module", "theirs"]
+    assert "would import plants, " in refused(capsys, *line)
+    assert "No module named 'theirs'" in refused(capsys, *line, "--allow_module", "plants")
+
+
 def test_the_suites_of_the_package_are_ones_that_fit_takes(tmp_path: Path) -> None:
     for path in FOLDER.glob("*.yaml"):
         check_settings(plan(read_suite(path), tmp_path), refusal)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -148,10 +148,19 @@ def test_interrupted_runs_go_on_first_and_those_that_had_not_begun_start_again(
 def test_seeds_share_a_process_if_asked_to(suite_file: Path, training: Training, tmp_path: Path) -> None:
     benchmark(str(suite_file), str(tmp_path / "out"), num_seeds=4)
     for method in ("BC", "TD3+BC"):
-        log = (run_folder(tmp_path / "out", method) / "output.log").read_text()
+        log = (run_folder(tmp_path / "out", method) / "seed_0" / "output.log").read_text()
         assert "--num_seeds 2" in log
         assert log.count("\ntrains fit") == 1
     assert all((run_folder(tmp_path / "out", name) / "results.json").is_file() for name in FOLDERS)
+
+
+def test_processes_of_one_method_have_an_output_each(suite_file: Path, training: Training, tmp_path: Path) -> None:
+    suite_file.write_text(suite_file.read_text().replace("seeds: 2", "seeds: 4"))
+    benchmark(str(suite_file), str(tmp_path / "out"), num_seeds=2, at_once=2, methods=["BC"])
+    for first in (0, 2):
+        log = (run_folder(tmp_path / "out", f"BC/seed_{first}") / "output.log").read_text()
+        assert log.count("\ntrains fit") == 1
+        assert f"--seed_everything {first}" in log
 
 
 def test_processes_are_made_of_consecutive_seeds(tmp_path: Path) -> None:
@@ -175,6 +184,26 @@ def test_other_settings_in_a_folder_are_refused_and_named(suite_file: Path, trai
         benchmark(str(suite_file), str(tmp_path / "out"))
 
 
+def test_the_same_settings_in_another_order_go_on(
+    suite_file: Path, training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = "algorithm: td3_bc", "model.hidden_dims: [16]"
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    suite_file.write_text(suite_file.read_text().replace(f"{one}, {other}", f"{other}, {one}"))
+    benchmark(str(suite_file), str(tmp_path / "out"), dry_run=True)
+    assert "4 runs: 0 to do, 0 to go on, 4 done" in capsys.readouterr().out
+
+
+def test_configurations_in_another_order_are_other_settings(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    suite_file.write_text(suite_file.read_text() + "common: {config: [debug, hopper]}\n")
+    benchmark(str(suite_file), str(tmp_path / "out"))
+    suite_file.write_text(suite_file.read_text().replace("[debug, hopper]", "[hopper, debug]"))
+    with pytest.raises(UserError, match=r"\(--config debug --config hopper, now --config hopper --config debug\)"):
+        benchmark(str(suite_file), str(tmp_path / "out"))
+
+
 def test_a_folder_of_somebody_elses_is_refused(suite_file: Path, training: Training, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "out", FOLDERS[0])
     folder.mkdir(parents=True)
@@ -184,11 +213,30 @@ def test_a_folder_of_somebody_elses_is_refused(suite_file: Path, training: Train
     assert (folder / "thesis.tex").is_file()
 
 
+@pytest.mark.parametrize("engine", ["auto", "local"])
+def test_a_share_of_a_gpu_that_nothing_reserves_is_refused(suite_file: Path, tmp_path: Path, engine: str) -> None:
+    with pytest.raises(UserError, match=r"`gpus` is 0\.5, which only Ray reserves: add --engine ray"):
+        benchmark(str(suite_file), str(tmp_path / "out"), engine=engine, gpus=0.5, dry_run=True)
+
+
 def test_two_benchmarks_do_not_share_a_folder(suite_file: Path, training: Training, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another benchmark runs in"):
         benchmark(str(suite_file), str(out))
+
+
+def test_what_another_benchmark_ends_while_settings_are_tried_is_kept(
+    suite_file: Path, training: Training, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def other(line: Sequence[str]) -> None:
+        benchmark(str(suite_file), str(out))
+        run_folder(out, FOLDERS[0]).joinpath("of_the_other").touch()
+
+    benchmark(str(suite_file), str(out), refusal=other)
+    assert run_folder(out, FOLDERS[0]).joinpath("of_the_other").is_file()
 
 
 def test_runs_that_a_killed_benchmark_left_behind_are_not_disturbed(

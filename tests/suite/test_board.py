@@ -17,8 +17,15 @@ from spar_lightning.suite.runs import Run
 from spar_lightning.suite.tally import Tally
 
 
-def job(folder: Path, method: str, seed: int) -> Job:
-    return Job((Run("toy", "one", method, "", seed, {}, folder / method / str(seed)),), State.NEW)
+def job(folder: Path, method: str, seed: int, state: State = State.NEW) -> Job:
+    return Job((Run("toy", "one", method, "", seed, {}, folder / method / str(seed)),), state)
+
+
+def write_progress(job: Job, updates: int) -> None:
+    """As a run of 100 updates does."""
+    (job.folder / "csv").mkdir(parents=True, exist_ok=True)
+    (job.folder / "config.yaml").write_text("trainer:\n  max_steps: 100\n")
+    (job.folder / "csv" / "metrics.csv").write_text(f"step,loss\n{updates - 1},0.5\n")
 
 
 @pytest.fixture
@@ -69,8 +76,25 @@ def test_the_progress_of_a_first_run_tells_its_time(jobs: list[Job], monkeypatch
     monkeypatch.setattr("spar_lightning.suite.tally.time", SimpleNamespace(monotonic=lambda: now[0]))
     tally = Tally(jobs[:1], at_once=1)
     tally.begin(jobs[0])
-    (jobs[0].folder / "csv").mkdir(parents=True)
-    (jobs[0].folder / "config.yaml").write_text("trainer:\n  max_steps: 100\n")
-    (jobs[0].folder / "csv" / "metrics.csv").write_text("step,loss\n24,0.5\n")
+    write_progress(jobs[0], 25)
     now[0] = 10.0
     assert tally.left_s() == pytest.approx(30.0)
+
+
+def test_what_was_done_at_another_time_is_no_haste_of_this_one(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("spar_lightning.suite.tally.time", SimpleNamespace(monotonic=lambda: now[0]))
+    resumed = job(tmp_path, "BC", 7, State.INTERRUPTED)
+    write_progress(resumed, 80)
+    tally = Tally([resumed, *jobs[:2]], at_once=1)
+    tally.begin(resumed)
+    now[0] = 2.0
+    assert tally.left_s() is None  # four fifths were there before
+    now[0] = 10.0
+    write_progress(resumed, 90)
+    assert tally.left_s() == pytest.approx(10.0 + 2 * 100.0)
+    now[0] = 20.0
+    tally.end(resumed, None)
+    assert tally.left_s() is None  # a fifth of a run says nothing of whole ones

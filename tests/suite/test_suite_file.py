@@ -70,6 +70,7 @@ def test_a_method_may_begin_with_what_another_has_made(tmp_path: Path) -> None:
         ({"same_base_as": "SPAR", "data.top_fraction": 0.1}, "data.top_fraction"),
         ({"same_base_as": "SPAR", "bc.ckpt_path": "base.ckpt"}, "bc.ckpt_path"),
         ({"same_warmup_as": "SPAR", "model.fit_temperature": 0.5}, "model.fit_temperature"),
+        ({"same_warmup_as": "SPAR", "model.gradient_clip_norm": 1.0}, "model.gradient_clip_norm"),
         ({"same_warmup_as": "SPAR", "algorithm": "iql"}, "algorithm"),
     ],
 )
@@ -200,11 +201,11 @@ def test_what_only_yaml_can_say_is_refused(tmp_path: Path, text: str, message: s
 def test_a_suite_alone_has_nothing_imported(tmp_path: Path, setting: dict[str, str]) -> None:
     runs = runs_of(tmp_path, methods={"Theirs": setting})
     with pytest.raises(UserError, match=r"would import theirs\.\w+, .* add --allow_module theirs"):
-        check_imports(runs, None)
+        check_imports(runs, [])
     with pytest.raises(UserError, match="would import"):
-        check_imports(runs, "their")
-    check_imports(runs, "theirs")
-    check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), None)
+        check_imports(runs, ["their"])
+    check_imports(runs, ["theirs"])
+    check_imports(runs_of(tmp_path, common={"algorithm": "td3_bc"}), [])
 
 
 def test_who_goes_on_may_import_what_the_suite_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from spar_lightning.functional import lambda_returns
 from spar_lightning.replay import OfflineDataModule, Transitions
+from spar_lightning.suite.runs import OF_IMPROVEMENT
 from spar_lightning.training import BCModule, SPARModule
 from spar_lightning.types import CheckpointError, HasReferencePolicies, HasResidual, UserError
 
@@ -44,6 +45,32 @@ def steps() -> Iterator[list[tuple[Optimizer, float, float]]]:
 
 
 # ------------------------------------------------------------------------------------------------------ what moves
+
+
+def test_the_warm_up_is_the_same_whatever_the_settings_of_the_improvement(
+    make_spar: MakeSPAR, datamodule: OfflineDataModule
+) -> None:
+    others = {
+        "improvement": "value_gradient",
+        "regression": "residual",
+        "num_candidates": 5,
+        "sigma": 0.7,
+        "kappa": 2.0,
+        "step": 1.0,
+        "actor_every": 3,
+        "averaged_share": 0.5,
+        "lsi_batch": 8,
+        "start_fraction": 0.5,
+        "start_decay": 0.9,
+        "actor_learning_rate": 1e-2,
+        "actor_decay": False,
+    }
+    of_speed = {"compile", "capture"}
+    assert others.keys() | of_speed == OF_IMPROVEMENT
+    one, other = make_spar(), make_spar(**others)
+    for module in (one, other):
+        fit(module, datamodule, max_steps=WARMUP)
+    assert not differing(copy_state(one), copy_state(other))
 
 
 def test_each_update_changes_what_it_should(make_spar: MakeSPAR, datamodule: OfflineDataModule) -> None:

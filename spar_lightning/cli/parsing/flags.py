@@ -1,4 +1,4 @@
-"""Options that take no value, and lists of any length."""
+"""Options that take no value or are given repeatedly, and lists of any length."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from spar_lightning.cli.parsing.mistyped import MistypedParser
 from spar_lightning.cli.parsing.plain_help import PlainHelp
 
 FLAGS = ("--json", "--dry_run")
+REPEATED = ("--allow_module",)
 
 
 class FlagParser(MistypedParser):
     """A parser for which the options of `FLAGS` are switches: `--json`, not `--json true`.
 
-    A list without a name takes all that is given, as in `report FOLDER FOLDER`.
+    Those of `REPEATED` are lists, to which each adds one. A list without a name takes all that is given,
+    as in `report FOLDER FOLDER`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -24,6 +26,8 @@ class FlagParser(MistypedParser):
         """As jsonargparse's, with flags and lists changed."""
         if args[:1] and args[0] in FLAGS and kwargs.get("type") is bool:
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
+        if args[:1] and args[0] in REPEATED:
+            kwargs = {"type": str, "action": "append", "help": kwargs.get("help")}
         typehint = getattr(kwargs.get("action"), "_typehint", None)
         if args[:1] and not args[0].startswith("-") and typehint == list[str]:
             kwargs = {"type": str, "nargs": "+", "help": kwargs.get("help")}
