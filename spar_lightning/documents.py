@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -33,6 +34,28 @@ def people_call(dataset: str) -> str:
     ('spar/hopper/medium-v0', 'logs.npz')
     """
     return PurePath(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
+
+
+def short_name(data_set: str) -> str:
+    """What to call a data set: a file or folder without its path.
+
+    >>> short_name("spar/hopper/medium-v0"), short_name("D4RL/door/human-v2"), short_name("../data/logs.npz")
+    ('hopper/medium-v0', 'D4RL/door/human-v2', 'logs')
+    >>> short_name("logs.npz"), short_name("/data/lift/v1.5"), short_name("https://example.org/mine.hdf5")
+    ('logs', 'v1.5', 'mine')
+    """
+    path, is_file = PurePath(data_set), re.search(r"\.[A-Za-z]\w*$", data_set) is not None
+    is_place = is_file or data_set.startswith(("/", "~", "."))
+    return (path.stem if is_file else path.name) if is_place else data_set.removeprefix("spar/")
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder.
+
+    >>> slug("spar/hopper/medium-v0"), slug("TD3+BC"), slug("10% BC")
+    ('hopper-medium-v0', 'TD3+BC', '10%-BC')
+    """
+    return re.sub(r"[^\w.+%=-]+", "-", name.removeprefix("spar/")).strip("-.")
 
 
 def from_here(path: Path, start: Path | None = None) -> str:

@@ -80,13 +80,13 @@ ALLOWED = {
     "suite": {
         "types",
         "given_path",
+        "documents",
         "whole_file",
         "each_key_once",
         "stopping",
         "simulators",
         "datasets",
         "inspection",
-        "report",
     },
     "cli": {
         "types",
