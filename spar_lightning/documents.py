@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -25,6 +25,18 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [json_ready(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names.
+
+    >>> flat_settings({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
+    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat_settings(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
 
 
 def people_call(dataset: str) -> str:
@@ -81,6 +93,22 @@ def decimals(values: Iterable[float | None], least: int) -> int:
         return least
     of_largest, of_smallest = (-math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
     return max(least, 1 + of_largest, of_smallest if of_smallest <= 6 else 0)
+
+
+def duration(seconds: float) -> str:
+    """In words.
+
+    >>> duration(7.4), duration(75), duration(7500), duration(200_000)
+    ('7 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:

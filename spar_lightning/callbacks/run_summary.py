@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.results.document import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollouts.last_video import VIDEO
-from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation
-from spar_lightning.documents import decimals, from_here, people_call
+from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation, evaluation_of
+from spar_lightning.documents import decimals, duration, from_here, people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
@@ -40,7 +40,7 @@ class RunSummary(pl.Callback):
         """Print, after the results and the last checkpoint are written."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        evaluation = _evaluation(trainer)
+        evaluation = evaluation_of(trainer)
         if stage == "fit":
             folder = run_folder(trainer)  # on all ranks
             _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder, evaluation), ""]))
@@ -87,10 +87,6 @@ def _own_algorithm(trainer: pl.Trainer) -> str:
     return f" --algorithm {algorithm}" if algorithm else ""
 
 
-def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:
-    return next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]
-
-
 def _scores(trainer: pl.Trainer, evaluation: RolloutEvaluation | None) -> list[str]:
     if evaluation is None or evaluation.document is None:
         return [f"  {trainer.global_step:,} updates", ""]
@@ -113,8 +109,8 @@ def _headline(document: dict[str, Any]) -> str:
     parts = [None if name is None else people_call(name), document["environment_id"]]
     parts.append(None if document["seed"] is None else f"seed {document['seed']}")
     seconds, speed = document["wall_time_s"], document["updates_per_second"]
-    parts.append(f"{document['updates']:,} updates in {_duration(seconds['total'])}")
-    parts.append(f"{_duration(seconds['evaluation'])} of it evaluation" if seconds["evaluation"] else None)
+    parts.append(f"{document['updates']:,} updates in {duration(seconds['total'])}")
+    parts.append(f"{duration(seconds['evaluation'])} of it evaluation" if seconds["evaluation"] else None)
     pace = "" if speed is None else f" ({speed:,.0f} updates/s in training)"
     return "  " + ", ".join(str(part) for part in parts if part is not None) + pace
 
@@ -199,12 +195,6 @@ def _spread(mean: float | None, deviation: float | None, digits: int) -> str:
         return "-"
     spread = "-" if deviation is None else f"{deviation:.{digits}f}"
     return f"{mean:.{digits}f} +- {spread:>{5}}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _short(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from spar_lightning.documents import short_name
+from spar_lightning.documents import flat_settings, short_name
 from spar_lightning.report.documents import Document, value_of
 from spar_lightning.types import UserError
 
@@ -72,10 +72,10 @@ def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
     own = json.loads(key.settings)
     if own is None:
         return ["not recorded"]  # by an earlier version
-    others = [flat(json.loads(other.settings)) for other in _beside(key, groups) if other.settings != "null"]
+    others = [flat_settings(json.loads(other.settings)) for other in _beside(key, groups) if other.settings != "null"]
     return [
         f"{name}={json.dumps(value)}"
-        for name, value in flat(own).items()
+        for name, value in flat_settings(own).items()
         if any(name not in other or other[name] != value for other in others)
     ]
 
@@ -83,18 +83,6 @@ def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
 def _beside(key: Group, groups: Mapping[Group, object]) -> list[Group]:
     """The groups of the same task and module, itself among them."""
     return [group for group in groups if (group.task, group.module) == (key.task, key.module)]
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names.
-
-    >>> flat({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
-    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
-    """
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
 
 
 @dataclass(frozen=True)
