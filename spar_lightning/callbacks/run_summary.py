@@ -20,20 +20,7 @@ from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
 class RunSummary(pl.Callback):
-    """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores.
-
-    Args:
-        test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in, and
-            `{options}`, which name the code of the user's that it takes.
-        decide_command: likewise, how to judge one where there is no simulator.
-    """
-
-    def __init__(
-        self,
-        test_command: str = "python -m spar_lightning evaluate {checkpoint}{options}",
-        decide_command: str = "python -m spar_lightning ope {checkpoint}{options}",
-    ) -> None:
-        self.test_command, self.decide_command = test_command, decide_command
+    """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores."""
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -43,32 +30,26 @@ class RunSummary(pl.Callback):
         evaluation = evaluation_of(trainer)
         if stage == "fit":
             folder = run_folder(trainer)  # on all ranks
-            _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder, evaluation), ""]))
+            _print("\n".join(["", *_scores(trainer, evaluation), *_places(trainer, folder, evaluation), ""]))
         elif evaluation is not None and evaluation.final:
             _print("\n".join(["", *score_table(evaluation.final), *_scale(trainer), ""]))
 
-    def _places(self, trainer: pl.Trainer, folder: Path, evaluation: RolloutEvaluation | None) -> list[str]:
-        folder = _short(folder)
-        files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
-        places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
-        if (folder / "results.json").is_file():
-            places["results"] = str(folder / "results.json")
-        if (folder / VIDEO).is_file():
-            places["video"] = str(folder / VIDEO)
-        if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
-            places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
-        if "last" in files and not (evaluation and evaluation.unavailable):
-            names = {
-                "checkpoint": _quoted(files["last"]),
-                "folder": _quoted(folder),
-                "options": _own_code(trainer),
-            }
-            places["evaluate"] = self.test_command.format(**names)
-        elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
-            places["decide"] = self.decide_command.format(
-                checkpoint=_quoted(files["last"]), options=_own_algorithm(trainer)
-            )
-        return [f"  {name:<17}{place}" for name, place in places.items()]
+
+def _places(trainer: pl.Trainer, folder: Path, evaluation: RolloutEvaluation | None) -> list[str]:
+    folder = _short(folder)
+    files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
+    places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
+    if (folder / "results.json").is_file():
+        places["results"] = str(folder / "results.json")
+    if (folder / VIDEO).is_file():
+        places["video"] = str(folder / VIDEO)
+    if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+        places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
+    if "last" in files and not (evaluation and evaluation.unavailable):
+        places["evaluate"] = f"python -m spar_lightning evaluate {_quoted(files['last'])}{_own_code(trainer)}"
+    elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
+        places["decide"] = f"python -m spar_lightning ope {_quoted(files['last'])}{_own_algorithm(trainer)}"
+    return [f"  {name:<17}{place}" for name, place in places.items()]
 
 
 def _quoted(path: Path) -> str:
