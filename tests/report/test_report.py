@@ -17,8 +17,11 @@ from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
+from spar_lightning.report.raw_file import write_raw
 from spar_lightning.report.short_table import short_table
 from spar_lightning.types import UserError
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def analysis_of(*places: Path) -> Analysis:
@@ -72,6 +75,23 @@ def test_the_file_of_runs_keeps_equal_parts_once_and_a_line_a_run(tmp_path: Path
     assert text.count('"kappa"') == 1
     assert "last.ckpt" not in text
     assert sum(line.startswith('  {"dataset"') for line in text.splitlines()) == 12
+
+
+def test_a_history_whose_rows_have_other_entries_is_kept_as_it_is(tmp_path: Path) -> None:
+    """As of a run that an earlier version began, and this one went on with."""
+    early = {"step": 50, "score": 90.0, "return": 180.0}
+    late = {"step": 100, "warmup": True, "score": None, "return": 20.0, "improvement": None, "episodes": 2}
+    write_raw(tmp_path / "runs.json", [document(history=[early, late])])
+    (found,) = read_runs([str(tmp_path / "runs.json")])
+    assert found["history"] == [early, late]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_the_results_here_are_read_and_written_as_they_are(tmp_path: Path, path: Path) -> None:
+    documents = read_runs([str(path)])
+    write_raw(tmp_path / "runs.json", documents)
+    assert (tmp_path / "runs.json").read_text() == path.read_text()
+    assert read_runs([str(tmp_path / "runs.json")]) == documents
 
 
 def test_without_a_folder_the_short_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
