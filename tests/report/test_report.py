@@ -263,6 +263,17 @@ def test_methods_are_compared_over_the_tasks_that_they_share(tmp_path: Path) -> 
     assert found.matrices["SPAR"].shape == (5, 1)  # as many runs as the task with the fewest
 
 
+def test_methods_of_other_tasks_are_left_out_until_some_are_shared(tmp_path: Path) -> None:
+    for method, tasks in {"A": "1234", "B": "12", "C": "34"}.items():
+        for task in tasks:
+            write(tmp_path / method / task, document(dataset=f"spar/toy/{task}-v0"), method=method)
+    found = analysis_of(tmp_path)
+    assert (found.compared, found.left_out) == (["A", "B"], ["C"])
+    assert found.common == ["toy/1-v0", "toy/2-v0"]
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    assert "Not compared, for want of tasks: C." in (tmp_path / "out" / "report.md").read_text()
+
+
 def test_runs_with_one_seed_are_no_choice_of_the_best(tmp_path: Path) -> None:
     write(tmp_path / "a", document(), method="SPAR")
     report([str(tmp_path)], str(tmp_path / "out"), figures=False)
