@@ -76,7 +76,7 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "given_path", "documents", "pyplot", "whole_file", "evaluation"},
+    "report": {"types", "given_path", "documents", "pyplot", "whole_file", "evaluation", "algorithms"},
     "suite": {
         "types",
         "given_path",

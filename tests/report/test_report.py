@@ -17,6 +17,7 @@ from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
+from spar_lightning.report.published import published_for
 from spar_lightning.report.raw_file import write_raw
 from spar_lightning.report.short_table import short_table
 from spar_lightning.types import UserError
@@ -345,6 +346,34 @@ def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path
         ("SPAR", "95.0", "101.9", "-", "SPAR's paper"),
         ("TD3BC", "60.0", "64.4", "98.1", "CORL"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "method"),
+    [
+        ("SPARModule", None, "SPAR"),
+        ("SPARModule", {"model": {"kappa": 3.0, "critic_target": "in_sample", "improvement": "lsi"}}, "SPAR"),
+        ("SPARModule", {"model": {"improvement": "none"}}, None),
+        ("SPARModule", {"model": {"residual": False}}, None),
+        ("SPARModule", {"model": {"manifold": "gaussian"}}, None),
+        ("SPARModule", {"model": {"regression": "residual"}}, None),
+        ("SPARModule", {"data": {"top_fraction": 0.1, "filter": None}}, None),
+        ("BCModule", {"data": {"top_fraction": None, "filter": None}}, "BC"),
+        ("BCModule", {"data": {"top_fraction": 0.1, "filter": None}}, "10% BC"),
+        ("BCModule", {"data": {"top_fraction": 0.2}}, None),
+        ("BCModule", {"data": {"filter": {"min_return": 2000}}}, None),
+        ("BCModule", {"data": {"top_fraction": 0.1, "filter": {"episodes": [0]}}}, None),
+        ("IQLModule", {"data": {"filter": {"min_return": 2000}}}, None),
+        ("BCModule", {"data": "text"}, "BC"),
+    ],
+)
+def test_an_ablation_and_chosen_data_are_no_published_method(
+    module: str, settings: dict[str, Any] | None, method: str | None
+) -> None:
+    found = published_for(document(dataset="d4rl:hopper-medium-replay-v2", module=module, settings=settings))
+    assert found is not None
+    assert found.method == method
+    assert (found.last is None) == (method is None)
 
 
 def test_returns_are_tabulated_and_not_compared(tmp_path: Path) -> None:
