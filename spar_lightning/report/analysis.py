@@ -48,6 +48,10 @@ class Analysis:
         """Of all tasks."""
         return [run for task in self.results.tasks for run in self.results.of(task, method)]
 
+    def runs_on(self, task: str) -> list[Document]:
+        """Of all methods."""
+        return [run for method in self.results.methods for run in self.results.of(task, method)]
+
     # ------------------------------------------------------------------------------------------------------ per task
 
     def cell(self, task: str, method: str, of: str = "last") -> dict[str, Any] | None:

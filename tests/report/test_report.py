@@ -384,6 +384,25 @@ def test_returns_are_tabulated_and_not_compared(tmp_path: Path) -> None:
     assert numbers(tmp_path / "out")["aggregates"] == {}
 
 
+def test_small_returns_have_the_digits_that_tell_them_apart(tmp_path: Path) -> None:
+    """As of tasks that give 1 for a success; scores keep one."""
+    for seed, found in enumerate((0.02, 0.06)):
+        history = [{"score": None, "return": found + step / 1000, "step": step} for step in range(5)]
+        gain = {"mean": found - 0.012, "low": None, "high": None, "unit": "return"}
+        changes = {"score": None, "return": found, "best": {"score": None, "return": 0.85}, "history": history}
+        changes |= {"improvement": gain, "base": {"score": None, "return": 0.012}}
+        write(tmp_path / f"a{seed}", document(seed=seed, dataset="small.npz") | changes, method="A")
+        write(tmp_path / f"b{seed}", document(30.04 + seed, seed=seed), method="B")
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    lines = (tmp_path / "out" / "report.md").read_text().splitlines()
+    assert "| small (returns) | 0.040 +- 0.028 | - |" in lines
+    assert "| small (returns) | 0.85 +- 0.00 | - |" in lines
+    assert "| small | +0.03 [-0.23, +0.28] | - |" in lines
+    assert "| **mean over runs** | +0.028 | +10.5 |" in lines
+    assert "| small | 2 | 0.012 | - | 0.040 | +0.008 | - | - | - | 0.004, 0.004 |" in lines
+    assert "| toy/one-v0 | - | 30.5 +- 0.7 |" in lines
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
