@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,6 +27,18 @@ def json_ready(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names.
+
+    >>> flat_settings({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
+    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat_settings(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
 def people_call(dataset: str) -> str:
     """A data set's name; of a path on this machine the last part, which is what others can make something of.
 
@@ -33,6 +46,28 @@ def people_call(dataset: str) -> str:
     ('spar/hopper/medium-v0', 'logs.npz')
     """
     return PurePath(dataset).name if dataset.startswith(("/", "~", ".")) else dataset
+
+
+def short_name(data_set: str) -> str:
+    """What to call a data set: a file or folder without its path.
+
+    >>> short_name("spar/hopper/medium-v0"), short_name("D4RL/door/human-v2"), short_name("../data/logs.npz")
+    ('hopper/medium-v0', 'D4RL/door/human-v2', 'logs')
+    >>> short_name("logs.npz"), short_name("/data/lift/v1.5"), short_name("https://example.org/mine.hdf5")
+    ('logs', 'v1.5', 'mine')
+    """
+    path, is_file = PurePath(data_set), re.search(r"\.[A-Za-z]\w*$", data_set) is not None
+    is_place = is_file or data_set.startswith(("/", "~", "."))
+    return (path.stem if is_file else path.name) if is_place else data_set.removeprefix("spar/")
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder.
+
+    >>> slug("spar/hopper/medium-v0"), slug("TD3+BC"), slug("10% BC")
+    ('hopper-medium-v0', 'TD3+BC', '10%-BC')
+    """
+    return re.sub(r"[^\w.+%=-]+", "-", name.removeprefix("spar/")).strip("-.")
 
 
 def from_here(path: Path, start: Path | None = None) -> str:
@@ -58,6 +93,22 @@ def decimals(values: Iterable[float | None], least: int) -> int:
         return least
     of_largest, of_smallest = (-math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
     return max(least, 1 + of_largest, of_smallest if of_smallest <= 6 else 0)
+
+
+def duration(seconds: float) -> str:
+    """In words.
+
+    >>> duration(7.4), duration(75), duration(7500), duration(200_000)
+    ('7 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:

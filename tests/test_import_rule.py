@@ -76,10 +76,11 @@ ALLOWED = {
         "training",
         "callbacks",
     },
-    "report": {"types", "given_path", "documents", "pyplot", "whole_file", "evaluation"},
+    "report": {"types", "given_path", "documents", "pyplot", "whole_file", "evaluation", "algorithms"},
     "suite": {
         "types",
         "given_path",
+        "documents",
         "whole_file",
         "each_key_once",
         "stopping",

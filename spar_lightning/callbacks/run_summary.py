@@ -14,61 +14,42 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.results.document import checkpoint_paths, run_folder
 from spar_lightning.callbacks.rollouts.last_video import VIDEO
-from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation
-from spar_lightning.documents import decimals, from_here, people_call
+from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation, evaluation_of
+from spar_lightning.documents import decimals, duration, from_here, people_call
 from spar_lightning.offline_evaluation import summary_lines, verdict
 
 
 class RunSummary(pl.Callback):
-    """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores.
-
-    Args:
-        test_command: how to evaluate a checkpoint; `{checkpoint}` and `{folder}`, the run's, are filled in, and
-            `{options}`, which name the code of the user's that it takes.
-        decide_command: likewise, how to judge one where there is no simulator.
-    """
-
-    def __init__(
-        self,
-        test_command: str = "python -m spar_lightning evaluate {checkpoint}{options}",
-        decide_command: str = "python -m spar_lightning ope {checkpoint}{options}",
-    ) -> None:
-        self.test_command, self.decide_command = test_command, decide_command
+    """Prints scores, speed, and where everything is, after training; after a test or a validation, its scores."""
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Print, after the results and the last checkpoint are written."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        evaluation = _evaluation(trainer)
+        evaluation = evaluation_of(trainer)
         if stage == "fit":
             folder = run_folder(trainer)  # on all ranks
-            _print("\n".join(["", *_scores(trainer, evaluation), *self._places(trainer, folder, evaluation), ""]))
+            _print("\n".join(["", *_scores(trainer, evaluation), *_places(trainer, folder, evaluation), ""]))
         elif evaluation is not None and evaluation.final:
             _print("\n".join(["", *score_table(evaluation.final), *_scale(trainer), ""]))
 
-    def _places(self, trainer: pl.Trainer, folder: Path, evaluation: RolloutEvaluation | None) -> list[str]:
-        folder = _short(folder)
-        files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
-        places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
-        if (folder / "results.json").is_file():
-            places["results"] = str(folder / "results.json")
-        if (folder / VIDEO).is_file():
-            places["video"] = str(folder / VIDEO)
-        if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
-            places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
-        if "last" in files and not (evaluation and evaluation.unavailable):
-            names = {
-                "checkpoint": _quoted(files["last"]),
-                "folder": _quoted(folder),
-                "options": _own_code(trainer),
-            }
-            places["evaluate"] = self.test_command.format(**names)
-        elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
-            places["decide"] = self.decide_command.format(
-                checkpoint=_quoted(files["last"]), options=_own_algorithm(trainer)
-            )
-        return [f"  {name:<17}{place}" for name, place in places.items()]
+
+def _places(trainer: pl.Trainer, folder: Path, evaluation: RolloutEvaluation | None) -> list[str]:
+    folder = _short(folder)
+    files = {name: folder / path for name, path in checkpoint_paths(trainer, folder).items() if path}
+    places = {f"{name} checkpoint": str(path) for name, path in sorted(files.items(), reverse=True)}
+    if (folder / "results.json").is_file():
+        places["results"] = str(folder / "results.json")
+    if (folder / VIDEO).is_file():
+        places["video"] = str(folder / VIDEO)
+    if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+        places["curves"] = f"tensorboard --logdir {_quoted(folder)}, then http://localhost:6006/#custom_scalars"
+    if "last" in files and not (evaluation and evaluation.unavailable):
+        places["evaluate"] = f"python -m spar_lightning evaluate {_quoted(files['last'])}{_own_code(trainer)}"
+    elif "last" in files and evaluation and evaluation.document and evaluation.document["offline_check"]:
+        places["decide"] = f"python -m spar_lightning ope {_quoted(files['last'])}{_own_algorithm(trainer)}"
+    return [f"  {name:<17}{place}" for name, place in places.items()]
 
 
 def _quoted(path: Path) -> str:
@@ -85,10 +66,6 @@ def _own_code(trainer: pl.Trainer) -> str:
 def _own_algorithm(trainer: pl.Trainer) -> str:
     algorithm = getattr(trainer.lightning_module, "checkpoint_name", None)
     return f" --algorithm {algorithm}" if algorithm else ""
-
-
-def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:
-    return next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]
 
 
 def _scores(trainer: pl.Trainer, evaluation: RolloutEvaluation | None) -> list[str]:
@@ -113,8 +90,8 @@ def _headline(document: dict[str, Any]) -> str:
     parts = [None if name is None else people_call(name), document["environment_id"]]
     parts.append(None if document["seed"] is None else f"seed {document['seed']}")
     seconds, speed = document["wall_time_s"], document["updates_per_second"]
-    parts.append(f"{document['updates']:,} updates in {_duration(seconds['total'])}")
-    parts.append(f"{_duration(seconds['evaluation'])} of it evaluation" if seconds["evaluation"] else None)
+    parts.append(f"{document['updates']:,} updates in {duration(seconds['total'])}")
+    parts.append(f"{duration(seconds['evaluation'])} of it evaluation" if seconds["evaluation"] else None)
     pace = "" if speed is None else f" ({speed:,.0f} updates/s in training)"
     return "  " + ", ".join(str(part) for part in parts if part is not None) + pace
 
@@ -199,12 +176,6 @@ def _spread(mean: float | None, deviation: float | None, digits: int) -> str:
         return "-"
     spread = "-" if deviation is None else f"{deviation:.{digits}f}"
     return f"{mean:.{digits}f} +- {spread:>{5}}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _short(folder: Path) -> Path:

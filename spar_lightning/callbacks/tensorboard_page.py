@@ -12,8 +12,9 @@ from typing_extensions import override
 
 from spar_lightning.callbacks.results.document import run_folder, run_seed
 from spar_lightning.callbacks.results.provenance import training_settings
-from spar_lightning.callbacks.rollouts.rollout_evaluation import RolloutEvaluation
+from spar_lightning.callbacks.rollouts.rollout_evaluation import evaluation_of
 from spar_lightning.callbacks.run_summary import score_table
+from spar_lightning.documents import flat_settings
 from spar_lightning.training.progress import WARMUP
 from spar_lightning.types import HasReferencePolicies, HasResidual
 
@@ -40,7 +41,7 @@ class TensorBoardPage(pl.Callback):
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the result, and that the run is over."""
-        evaluation = _evaluation(trainer)
+        evaluation = evaluation_of(trainer)
         document = None if evaluation is None else evaluation.document
         for logger in _loggers(trainer):
             if document is not None:
@@ -100,33 +101,31 @@ def _as_code(text: str) -> str:
 
 def _write_settings(logger: TensorBoardLogger, trainer: pl.Trainer, module: pl.LightningModule) -> None:
     tags = []
-    evaluation = _evaluation(trainer)
+    evaluation = evaluation_of(trainer)
     if evaluation is not None and evaluation.final_episodes and evaluation.unavailable is None:
         tags.append(f"final/{_unit(trainer)}")
         if isinstance(module, HasReferencePolicies) and module.reference_policies():
             tags.append("final/improvement")
     if isinstance(module, HasResidual):
         tags.append("residual/abs_mean")
-    settings = flat_settings({"seed": run_seed(trainer), **training_settings(trainer)})
+    settings = _shown({"seed": run_seed(trainer), **training_settings(trainer)})
     experiment, run, _ = _summaries(settings, dict.fromkeys(tags, 0.0))
     writer = logger.experiment._get_file_writer()
     writer.add_summary(experiment)
     writer.add_summary(run)
 
 
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | str | float | int]:
-    """Nested settings by dotted names, as what the tab can show.
+def _shown(settings: Mapping[str, Any]) -> dict[str, bool | str | float | int]:
+    """Settings as what the tab can show.
 
-    >>> flat_settings({"model": {"kappa": 1.4, "base": {"widths": [256, 256]}, "limit": None}})
+    >>> _shown({"model": {"kappa": 1.4, "base": {"widths": [256, 256]}, "limit": None}})
     {'model.kappa': 1.4, 'model.base.widths': '[256, 256]'}
     """
-    flat: dict[str, bool | str | float | int] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        elif value is not None:
-            flat[f"{prefix}{name}"] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in flat_settings(settings).items()
+        if value is not None
+    }
 
 
 def _summaries(settings: dict[str, Any], metrics: dict[str, float]) -> tuple[Any, Any, Any]:
@@ -135,7 +134,3 @@ def _summaries(settings: dict[str, Any], metrics: dict[str, float]) -> tuple[Any
 
     found: tuple[Any, Any, Any] = hparams(settings, metrics)  # type: ignore[no-untyped-call]
     return found
-
-
-def _evaluation(trainer: pl.Trainer) -> RolloutEvaluation | None:
-    return next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]

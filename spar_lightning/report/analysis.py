@@ -48,6 +48,10 @@ class Analysis:
         """Of all tasks."""
         return [run for task in self.results.tasks for run in self.results.of(task, method)]
 
+    def runs_on(self, task: str) -> list[Document]:
+        """Of all methods."""
+        return [run for method in self.results.methods for run in self.results.of(task, method)]
+
     # ------------------------------------------------------------------------------------------------------ per task
 
     def cell(self, task: str, method: str, of: str = "last") -> dict[str, Any] | None:
@@ -168,11 +172,16 @@ class Analysis:
 
 
 def _comparable(results: Results, scored: set[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """Methods that have at least half of the tasks, and the tasks that all of those have."""
+    """Methods that have at least half of the tasks, and the tasks that all of those have.
+
+    Where there is no such task the method with the fewest is left out, of several the last, until there is one.
+    """
     tasks = {method: {task for task, other in scored if other == method} for method in results.methods}
     most = max((len(found) for found in tasks.values()), default=0)
     methods = [method for method in results.methods if tasks[method] and 2 * len(tasks[method]) >= most]
-    common = set.intersection(*(tasks[method] for method in methods)) if methods else set()
+    common: set[str] = set()
+    while methods and not (common := set.intersection(*(tasks[method] for method in methods))):
+        methods.remove(min(reversed(methods), key=lambda method: len(tasks[method])))
     return methods, sorted(common)
 
 

@@ -38,7 +38,7 @@ def read_runs(places: Sequence[str]) -> list[Document]:
 
 def unfinished(places: Sequence[str]) -> list[str]:
     """What to say of runs in folders, at any depth, that have no results: stopped, failed and running ones."""
-    configs = [path for place in places if Path(place).is_dir() for path in Path(place).rglob(CONFIG)]
+    configs = [path for place in map(given_path, places) if place.is_dir() for path in place.rglob(CONFIG)]
     folders = sorted({path.parent for path in configs if not any(path.parent.rglob(RESULTS))})
     if not folders:
         return []

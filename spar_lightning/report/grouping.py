@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from spar_lightning.documents import flat_settings, short_name
 from spar_lightning.report.documents import Document, value_of
 from spar_lightning.types import UserError
 
@@ -72,10 +72,10 @@ def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
     own = json.loads(key.settings)
     if own is None:
         return ["not recorded"]  # by an earlier version
-    others = [flat(json.loads(other.settings)) for other in _beside(key, groups) if other.settings != "null"]
+    others = [flat_settings(json.loads(other.settings)) for other in _beside(key, groups) if other.settings != "null"]
     return [
         f"{name}={json.dumps(value)}"
-        for name, value in flat(own).items()
+        for name, value in flat_settings(own).items()
         if any(name not in other or other[name] != value for other in others)
     ]
 
@@ -83,18 +83,6 @@ def differences(key: Group, groups: Mapping[Group, object]) -> list[str]:
 def _beside(key: Group, groups: Mapping[Group, object]) -> list[Group]:
     """The groups of the same task and module, itself among them."""
     return [group for group in groups if (group.task, group.module) == (key.task, key.module)]
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names.
-
-    >>> flat({"model": {"kappa": 2.0, "base": {"dropout": 0.1}}})
-    {'model.kappa': 2.0, 'model.base.dropout': 0.1}
-    """
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
 
 
 @dataclass(frozen=True)
@@ -229,25 +217,3 @@ def _unlike(data_set: str, name: str, others: Sequence[str]) -> str:
         if all(folders[len(folders) - count :] != other[len(other) - count :] for other in beside) or not beside:
             return "/".join([*folders[len(folders) - count :], name])
     return name
-
-
-def short_name(data_set: str) -> str:
-    """What to call a data set: a file or folder without its path.
-
-    >>> short_name("spar/hopper/medium-v0"), short_name("D4RL/door/human-v2"), short_name("../data/logs.npz")
-    ('hopper/medium-v0', 'D4RL/door/human-v2', 'logs')
-    >>> short_name("logs.npz"), short_name("/data/lift/v1.5"), short_name("https://example.org/mine.hdf5")
-    ('logs', 'v1.5', 'mine')
-    """
-    path, is_file = PurePath(data_set), re.search(r"\.[A-Za-z]\w*$", data_set) is not None
-    is_place = is_file or data_set.startswith(("/", "~", "."))
-    return (path.stem if is_file else path.name) if is_place else data_set.removeprefix("spar/")
-
-
-def slug(name: str) -> str:
-    """A name as that of a folder.
-
-    >>> slug("spar/hopper/medium-v0"), slug("TD3+BC"), slug("10% BC")
-    ('hopper-medium-v0', 'TD3+BC', '10%-BC')
-    """
-    return re.sub(r"[^\w.+%=-]+", "-", name.removeprefix("spar/")).strip("-.")

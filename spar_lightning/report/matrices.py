@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from spar_lightning.documents import slug
 from spar_lightning.evaluation import normalized_score
 from spar_lightning.report.analysis import Analysis
 from spar_lightning.report.documents import Document
-from spar_lightning.report.grouping import slug
 from spar_lightning.whole_file import whole_file
 
 RLIABLE, UNIFLORAL = "rliable.npz", "unifloral"

@@ -6,16 +6,30 @@ updates), and those of SPAR's authors (arXiv 2605.27877), as a public leaderboar
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from spar_lightning.algorithms import SPAR
+from spar_lightning.documents import flat_settings
 from spar_lightning.report.documents import Document
 
 UPDATES = 1_000_000
 """Of the published runs."""
 
 METHODS = ("BC", "10% BC", "TD3+BC", "IQL", "ReBRAC")
-_OF_MODULE = {"TD3BCModule": "TD3+BC", "IQLModule": "IQL", "ReBRACModule": "ReBRAC", "SPARModule": "SPAR"}
+_OF_MODULE = {
+    "BCModule": "BC",
+    "TD3BCModule": "TD3+BC",
+    "IQLModule": "IQL",
+    "ReBRACModule": "ReBRAC",
+    "SPARModule": "SPAR",
+}
+_CHOICES = {
+    name: inspect.signature(SPAR).parameters[name].default
+    for name in ("residual", "manifold", "improvement", "regression")
+}
+"""Settings of SPAR that make it the published method, as they usually are; others are chosen for the data."""
 
 CORL_LAST: dict[str, tuple[float, ...]] = {
     "halfcheetah-medium-v2": (42.40, 42.46, 48.10, 48.31, 64.04),
@@ -98,10 +112,15 @@ def d4rl_data_set(name: str) -> str | None:
 
 
 def published_method(document: Document) -> str | None:
-    """Which published method a run is of: cloning of a tenth of the episodes is one of its own."""
-    module = str(document.get("module", ""))
-    if module == "BCModule":
-        data: dict[str, Any] = (document.get("settings") or {}).get("data", {})
-        fraction = data.get("top_fraction")
-        return "BC" if fraction is None else "10% BC" if fraction == 0.1 else None
-    return _OF_MODULE.get(module)
+    """Which published method a run is of: of none where it is an ablation of SPAR, or learns from chosen episodes.
+
+    Cloning of the best tenth of the episodes is a method of its own. A choice that was not recorded is the usual one.
+    """
+    module, settings = str(document.get("module", "")), flat_settings(document.get("settings") or {})
+    if any(name.startswith("data.filter") and value is not None for name, value in settings.items()):
+        return None
+    fraction = settings.get("data.top_fraction")
+    if fraction is not None:
+        return "10% BC" if (module, fraction) == ("BCModule", 0.1) else None
+    is_usual = all(settings.get(f"model.{name}", usual) == usual for name, usual in _CHOICES.items())
+    return _OF_MODULE.get(module) if is_usual else None

@@ -37,12 +37,19 @@ def _packed(document: Mapping[str, Any], shared: dict[str, list[str]]) -> dict[s
             if text not in shared[name]:
                 shared[name].append(text)
             packed[name] = shared[name].index(text)
-    history = document.get("history") or []
-    packed["history"] = {name: [_short(row.get(name)) for row in history] for name in (history[0] if history else ())}
+    packed["history"] = _columns(document.get("history") or [])
     for name in ("episode_returns", "noisy_episode_returns"):
         if packed.get(name):
             packed[name] = {policy: [_short(value) for value in values] for policy, values in packed[name].items()}
     return packed
+
+
+def _columns(history: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]] | list[dict[str, Any]]:
+    """Rows by column; as they are where they have not all the same entries, such as those of two versions."""
+    rows = [{name: _short(value) for name, value in row.items()} for row in history]
+    if len({tuple(row) for row in rows}) > 1:
+        return rows
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
 def _short(value: Any) -> Any:
@@ -57,7 +64,11 @@ def unpacked(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name in SHARED:
             if name in run:
                 run[name] = document["shared"][name][run[name]]
-        columns = run.get("history", {})
-        run["history"] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        history = run.get("history", {})
+        run["history"] = history if isinstance(history, list) else _rows(history)
         runs.append(run)
     return runs
+
+
+def _rows(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from spar_lightning.documents import decimals
 from spar_lightning.report.analysis import Analysis
+from spar_lightning.report.documents import Document
 from spar_lightning.report.published import CORL_LAST, METHODS, SPAR_PAPER, UPDATES
 from spar_lightning.report.reliability import LAST_EVALUATIONS, swings
 from spar_lightning.report.statistics import Estimate
@@ -79,18 +81,31 @@ def _scores(analysis: Analysis, of: str, title: str, text: str) -> Section:
     results = analysis.results
     rows = []
     for task in results.tasks:
-        cells = {method: analysis.cell(task, method, of) for method in results.methods}
-        runs = [run for method in results.methods for run in results.of(task, method)]
-        unit = "" if all(run.get("score") is not None for run in runs) else " (returns)"
-        rows.append([task + unit, *(_cell(cell) for cell in cells.values())])
+        cells = [analysis.cell(task, method, of) for method in results.methods]
+        runs = analysis.runs_on(task)
+        digits = _digits(runs, [cell[name] for cell in cells if cell for name in ("mean", "std")])
+        rows.append([task if _have_scores(runs) else f"{task} (returns)", *(_cell(cell, digits) for cell in cells)])
     return Section(title, text, ["task", *results.methods], rows)
 
 
-def _cell(cell: Mapping[str, Any] | None) -> str:
+def _have_scores(runs: Iterable[Document]) -> bool:
+    return all(run.get("score") is not None for run in runs)
+
+
+def _digits(runs: Iterable[Document], values: Iterable[float | None]) -> int:
+    """Of values side by side: one where they are scores, of returns as many as tell them apart."""
+    return 1 if _have_scores(runs) else decimals(values, 1)
+
+
+def _shown(value: float | None, digits: int, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _cell(cell: Mapping[str, Any] | None, digits: int) -> str:
     if cell is None:
         return "-"
-    deviation = "" if cell["std"] is None else f" +- {cell['std']:.1f}"
-    return f"{cell['mean']:.1f}{deviation}"
+    deviation = "" if cell["std"] is None else f" +- {_shown(cell['std'], digits)}"
+    return f"{_shown(cell['mean'], digits)}{deviation}"
 
 
 def _aggregates(analysis: Analysis) -> Section:
@@ -156,9 +171,13 @@ def _improvement(analysis: Analysis) -> Section:
     rows = []
     for task in analysis.results.tasks:
         of_task = [analysis.improvement(task, method) for method in methods]
-        rows.append([task, *("-" if found is None else _interval(found) for found in of_task)])
+        values = [found[name] for found in of_task if found for name in ("mean", "low", "high")]
+        digits = _digits(analysis.runs_on(task), values)
+        rows.append([task, *("-" if found is None else _interval(found, digits) for found in of_task)])
     totals = {method: found for method in methods if (found := analysis.against_base(method)) is not None}
-    rows.append(["**mean over runs**", *(_signed(found["mean"]) for found in totals.values())])
+    means = {method: found["mean"] for method, found in totals.items()}
+    shown = [_shown(mean, _digits(analysis.runs_of(method), [mean]), "+") for method, mean in means.items()]
+    rows.append(["**mean over runs**", *shown])
     rows.append(["**end below their base**", *(_share(found, "below") for found in totals.values())])
     rows.append(["**clearly below**", *(_share(found, "clearly_below") for found in totals.values())])
     text = (
@@ -171,11 +190,12 @@ def _improvement(analysis: Analysis) -> Section:
 def _reliability(analysis: Analysis) -> Section:
     rows = []
     for method in _improved(analysis):
-        rows.append([f"**{method}**", *[""] * 8, _swing(swings(analysis.runs_of(method)))])
+        runs = analysis.runs_of(method)
+        swing = _swing(swings(runs))
+        rows.append([f"**{method}**", *[""] * 8, _swing_text(swing, _digits(runs, swing))])
         for task in analysis.results.tasks:
             if (found := analysis.reliability(task, method)) is not None:
-                noisy = ["-"] * 3 if found["noisy"] is None else _gain(found["noisy"], ("base", "policy"))
-                rows.append([task, str(found["runs"]), *_gain(found), *noisy, _swing(found["swings"])])
+                rows.append([task, str(found["runs"]), *_gains(found, analysis.results.of(task, method))])
     text = (
         "Means over the runs of base, fitted policy and last policy; the least gain is the smallest improvement of a"
         " run. Noisy: the same with noise on every action, where runs were evaluated so. Swing: the largest less the"
@@ -186,22 +206,28 @@ def _reliability(analysis: Analysis) -> Section:
     return Section("Reliability", text, ["task", "runs", *of_gain, *with_noise, "swing"], rows)
 
 
-def _gain(found: Mapping[str, Any], policies: Sequence[str] = ("base", "fitted", "policy")) -> list[str]:
-    scores = ["-" if found[name] is None else f"{found[name]:.1f}" for name in policies]
-    return [*scores, f"{found['least']:+.1f}"]
+def _gains(found: Mapping[str, Any], runs: Sequence[Document]) -> list[str]:
+    """Without and with noise, and the swing."""
+    gains = [found[name] for name in ("base", "fitted", "policy", "least")]
+    gains += [found["noisy"] and found["noisy"][name] for name in ("base", "policy", "least")]
+    swing = _swing(found["swings"])
+    digits, signs = _digits(runs, [*gains, *swing]), ("", "", "", "+", "", "", "+")
+    shown = [_shown(value, digits, sign) for value, sign in zip(gains, signs, strict=True)]
+    return [*shown, _swing_text(swing, digits)]
 
 
-def _swing(values: Sequence[float]) -> str:
-    return f"{np.median(values):.1f}, {max(values):.1f}" if values else "-"
+def _swing(values: Sequence[float]) -> list[float]:
+    """Median and largest."""
+    return [float(np.median(values)), max(values)] if values else []
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    low, high = ("-" if found[name] is None else f"{found[name]:+.1f}" for name in ("low", "high"))
-    return f"{found['mean']:+.1f} [{low}, {high}]"
+def _swing_text(swing: Sequence[float], digits: int) -> str:
+    return ", ".join(_shown(value, digits) for value in swing) or "-"
 
 
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.1f}"
+def _interval(found: Mapping[str, Any], digits: int) -> str:
+    mean, low, high = (_shown(found[name], digits, "+") for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def _share(found: Mapping[str, Any], name: str) -> str:
@@ -214,7 +240,7 @@ def _speed(analysis: Analysis) -> Section:
         found = analysis.speed(method)
         speed = found["updates_per_second"]
         minutes = [found[f"{part}_minutes"] for part in ("training", "evaluation", "base")]
-        shown = ["-" if value is None else f"{value:.1f}" for value in minutes]
+        shown = [_shown(value, 1) for value in minutes]
         rows.append([method, "-" if speed is None else f"{speed:,.0f}", *shown])
     header = ["method", "updates/s", "training, min", "evaluation, min", "base, min"]
     return Section("Speed", "Medians over runs; on a machine that other programs share they say little.", header, rows)
@@ -239,8 +265,8 @@ def _published(analysis: Analysis) -> list[Section]:
                 continue
             best = analysis.cell(task, method, "best")
             updates = " ".join(sorted({f"{run['updates']:,}" for run in results.of(task, method)}))
-            figures = ["-" if value is None else f"{value:.1f}" for value in (found.last, found.best)]
-            rows.append([found.data_set, method, _cell(cell), _cell(best), updates, *figures, found.source])
+            figures = [_shown(value, 1) for value in (found.last, found.best)]
+            rows.append([found.data_set, method, _cell(cell, 1), _cell(best, 1), updates, *figures, found.source])
     if not rows:
         return []
     text = (
@@ -254,7 +280,6 @@ def _published(analysis: Analysis) -> list[Section]:
 def _published_methods(data_sets: Sequence[str]) -> Section:
     rows = []
     for name in dict.fromkeys(data_sets):
-        paper = SPAR_PAPER.get(name)
-        rows.append([name, *(f"{score:.1f}" for score in CORL_LAST[name]), "-" if paper is None else f"{paper:.1f}"])
+        rows.append([name, *(_shown(score, 1) for score in (*CORL_LAST[name], SPAR_PAPER.get(name)))])
     text = "Last scores: the baselines are CORL's, SPAR's its paper's."
     return Section("All published scores on these data sets", text, ["data set", *METHODS, "SPAR"], rows)

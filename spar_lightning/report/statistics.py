@@ -108,19 +108,18 @@ def estimate(statistic: Callable[..., Any], *samples: Scores, resamples: int = R
     return Estimate(value, float(interval.low), float(interval.high))
 
 
-def expected_best(values: Sequence[float], most: int | None = None) -> list[float]:
+def expected_best(values: Sequence[float]) -> list[float]:
     """The score to expect of the best of k policies, for k = 1, 2 ..., where the simulator is asked which is best.
 
     Policies are drawn with replacement: `E = sum_i v_(i) ((i/n)^k - ((i-1)/n)^k)` over the sorted values (Dodge et al.,
     2019; Kurenkov and Kolesnikov, 2022, arXiv 2110.04156). k = 1 is what offline training gives by itself.
 
     Args:
-        values: scores of n policies.
-        most: the largest k, n by default.
+        values: scores of n policies; k goes up to n.
 
     >>> [round(value, 3) for value in expected_best([3.0, 1.0, 2.0])]
     [2.0, 2.444, 2.667]
     """
     ordered = np.sort(np.asarray(values, np.float64))
     below = np.arange(len(ordered) + 1) / len(ordered)
-    return [float((ordered * np.diff(below**k)).sum()) for k in range(1, (most or len(ordered)) + 1)]
+    return [float((ordered * np.diff(below**k)).sum()) for k in range(1, len(below))]

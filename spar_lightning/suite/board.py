@@ -12,10 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from spar_lightning.documents import duration
 from spar_lightning.suite.engine import Engine
 from spar_lightning.suite.jobs import Job
 from spar_lightning.suite.progress import in_words, outcome, share_done
-from spar_lightning.suite.tally import Tally, duration
+from spar_lightning.suite.tally import Tally
 
 _SHOWN = 8
 """Jobs that are over, at most, in the table."""

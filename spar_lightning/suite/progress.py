@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from spar_lightning.documents import decimals
 from spar_lightning.suite.jobs import OUTPUT
 from spar_lightning.suite.runs import Run
 
@@ -59,12 +60,16 @@ def in_words(document: dict[str, Any] | None) -> str:
 
     >>> in_words({"score": 81.24, "improvement": {"mean": 40.0}}), in_words({"score": None, "return": 300.0})
     ('score 81.2, +40.0 on its base', 'return 300')
+    >>> in_words({"score": None, "return": 0.85, "improvement": {"mean": 0.04}})
+    'return 0.85, +0.04 on its base'
     """
     if document is None or document.get("return", document.get("score")) is None:
         return "no score"
     score, improvement = document.get("score"), document.get("improvement")
-    said = f"return {document['return']:.0f}" if score is None else f"score {score:.1f}"
-    return said if improvement is None else f"{said}, {improvement['mean']:+.1f} on its base"
+    gain = None if improvement is None else improvement["mean"]
+    digits = decimals([document["return"], gain], 0) if score is None else 1
+    said = f"return {document['return']:.{digits}f}" if score is None else f"score {score:.1f}"
+    return said if gain is None else f"{said}, {gain:+.{digits}f} on its base"
 
 
 def last_words(folder: Path) -> str:

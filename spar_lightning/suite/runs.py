@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spar_lightning.report.grouping import slug
+from spar_lightning.documents import slug
 from spar_lightning.suite.suite_file import ALL, SAME_BASE, SAME_WARMUP, Settings, Suite
 from spar_lightning.types import UserError
 

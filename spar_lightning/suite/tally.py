@@ -97,19 +97,3 @@ class Tally:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def duration(seconds: float) -> str:
-    """In words.
-
-    >>> duration(7.4), duration(75), duration(7500), duration(200_000)
-    ('7 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

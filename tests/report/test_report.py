@@ -17,8 +17,12 @@ from spar_lightning.report import command, report
 from spar_lightning.report.analysis import Analysis, curve
 from spar_lightning.report.documents import read_runs
 from spar_lightning.report.grouping import collect_results
+from spar_lightning.report.published import published_for
+from spar_lightning.report.raw_file import write_raw
 from spar_lightning.report.short_table import short_table
 from spar_lightning.types import UserError
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def analysis_of(*places: Path) -> Analysis:
@@ -72,6 +76,23 @@ def test_the_file_of_runs_keeps_equal_parts_once_and_a_line_a_run(tmp_path: Path
     assert text.count('"kappa"') == 1
     assert "last.ckpt" not in text
     assert sum(line.startswith('  {"dataset"') for line in text.splitlines()) == 12
+
+
+def test_a_history_whose_rows_have_other_entries_is_kept_as_it_is(tmp_path: Path) -> None:
+    """As of a run that an earlier version began, and this one went on with."""
+    early = {"step": 50, "score": 90.0, "return": 180.0}
+    late = {"step": 100, "warmup": True, "score": None, "return": 20.0, "improvement": None, "episodes": 2}
+    write_raw(tmp_path / "runs.json", [document(history=[early, late])])
+    (found,) = read_runs([str(tmp_path / "runs.json")])
+    assert found["history"] == [early, late]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_the_results_here_are_read_and_written_as_they_are(tmp_path: Path, path: Path) -> None:
+    documents = read_runs([str(path)])
+    write_raw(tmp_path / "runs.json", documents)
+    assert (tmp_path / "runs.json").read_text() == path.read_text()
+    assert read_runs([str(tmp_path / "runs.json")]) == documents
 
 
 def test_without_a_folder_the_short_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +264,17 @@ def test_methods_are_compared_over_the_tasks_that_they_share(tmp_path: Path) -> 
     assert found.matrices["SPAR"].shape == (5, 1)  # as many runs as the task with the fewest
 
 
+def test_methods_of_other_tasks_are_left_out_until_some_are_shared(tmp_path: Path) -> None:
+    for method, tasks in {"A": "1234", "B": "12", "C": "34"}.items():
+        for task in tasks:
+            write(tmp_path / method / task, document(dataset=f"spar/toy/{task}-v0"), method=method)
+    found = analysis_of(tmp_path)
+    assert (found.compared, found.left_out) == (["A", "B"], ["C"])
+    assert found.common == ["toy/1-v0", "toy/2-v0"]
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    assert "Not compared, for want of tasks: C." in (tmp_path / "out" / "report.md").read_text()
+
+
 def test_runs_with_one_seed_are_no_choice_of_the_best(tmp_path: Path) -> None:
     write(tmp_path / "a", document(), method="SPAR")
     report([str(tmp_path)], str(tmp_path / "out"), figures=False)
@@ -316,12 +348,59 @@ def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize(
+    ("module", "settings", "method"),
+    [
+        ("SPARModule", None, "SPAR"),
+        ("SPARModule", {"model": {"kappa": 3.0, "critic_target": "in_sample", "improvement": "lsi"}}, "SPAR"),
+        ("SPARModule", {"model": {"improvement": "none"}}, None),
+        ("SPARModule", {"model": {"residual": False}}, None),
+        ("SPARModule", {"model": {"manifold": "gaussian"}}, None),
+        ("SPARModule", {"model": {"regression": "residual"}}, None),
+        ("SPARModule", {"data": {"top_fraction": 0.1, "filter": None}}, None),
+        ("BCModule", {"data": {"top_fraction": None, "filter": None}}, "BC"),
+        ("BCModule", {"data": {"top_fraction": 0.1, "filter": None}}, "10% BC"),
+        ("BCModule", {"data": {"top_fraction": 0.2}}, None),
+        ("BCModule", {"data": {"filter": {"min_return": 2000}}}, None),
+        ("BCModule", {"data": {"top_fraction": 0.1, "filter": {"episodes": [0]}}}, None),
+        ("IQLModule", {"data": {"filter": {"min_return": 2000}}}, None),
+        ("BCModule", {"data": "text"}, "BC"),
+    ],
+)
+def test_an_ablation_and_chosen_data_are_no_published_method(
+    module: str, settings: dict[str, Any] | None, method: str | None
+) -> None:
+    found = published_for(document(dataset="d4rl:hopper-medium-replay-v2", module=module, settings=settings))
+    assert found is not None
+    assert found.method == method
+    assert (found.last is None) == (method is None)
+
+
 def test_returns_are_tabulated_and_not_compared(tmp_path: Path) -> None:
     changes = {"score": None, "return": 7.0, "best": {"score": None, "return": 9.0}, "history": []}
     write(tmp_path / "a", document() | changes)
     report([str(tmp_path)], str(tmp_path / "out"))
     assert "toy/one-v0 (returns)" in (tmp_path / "out" / "report.md").read_text()
     assert numbers(tmp_path / "out")["aggregates"] == {}
+
+
+def test_small_returns_have_the_digits_that_tell_them_apart(tmp_path: Path) -> None:
+    """As of tasks that give 1 for a success; scores keep one."""
+    for seed, found in enumerate((0.02, 0.06)):
+        history = [{"score": None, "return": found + step / 1000, "step": step} for step in range(5)]
+        gain = {"mean": found - 0.012, "low": None, "high": None, "unit": "return"}
+        changes = {"score": None, "return": found, "best": {"score": None, "return": 0.85}, "history": history}
+        changes |= {"improvement": gain, "base": {"score": None, "return": 0.012}}
+        write(tmp_path / f"a{seed}", document(seed=seed, dataset="small.npz") | changes, method="A")
+        write(tmp_path / f"b{seed}", document(30.04 + seed, seed=seed), method="B")
+    report([str(tmp_path)], str(tmp_path / "out"), figures=False)
+    lines = (tmp_path / "out" / "report.md").read_text().splitlines()
+    assert "| small (returns) | 0.040 +- 0.028 | - |" in lines
+    assert "| small (returns) | 0.85 +- 0.00 | - |" in lines
+    assert "| small | +0.03 [-0.23, +0.28] | - |" in lines
+    assert "| **mean over runs** | +0.028 | +10.5 |" in lines
+    assert "| small | 2 | 0.012 | - | 0.040 | +0.008 | - | - | - | 0.004, 0.004 |" in lines
+    assert "| toy/one-v0 | - | 30.5 +- 0.7 |" in lines
 
 
 @pytest.mark.parametrize(

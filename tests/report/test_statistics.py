@@ -64,4 +64,3 @@ def test_expected_best_by_hand() -> None:
     # of 1, 2, 3 with replacement: the best of two is 1, 2, 3 with 1, 3 and 5 chances of 9
     assert expected_best([2.0, 3.0, 1.0]) == pytest.approx([2.0, 22 / 9, (1 + 2 * 7 + 3 * 19) / 27])
     assert expected_best([5.0]) == [5.0]
-    assert expected_best([1.0, 2.0], most=100)[-1] == pytest.approx(2.0)

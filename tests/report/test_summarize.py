@@ -65,6 +65,15 @@ def test_runs_without_results_are_told(tmp_path, table):
     assert notes == [f"Left out: 2 without results, such as {tmp_path / 'running'} (`fit --resume` goes on)."]
 
 
+def test_runs_without_results_are_told_of_a_folder_below_the_home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "finished")
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "stopped" / "config.yaml").touch()
+    summarize(["~"])
+    assert f"Left out: 1 without results, such as {tmp_path / 'stopped'} " in capsys.readouterr().out
+
+
 def test_seeds_of_one_experiment_share_a_row(tmp_path, table):
     for seed, improvement in enumerate([3.0, 1.0, 2.0]):
         write(tmp_path / str(seed), age=seed, seed=seed, improvement={"mean": improvement})

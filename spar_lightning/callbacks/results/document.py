@@ -55,9 +55,7 @@ def comparison_results(comparison: Comparison) -> dict[str, Any]:
     policy, *references = [(name, _score_results(scores)) for name, scores in comparison.scores.items()]
     results = policy[1] | dict(references)
     results["episode_returns"] = {name: list(scores.returns) for name, scores in comparison.scores.items()}
-    if comparison.improvement is not None:
-        unit = "return" if comparison.policy.score is None else "score"
-        results["improvement"] = comparison.improvement._asdict() | {"unit": unit}
+    results |= _gain(comparison, "improvement")
     return {name: json_ready(value) for name, value in results.items()}
 
 
@@ -65,10 +63,16 @@ def noisy_results(comparison: Comparison) -> dict[str, Any]:
     """The same of an evaluation with noise on the actions, a row for each policy: `noisy_policy`, `noisy_base` .."""
     results: dict[str, Any] = {f"noisy_{name}": _score_results(scores) for name, scores in comparison.scores.items()}
     results["noisy_episode_returns"] = {name: list(scores.returns) for name, scores in comparison.scores.items()}
-    if comparison.improvement is not None:
-        unit = "return" if comparison.policy.score is None else "score"
-        results["noisy_improvement"] = comparison.improvement._asdict() | {"unit": unit}
+    results |= _gain(comparison, "noisy_improvement")
     return {name: json_ready(value) for name, value in results.items()}
+
+
+def _gain(comparison: Comparison, name: str) -> dict[str, Any]:
+    """The improvement under its name, with its unit; nothing where the policy has no base."""
+    if comparison.improvement is None:
+        return {}
+    unit = "return" if comparison.policy.score is None else "score"
+    return {name: comparison.improvement._asdict() | {"unit": unit}}
 
 
 def results_document(

@@ -329,3 +329,8 @@ def _require_validations(trainer: pl.Trainer, module: pl.LightningModule) -> Non
             " `def validation_step(self, batch, batch_idx): pass` and the data a `val_dataloader` of one item, or set"
             " `num_episodes=0` to evaluate at the end alone"
         )
+
+
+def evaluation_of(trainer: pl.Trainer) -> RolloutEvaluation | None:
+    """The one among a trainer's callbacks, None where there is none."""
+    return next((found for found in trainer.callbacks if isinstance(found, RolloutEvaluation)), None)  # type: ignore[attr-defined]

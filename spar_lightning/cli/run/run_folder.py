@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from spar_lightning.cli.run.metrics_file import ContinuedCSVLogger
 from spar_lightning.cli.run.resuming import CONFIG
+from spar_lightning.documents import short_name, slug
 from spar_lightning.given_path import given_path
-from spar_lightning.report.grouping import short_name, slug
 from spar_lightning.types import UserError
 from spar_lightning.whole_file import remove_unfinished
 
