@@ -70,7 +70,8 @@ class StopRequest:
         try:
             yield
         finally:
-            self._listens = self.deferred = self._is_common = False
+            self._listens = self.deferred = self._is_common = self._decided = False
+            self.number = None  # what comes after in this process was not asked to stop
             if _in_main_thread():
                 for number, handler in before:
                     signal.signal(number, handler)
