@@ -158,7 +158,7 @@ class SPAR(Algorithm):
         latent_bound: float = 2.0,
         min_residual_scale: float = 0.05,
         improvement: Literal["lsi", "value_gradient", "none"] = "lsi",
-        regression: Literal["latent", "residual"] = "latent",
+        regression: Literal["latent", "residual"] = "residual",
         num_candidates: int = 8,
         sigma: float = 0.5,
         kappa: float = 1.4,
