@@ -56,11 +56,11 @@ SETTINGS: dict[str, Any] = {
     "critic_tau": 0.01,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
-    "self-imitation, latent": {},
-    "self-imitation, residual": {"regression": "residual"},
+    "self-imitation, residual": {},
+    "self-imitation, latent": {"regression": "latent"},
     "value gradient, decoder": {"improvement": "value_gradient"},
 }
-LSI, ACTION_GRADIENT = "self-imitation, latent", "value gradient, action"
+LSI, ACTION_GRADIENT = "self-imitation, residual", "value gradient, action"
 
 
 class Outcome(NamedTuple):

@@ -122,7 +122,7 @@ def test_two_stages_one_after_the_other_are_both_at_once(tmp_path: Path, finishe
         ("--model.manifold", "gaussian"),
         ("--model.improvement", "value_gradient"),
         ("--model.improvement", "none"),
-        ("--model.regression", "residual"),
+        ("--model.regression", "latent"),
         ("--model.critic_target", "in_sample"),
         ("--model.critic_target", "policy"),
         ("--model.trace_decay", "0.9"),

@@ -356,7 +356,7 @@ def test_published_scores_stand_beside_runs_on_the_same_data_only(tmp_path: Path
         ("SPARModule", {"model": {"improvement": "none"}}, None),
         ("SPARModule", {"model": {"residual": False}}, None),
         ("SPARModule", {"model": {"manifold": "gaussian"}}, None),
-        ("SPARModule", {"model": {"regression": "residual"}}, None),
+        ("SPARModule", {"model": {"regression": "latent"}}, None),
         ("SPARModule", {"data": {"top_fraction": 0.1, "filter": None}}, None),
         ("BCModule", {"data": {"top_fraction": None, "filter": None}}, "BC"),
         ("BCModule", {"data": {"top_fraction": 0.1, "filter": None}}, "10% BC"),

@@ -54,7 +54,7 @@ def train(
         ("rebrac", {"gradient_clip_norm": 0.1}),
         ("spar", {}),
         ("spar", {"critic_target": "in_sample", "gradient_clip_norm": 0.1}),
-        ("spar", {"critic_target": "policy", "regression": "residual"}),
+        ("spar", {"critic_target": "policy", "regression": "latent"}),
         ("spar", {"freeze_critic": False, "trace_decay": 0.9}),
         ("spar", {"improvement": "value_gradient", "manifold": "gaussian"}),
     ],

@@ -52,7 +52,7 @@ def test_the_warm_up_is_the_same_whatever_the_settings_of_the_improvement(
 ) -> None:
     others = {
         "improvement": "value_gradient",
-        "regression": "residual",
+        "regression": "latent",
         "num_candidates": 5,
         "sigma": 0.7,
         "kappa": 2.0,

@@ -27,7 +27,7 @@ class SelfImitation:
         num_candidates: K a state, the policy's own latent among them.
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior.
-        regression: on the weighted `latent`, or on the weighted action's `residual`.
+        regression: on the `residual` of the weighted actions, or on the weighted `latent`.
     """
 
     policy: ResidualPolicy
@@ -53,16 +53,16 @@ class SelfImitation:
             loss = SF.imitation_loss(latents, SF.weighted_mean(weights, candidates))
         else:
             target = SF.weighted_mean(weights, actions)
-            loss = SF.imitation_loss(self.policy(states, latents) / states.scales, target / states.scales)
+            loss = SF.imitation_loss(self.policy.decode(states, latents) / states.scales, target / states.scales)
         metrics = {"actor/weights": weights, "actor/latents": latents.detach(), "actor/values": values}
         return loss, {"actor/lsi_loss": loss.detach(), **metrics}
 
     def evaluate(self, states: States, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions (K, B, A) of candidate latents (K, B, L), and their values (C, K, B) according to each critic."""
+        """Candidate latents (K, B, L) -> actions before clipping (K, B, A), and each critic's values (C, K, B)."""
         count = len(candidates)
         repeated = states.repeated(count)
-        actions = self.policy(repeated, rearrange(candidates, "k b l -> (k b) l"))
-        values = self.critics.average_critic(repeated.observations, actions)
+        actions = self.policy.decode(repeated, rearrange(candidates, "k b l -> (k b) l"))
+        values = self.critics.average_critic(repeated.observations, actions.clamp(-1.0, 1.0))
         unflatten = {"k": count}
         return rearrange(actions, "(k b) a -> k b a", **unflatten), rearrange(values, "c (k b) -> c k b", **unflatten)
 

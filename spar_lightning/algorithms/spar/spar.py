@@ -102,7 +102,7 @@ class SPAR(Algorithm):
         latent_bound: half-width of the box that latents are kept in: the support.
         min_residual_scale: floor of the residuals' spread, as a fraction of the actions' own.
         improvement: `lsi`, `value_gradient` (through the decoder, for comparison) or `none`.
-        regression: `latent` regresses on the weighted latent, `residual` on the weighted action.
+        regression: of self-imitation: on the `residual` of the weighted actions, or on the weighted `latent`.
         num_candidates: K a state, the policy's own latent among them.
         sigma: spread of the candidates around the policy, in prior standard deviations.
         kappa: how far value may pull against the prior, in prior standard deviations per unit of value slope.
