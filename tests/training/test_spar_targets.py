@@ -233,8 +233,25 @@ def test_values_of_candidates_belong_to_their_states(base: BC) -> None:
     assert torch.allclose(actions[1], torch.tensor([[0.5, 0.1], [0.2, 0.1]]))
 
 
+def test_a_saturated_action_is_drawn_back_to_better_ones(base: BC, batch: Batch) -> None:
+    spar = _spar(base, num_candidates=2, sigma=0.5, kappa=4.0)
+    critics: Any = spar.critics
+    policy: Any = spar.policy
+    latents = torch.tensor([[2.0, 0.0]], requires_grad=True)
+    policy.actor = Stub(lambda observations, base_actions: latents, bound=4.0)
+    critics.average_critic = Stub(lambda _, actions: -torch.stack([actions.sum(1)] * 2))
+    columns = {**batch.columns, "base_actions": torch.tensor([[0.9, 0.0]])}
+    batch = batch._replace(columns={name: column[:1] for name, column in columns.items()}).rows(slice(1))
+    loss, _ = _self_imitation(spar).loss(batch, torch.tensor([[[-8.0, 0.0]]]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    # The policy's own action is 0.9 + 0.5 * 2, clipped to 1; the better candidate's 0.9 - 0.5 * 2. The way there is down.
+    assert latents.grad is not None
+    assert latents.grad[0, 0] > 0.1
+
+
 def test_the_actor_never_takes_a_gradient_of_the_critic(base: BC, batch: Batch) -> None:
     spar = SPAR(base, hidden_dims=(4,))
+    spar.policy.freeze_manifold()
     loss, _ = _self_imitation(spar).loss(batch, torch.randn(7, 3, 4))
     loss.backward()  # type: ignore[no-untyped-call]
     with_gradient = {name.split(".")[0] for name, weight in spar.policy.named_parameters() if weight.grad is not None}
