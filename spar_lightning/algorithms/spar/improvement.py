@@ -52,6 +52,7 @@ class SelfImitation:
         if self.regression == "latent":
             loss = SF.imitation_loss(latents, SF.weighted_mean(weights, candidates))
         else:
+            # Before clipping: an action beyond the bounds would have no gradient that leads it back.
             target = SF.weighted_mean(weights, actions)
             loss = SF.imitation_loss(self.policy.decode(states, latents) / states.scales, target / states.scales)
         metrics = {"actor/weights": weights, "actor/latents": latents.detach(), "actor/values": values}
