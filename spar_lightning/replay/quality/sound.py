@@ -36,6 +36,8 @@ def sound_transitions(
         tell(f"{name}: {found.reset_rows.count:,} rows that are resets, and no steps, are left out")
         transitions = transitions.only(~torch.from_numpy(reset_rows(chunks_of(transitions))))
         found = _looked_at(transitions, checks())
+    elif drop_reset_rows:
+        warn(f"{name}: `data.drop_reset_rows` is set, but no rows look like resets: none are left out")
     for finding in found.findings():
         if finding.refused:
             raise DataError(f"{name} cannot be trained on. {finding.text}")
