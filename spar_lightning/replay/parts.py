@@ -106,9 +106,7 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
         dataset.ends_flagged_twice,
         dataset.ends_are_successes,
     )
-    sound = sound_transitions(
-        name, read_transitions(dataset, preparation.storage), checks, preparation.drop_reset_rows
-    )
+    sound = sound_transitions(name, read_transitions(dataset, preparation.storage), checks, preparation.drop_reset_rows)
     transitions = _selected(sound, name, dataset, preparation.selection)
     episodes = transitions.num_episodes
     numbers = _held_out_episodes(episodes, preparation.validation_fraction)
