@@ -88,6 +88,21 @@ def test_demonstrations_by_their_numbers(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_differences_that_float32_loses_are_told_once(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, offset: float
+) -> None:
+    found = demos()
+    for arrays in found.values():
+        arrays["obs/gripper"] += offset
+    list(open_dataset(write(tmp_path / "low_dim.hdf5", found)).episodes())
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == (offset > 0), told
+    assert all(
+        "low_dim.hdf5, data/demo_0 is about 1.7e+09 in column 2, where float32 cannot tell" in one for one in told
+    )
+
+
 def test_a_filter_and_some_parts(tmp_path: Path) -> None:
     name = write(tmp_path / "low_dim.hdf5", demos())
     assert transitions(name, mask="train").next_observations[:, 0].tolist() == [1, 2, 3, 101, 102]
