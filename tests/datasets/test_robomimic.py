@@ -174,6 +174,20 @@ def test_demonstrations_without_rewards(tmp_path: Path, setting: Any, rewards: l
         OfflineDataModule(name, success_reward=setting, validation_fraction=0).setup("fit")
 
 
+@pytest.mark.parametrize("without", ["-", "next_obs"])
+@pytest.mark.parametrize("number", [1, 0])
+def test_a_demonstration_without_steps_is_none(tmp_path: Path, number: int, without: str) -> None:
+    """It was aborted; the first one tells the parts of the observations."""
+    found = {f"demo_{number}": demo(number, 0, (), ()), "demo_2": demo(2, 4, (), ()), "demo_3": demo(3, 3, (2,), (2,))}
+    name = write(tmp_path / "low_dim.hdf5", found, without=(without,))
+    last = [] if without == "next_obs" else [23]
+    assert transitions(name).observations[:, 0].tolist() == [20, 21, 22, *last, 30, 31, 32]
+    name = write(tmp_path / "low_dim.hdf5", found, without=(without, "rewards"))
+    assert "at the end of 2 of 2 episodes" in open_dataset(name, success_reward="all").notes[0]
+    with pytest.raises(DataError, match="None of the 1 demonstrations has a step; expected one that has"):
+        open_dataset(write(tmp_path / "low_dim.hdf5", {"demo_1": found[f"demo_{number}"]}))
+
+
 def test_files_that_are_not_right(tmp_path: Path) -> None:
     def changed(**changes: Any) -> str:
         found = demos()

@@ -61,7 +61,8 @@ def open_robomimic(
 ) -> OfflineDataset:
     """Open a file by its path; reads shapes, and what tells the ends of the demonstrations.
 
-    A demonstration that goes on after its task was done is cut there into episodes, as D4RL does.
+    A demonstration that goes on after its task was done is cut there into episodes, as D4RL does. One without
+    steps, such as an aborted one, is none.
 
     Args:
         name: the path.
@@ -83,7 +84,11 @@ def open_robomimic(
             keys = vectors if observation_keys is None else [*observation_keys]
             sparse = rewards_are_successes(file)
         with readable_file(path):
-            shapes, marks = map(list, zip(*look_at(path, names, keys, sparse), strict=True))
+            seen = zip(names, look_at(path, names, keys, sparse), strict=True)
+            taken = [(name, *found) for name, found in seen if found[0].steps]
+        if not taken:
+            raise DataError(f"None of the {len(names)} demonstrations has a step; expected one that has.")
+        names, shapes, marks = map(list, zip(*taken, strict=True))
         rewarded = rewards_are_recorded(shapes, success_reward)
         ends = ends_of(shapes, marks, dones, success_reward)
     except DataError as error:
