@@ -131,6 +131,25 @@ def test_a_data_frame(tmp_path: Path) -> None:
         OfflineDataModule("frame:plant", columns=COLUMNS).setup("fit")
 
 
+@pytest.mark.parametrize("place", [0, 3, 8])
+def test_a_frame_with_an_empty_chunk(place: int) -> None:
+    """As of a log that was begun and never written to."""
+    table = pyarrow.table(logs())
+    parts = [table.slice(0, place), table.slice(0, 0), table.slice(place)]
+    data = OfflineDataModule.from_frame(pyarrow.concat_tables(parts), "plant", columns=COLUMNS, validation_fraction=0)
+    data.setup("fit")
+    assert data.transitions.observations[:, 0].tolist() == [0, 1, 3, 4, 5, 6]
+    with pytest.raises(DataError, match="no row in them"):
+        open_frame(table.slice(0, 0), columns=COLUMNS)
+
+
+def test_a_text_with_many_empty_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_BUFFER", 40)
+    path = tmp_path / "logs.csv"
+    path.write_text("obs,action,reward,episode\n" + "0.5,0.5,1,7\n" * 9 + "\n" * 200 + "0.5,0.5,1,8\n" * 3)
+    assert transitions(str(path)).episode_ends.nonzero()[:, 0].tolist() == [7, 9]
+
+
 @pytest.mark.parametrize("kind", ["category", "datetime64[s]"])
 def test_episodes_may_be_called_anything(kind: str) -> None:
     frame = pandas.DataFrame(logs(run=np.repeat([3, 1, 2], [3, 3, 2]))).astype({"run": kind})
