@@ -208,6 +208,16 @@ def test_rewards_that_are_not_recorded(
     assert "time-outs" not in str(described.defects)  # of ends that the user said to be successes
 
 
+@pytest.mark.parametrize("success", [[None, *[1] * 7], ["yes", "no"] * 4])
+def test_a_success_that_nobody_asks_for_may_be_anything(tmp_path: Path, kind: str, success: list[Any]) -> None:
+    name = write(tmp_path, kind, logs(success=success))
+    assert len(transitions(name, columns=COLUMNS)) == 6
+    assert open_frame(pyarrow.table(logs(success=success)), columns=COLUMNS).num_transitions == 6
+    columns = {array: column for array, column in COLUMNS.items() if array != "rewards"}
+    with pytest.raises(DataError, match="The column `success` (has no value in row 0|holds values of type string)"):
+        open_dataset(name, columns=columns, success_reward="success")
+
+
 @pytest.mark.parametrize(
     ("table", "columns", "message"),
     [
