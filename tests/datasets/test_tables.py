@@ -78,6 +78,19 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
         open_dataset(str(tmp_path / "logs.csv"), columns=COLUMNS)
 
 
+def test_booleans_are_1_and_0(tmp_path: Path, kind: str) -> None:
+    table = logs(
+        gripped=np.arange(8) % 3 == 1, r=np.arange(8) == 5, next_angle=np.arange(8) + 1.0, next_gripped=[True] * 8
+    )
+    columns = COLUMNS | {"observations": ["angle", "gripped"], "next_observations": ["next_angle", "next_gripped"]}
+    found = transitions(write(tmp_path, kind, table), columns=columns)
+    assert found.observations.tolist() == [[t, t % 3 == 1] for t in range(8)]
+    assert found.next_observations[:, 1].tolist() == [1] * 8
+    assert found.rewards.tolist() == [t == 5 for t in range(8)]
+    with pytest.raises(DataError, match="discrete actions are not supported"):
+        open_dataset(write(tmp_path, kind, table), columns=columns | {"actions": "gripped", "observations": "angle"})
+
+
 def test_names_that_need_no_mapping(tmp_path: Path, kind: str) -> None:
     names = {"speed9": "obs_9", "speed10": "obs_10", "angle": "obs_0", "torque": "action", "r": "reward"}
     table = {names.get(name, name): values for name, values in logs(run=None).items()}

@@ -142,5 +142,5 @@ def _types(reader: TableReader, array: str, columns: Sequence[str]) -> Iterator[
     kinds = [reader.types[column] for column in columns]
     discrete = array == "actions" and all(arrow().types.is_integer(kind) for kind in kinds)
     if isinstance(reader, CsvReader) and not discrete:
-        kinds = [arrow().float64()] * len(columns)
+        kinds = [kind if arrow().types.is_boolean(kind) else arrow().float64() for kind in kinds]
     return zip(columns, kinds, strict=True)
