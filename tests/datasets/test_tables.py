@@ -227,7 +227,7 @@ def test_a_success_that_nobody_asks_for_may_be_anything(tmp_path: Path, kind: st
     assert len(transitions(name, columns=COLUMNS)) == 6
     assert open_frame(pyarrow.table(logs(success=success)), columns=COLUMNS).num_transitions == 6
     columns = {array: column for array, column in COLUMNS.items() if array != "rewards"}
-    with pytest.raises(DataError, match="The column `success` (has no value in row 0|holds values of type string)"):
+    with pytest.raises(DataError, match=r"The column `success` (has no value in row 0|holds values of type string)"):
         open_dataset(name, columns=columns, success_reward="success")
 
 

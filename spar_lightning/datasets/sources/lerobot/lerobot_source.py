@@ -101,7 +101,7 @@ def _names(reader: ParquetReader, stated: ColumnNames | None) -> dict[str, list[
 
 
 def _ends(arrays: dict[str, Column], success_reward: SuccessReward | None) -> Iterator[str]:
-    """Put terminations, where no column has them, in the place of the marks that they follow from, and say what they do not tell."""
+    """Put terminations in the place of the marks that they follow from, if no column has them; say what is not told."""
     marks = {mark: np.asarray(arrays.pop(mark)[:]) for mark in _MARKS if mark in arrays}
     episode = np.asarray(arrays["episode"][:])
     _check_frames(episode, marks.get("frame"))

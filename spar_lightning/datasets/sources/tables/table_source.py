@@ -102,7 +102,7 @@ def open_frame_by_name(name: str, **_: Any) -> OfflineDataset:
 
 
 def _used(names: Mapping[str, Sequence[str]], success_reward: SuccessReward | None) -> dict[str, Sequence[str]]:
-    """The columns of the arrays that are read: of `success` where it is asked for alone, so that else it may be text."""
+    """The columns of the arrays that are read: those of `success` only where it is asked for."""
     return {array: columns for array, columns in names.items() if array != "success" or success_reward == "success"}
 
 
