@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypedDict
 
@@ -65,17 +65,23 @@ class Chosen(NamedTuple):
         return np.flatnonzero(self.episodes[self.steps > 0]).tolist()
 
 
-def chosen_episodes(dataset: OfflineDataset, selection: Selection) -> Chosen:
+def chosen_episodes(dataset: OfflineDataset, selection: Selection, lost: Sequence[int] = ()) -> Chosen:
     """Choose episodes in one pass over the data.
 
     The returns are those of whole episodes as they were recorded, before any scaling; a step that lacks its next
     observation counts, though it is not trained on. Of equal returns the earlier ones are chosen.
+
+    Args:
+        dataset: all of it.
+        selection: what is asked for.
+        lost: episodes whose transitions were left out, counted among those that have any: they are not to be chosen.
 
     Raises:
         DataError: no episode is chosen, or a number is none of an episode's; or the data cannot be read.
     """
     selection.check()
     facts = _facts(dataset)
+    facts.steps[np.flatnonzero(facts.steps)[np.array(lost, dtype=np.int64)]] = 0
     kept = _filtered(facts, selection.filter or {}, dataset.name)
     if selection.top_fraction is not None:
         (numbers,) = np.nonzero(kept)

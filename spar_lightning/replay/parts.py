@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spar_lightning.datasets.dataset import FloatArray, OfflineDataset
 from spar_lightning.datasets.selection import Selection, chosen_episodes
-from spar_lightning.replay.quality import Quality, action_bounds, sound_transitions
+from spar_lightning.replay.quality import Quality, Sound, action_bounds, sound_transitions
 from spar_lightning.replay.rewards import (
     RewardScale,
     check_reward_settings,
@@ -106,10 +106,8 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
         dataset.ends_flagged_twice,
         dataset.ends_are_successes,
     )
-    transitions = sound_transitions(
-        name, read_transitions(dataset, preparation.storage), checks, preparation.drop_reset_rows
-    )
-    transitions = _selected(transitions, name, dataset, preparation.selection)
+    sound = sound_transitions(name, read_transitions(dataset, preparation.storage), checks, preparation.drop_reset_rows)
+    transitions = _selected(sound, name, dataset, preparation.selection)
     episodes = transitions.num_episodes
     numbers = _held_out_episodes(episodes, preparation.validation_fraction)
     training, held_out = transitions.split(numbers)
@@ -125,13 +123,13 @@ def read_parts(name: str, dataset: OfflineDataset, bounds: Limits, preparation: 
     return Parts(training, held_out, statistics, episodes, len(numbers))
 
 
-def _selected(transitions: Transitions, name: str, dataset: OfflineDataset, selection: Selection) -> Transitions:
+def _selected(sound: Sound, name: str, dataset: OfflineDataset, selection: Selection) -> Transitions:
     """The chosen episodes: now, since what is wrong with the data is seen best in all of them."""
     if selection.keeps_all:
-        return transitions
-    chosen = chosen_episodes(dataset, selection)
+        return sound.transitions
+    chosen = chosen_episodes(dataset, selection, sound.lost)
     tell(f"{name}: {chosen.episodes.sum():,} of {len(chosen.episodes):,} episodes are chosen")
-    return transitions.only_episodes(chosen.numbers)
+    return sound.transitions.only_episodes(chosen.numbers)
 
 
 def _held_out_episodes(num_episodes: int, fraction: float) -> list[int]:

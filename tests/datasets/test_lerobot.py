@@ -100,6 +100,24 @@ def test_done_and_not_truncated_is_an_end_of_the_task(tmp_path: Path, marks: dic
     assert found.terminations.tolist() == [0, 0, 0, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "columns"),
+    [
+        ("goal_reached", {"terminations": "goal_reached"}),
+        ("terminated", {}),
+        ("next.done", {"terminations": "next.done"}),
+    ],
+)
+def test_a_column_of_terminations_counts(tmp_path: Path, recorded: str, columns: dict[str, str]) -> None:
+    """Whether it is named, or found by its name; nothing is left to be said of the ends."""
+    ends = np.isin(np.arange(9), [2, 4])
+    name = write(tmp_path, **{"next.done": ends, "next.success": None, recorded: ends})
+    found = transitions(name, columns=columns)
+    assert found.terminations.tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
+    assert found.rewards.tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert not any("is not known" in note for note in open_dataset(name, columns=columns).notes)
+
+
 def test_done_alone_does_not_tell(tmp_path: Path) -> None:
     name = write(tmp_path, **{"next.success": None})
     assert not transitions(name).terminations.any()

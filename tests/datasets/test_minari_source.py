@@ -53,6 +53,28 @@ def test_nothing_is_lost_and_only_terminations_terminate(make_minari: MakeMinari
     assert len(PackedTransitions.from_episodes(episodes)) == 11
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_differences_that_float32_loses_are_told_once(
+    make_minari: MakeMinari, recwarn: pytest.WarningsRecorder, offset: float
+) -> None:
+    buffers = [
+        EpisodeBuffer(
+            observations=np.stack([np.ones(5), offset + 0.05 * np.arange(5)], axis=1),
+            actions=np.zeros((4, 2), np.float32),
+            rewards=np.arange(4.0),
+            terminations=np.zeros(4, bool),
+            truncations=np.arange(4) == 3,
+        )
+        for _ in range(2)
+    ]
+    name = make_minari(buffers, gym.spaces.Box(-np.inf, np.inf, (2,), np.float64))
+    recwarn.clear()
+    list(open_dataset(name).episodes())
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == (offset > 0), told
+    assert all(f"`{name}` is about 1.7e+09 in column 1, where float32 cannot tell" in one for one in told)
+
+
 def test_opening_reads_no_data(make_minari: MakeMinari, datasets_root: Path) -> None:
     name = make_minari()
     (datasets_root / name / "data" / "main_data.hdf5").write_bytes(b"")

@@ -88,6 +88,21 @@ def test_demonstrations_by_their_numbers(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_differences_that_float32_loses_are_told_once(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, offset: float
+) -> None:
+    found = demos()
+    for arrays in found.values():
+        arrays["obs/gripper"] += offset
+    list(open_dataset(write(tmp_path / "low_dim.hdf5", found)).episodes())
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == (offset > 0), told
+    assert all(
+        "low_dim.hdf5, data/demo_0 is about 1.7e+09 in column 2, where float32 cannot tell" in one for one in told
+    )
+
+
 def test_a_filter_and_some_parts(tmp_path: Path) -> None:
     name = write(tmp_path / "low_dim.hdf5", demos())
     assert transitions(name, mask="train").next_observations[:, 0].tolist() == [1, 2, 3, 101, 102]
@@ -157,6 +172,20 @@ def test_demonstrations_without_rewards(tmp_path: Path, setting: Any, rewards: l
     assert found.rewards.tolist() == found.terminations.tolist() == rewards
     with pytest.warns(UserWarning, match=f"puts 1 at the end of {sum(rewards)} of 3 episodes"):
         OfflineDataModule(name, success_reward=setting, validation_fraction=0).setup("fit")
+
+
+@pytest.mark.parametrize("without", ["-", "next_obs"])
+@pytest.mark.parametrize("number", [1, 0])
+def test_a_demonstration_without_steps_is_none(tmp_path: Path, number: int, without: str) -> None:
+    """It was aborted; the first one tells the parts of the observations."""
+    found = {f"demo_{number}": demo(number, 0, (), ()), "demo_2": demo(2, 4, (), ()), "demo_3": demo(3, 3, (2,), (2,))}
+    name = write(tmp_path / "low_dim.hdf5", found, without=(without,))
+    last = [] if without == "next_obs" else [23]
+    assert transitions(name).observations[:, 0].tolist() == [20, 21, 22, *last, 30, 31, 32]
+    name = write(tmp_path / "low_dim.hdf5", found, without=(without, "rewards"))
+    assert "at the end of 2 of 2 episodes" in open_dataset(name, success_reward="all").notes[0]
+    with pytest.raises(DataError, match="None of the 1 demonstrations has a step; expected one that has"):
+        open_dataset(write(tmp_path / "low_dim.hdf5", {"demo_1": found[f"demo_{number}"]}))
 
 
 def test_files_that_are_not_right(tmp_path: Path) -> None:

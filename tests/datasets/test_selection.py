@@ -89,20 +89,46 @@ def test_episodes_without_a_transition_keep_their_numbers(tmp_path: Path) -> Non
         trained_on(name, filter={"episodes": [1]})
 
 
-def test_resets_are_looked_for_in_all_episodes(tmp_path: Path) -> None:
-    """Among chosen ones the row before is that of another episode."""
+def with_resets(**changes: Any) -> dict[str, Any]:
+    """Each episode but the first one begins with a reset."""
     observations = np.random.default_rng(0).normal(size=(20, 2))
     following = np.roll(observations, -1, axis=0)
     observations[4::4] = following[3:-1:4] = 10 * np.arange(4.0)[:, None]  # a reset leads far
     rewards = np.where(np.arange(20) % 4 == 0, 0.0, 1.0)
-    name = write_arrays(
-        tmp_path / "logs.npz", **arrays(observations=observations, next_observations=following, rewards=rewards)
-    )
+    return arrays(observations=observations, next_observations=following, rewards=rewards) | changes
+
+
+def test_resets_are_looked_for_in_all_episodes(tmp_path: Path) -> None:
+    """Among chosen ones the row before is that of another episode."""
+    name = write_arrays(tmp_path / "logs.npz", **with_resets())
+    observations = with_resets()["observations"]
     with pytest.raises(DataError, match="4 rows after the ends of episodes are no steps but resets"):
         trained_on(name, filter={"episodes": [0, 2]})
     data = OfflineDataModule(name, validation_fraction=0, filter={"episodes": [1, 3]}, drop_reset_rows=True)
     data.setup("fit")
     np.testing.assert_array_equal(data.transitions.observations, observations[[5, 6, 7, 13, 14, 15]].astype("f4"))
+
+
+@pytest.mark.parametrize("storage", ["memory", "map"])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"filter": {"episodes": [1, 4]}}, [5, 6, 7, 13, 14, 15]),
+        ({"filter": {"episodes": [2, 5]}}, [17, 18, 19]),
+        ({"top_fraction": 0.4}, [0, 1, 2, 3, 5, 6, 7]),
+    ],
+    ids=str,
+)
+def test_an_episode_that_was_but_a_reset_keeps_its_number(
+    tmp_path: Path, settings: dict[str, Any], expected: list[int], storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is episode 2, which has the largest return, and is none to be chosen."""
+    monkeypatch.setenv("SPAR_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    recorded = with_resets(timeouts=np.isin(np.arange(20), [3, 7, 8, 11, 15, 19]))
+    name = write_arrays(tmp_path / "logs.npz", **recorded | {"rewards": -recorded["rewards"]})
+    data = OfflineDataModule(name, validation_fraction=0, drop_reset_rows=True, storage=storage, **settings)
+    data.setup("fit")
+    np.testing.assert_array_equal(data.transitions.observations, recorded["observations"][expected].astype("f4"))
 
 
 @pytest.mark.parametrize(

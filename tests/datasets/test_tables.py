@@ -78,6 +78,19 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
         open_dataset(str(tmp_path / "logs.csv"), columns=COLUMNS)
 
 
+def test_booleans_are_1_and_0(tmp_path: Path, kind: str) -> None:
+    table = logs(
+        gripped=np.arange(8) % 3 == 1, r=np.arange(8) == 5, next_angle=np.arange(8) + 1.0, next_gripped=[True] * 8
+    )
+    columns = COLUMNS | {"observations": ["angle", "gripped"], "next_observations": ["next_angle", "next_gripped"]}
+    found = transitions(write(tmp_path, kind, table), columns=columns)
+    assert found.observations.tolist() == [[t, t % 3 == 1] for t in range(8)]
+    assert found.next_observations[:, 1].tolist() == [1] * 8
+    assert found.rewards.tolist() == [t == 5 for t in range(8)]
+    with pytest.raises(DataError, match="discrete actions are not supported"):
+        open_dataset(write(tmp_path, kind, table), columns=columns | {"actions": "gripped", "observations": "angle"})
+
+
 def test_names_that_need_no_mapping(tmp_path: Path, kind: str) -> None:
     names = {"speed9": "obs_9", "speed10": "obs_10", "angle": "obs_0", "torque": "action", "r": "reward"}
     table = {names.get(name, name): values for name, values in logs(run=None).items()}
@@ -129,6 +142,25 @@ def test_a_data_frame(tmp_path: Path) -> None:
     assert describe(open_frame(frame, "plant", COLUMNS)).transitions == 6
     with pytest.raises(DataError, match=r"was a data frame of the program that made it: open it with .*from_frame"):
         OfflineDataModule("frame:plant", columns=COLUMNS).setup("fit")
+
+
+@pytest.mark.parametrize("place", [0, 3, 8])
+def test_a_frame_with_an_empty_chunk(place: int) -> None:
+    """As of a log that was begun and never written to."""
+    table = pyarrow.table(logs())
+    parts = [table.slice(0, place), table.slice(0, 0), table.slice(place)]
+    data = OfflineDataModule.from_frame(pyarrow.concat_tables(parts), "plant", columns=COLUMNS, validation_fraction=0)
+    data.setup("fit")
+    assert data.transitions.observations[:, 0].tolist() == [0, 1, 3, 4, 5, 6]
+    with pytest.raises(DataError, match="no row in them"):
+        open_frame(table.slice(0, 0), columns=COLUMNS)
+
+
+def test_a_text_with_many_empty_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_BUFFER", 40)
+    path = tmp_path / "logs.csv"
+    path.write_text("obs,action,reward,episode\n" + "0.5,0.5,1,7\n" * 9 + "\n" * 200 + "0.5,0.5,1,8\n" * 3)
+    assert transitions(str(path)).episode_ends.nonzero()[:, 0].tolist() == [7, 9]
 
 
 @pytest.mark.parametrize("kind", ["category", "datetime64[s]"])
@@ -187,6 +219,16 @@ def test_rewards_that_are_not_recorded(
     described = describe(open_dataset(name, columns=columns, success_reward=setting))
     assert "no rewards are recorded" in described.notes[0]
     assert "time-outs" not in str(described.defects)  # of ends that the user said to be successes
+
+
+@pytest.mark.parametrize("success", [[None, *[1] * 7], ["yes", "no"] * 4])
+def test_a_success_that_nobody_asks_for_may_be_anything(tmp_path: Path, kind: str, success: list[Any]) -> None:
+    name = write(tmp_path, kind, logs(success=success))
+    assert len(transitions(name, columns=COLUMNS)) == 6
+    assert open_frame(pyarrow.table(logs(success=success)), columns=COLUMNS).num_transitions == 6
+    columns = {array: column for array, column in COLUMNS.items() if array != "rewards"}
+    with pytest.raises(DataError, match=r"The column `success` (has no value in row 0|holds values of type string)"):
+        open_dataset(name, columns=columns, success_reward="success")
 
 
 @pytest.mark.parametrize(

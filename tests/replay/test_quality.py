@@ -120,38 +120,49 @@ def test_units_from_0_on_are_moved_too(told: Callable[..., Told]) -> None:
 
 
 @cache
-def vector_recording(name: str, steps: int, **settings: Any) -> Arrays:
-    """All steps of a vector environment with one member, as a user writes them down; `reset` marks the odd rows."""
+def vector_recording(name: str, steps: int, members: int, **settings: Any) -> Arrays:
+    """All steps of a vector environment, as a user writes them down, one member after the other, each cut at its end.
+
+    `reset` marks the odd rows.
+    """
     silence_mujoco()  # else it writes into the working folder
-    environments = gym.make_vec(name, num_envs=1, vectorization_mode="sync", **settings)
+    environments = gym.make_vec(name, num_envs=members, vectorization_mode="sync", **settings)
     environments.action_space.seed(0)
-    observation, _ = environments.reset(seed=0)
-    rows, was_end = [], False
-    for _ in range(steps):
-        action = environments.action_space.sample()
-        following, reward, terminated, truncated, _ = environments.step(action)
-        rows.append((observation[0], action[0], reward[0], following[0], terminated[0], truncated[0], was_end))
-        observation, was_end = following, bool(terminated[0] or truncated[0])
+    observations, _ = environments.reset(seed=0)
+    rows, was_end = [], np.zeros(members, bool)
+    for step in range(steps):
+        actions = environments.action_space.sample()
+        following, rewards, terminated, truncated, _ = environments.step(actions)
+        last = truncated | (step == steps - 1)
+        rows.append((observations.copy(), actions, rewards, following.copy(), terminated, last, was_end))
+        observations, was_end = following, terminated | truncated
     environments.close()
     names = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts", "reset")
-    arrays = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    arrays = {
+        name: np.concatenate(np.array(column).swapaxes(0, 1))
+        for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
     arrays["actions"] = arrays["actions"].astype(np.float32)
     return arrays
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "sparse", "storage"),
+    ("name", "limit", "sparse", "storage", "members"),
     [
-        ("Hopper-v5", 1000, False, "memory"),
-        ("Hopper-v5", 1000, False, "map"),
-        ("Hopper-v5", 1000, True, "memory"),
-        ("HalfCheetah-v5", 100, False, "memory"),
+        ("Hopper-v5", 1000, False, "memory", 1),
+        ("Hopper-v5", 1000, False, "map", 1),
+        ("Hopper-v5", 1000, True, "memory", 1),
+        ("HalfCheetah-v5", 100, False, "memory", 1),
+        # No reset is where the rows of one member end and those of another begin.
+        ("Hopper-v5", 1000, False, "map", 8),
+        ("Hopper-v5", 1000, True, "memory", 8),
+        ("HalfCheetah-v5", 100, False, "memory", 8),  # one whole episode each
     ],
 )
 def test_resets_of_a_vector_environment(
-    told: Callable[..., Told], name: str, limit: int, sparse: bool, storage: str
+    told: Callable[..., Told], name: str, limit: int, sparse: bool, storage: str, members: int
 ) -> None:
-    arrays = dict(vector_recording(name, 1000, max_episode_steps=limit))
+    arrays = dict(vector_recording(name, 1000 // members, members, max_episode_steps=limit))
     resets = arrays.pop("reset")
     if sparse:
         arrays["rewards"] = (np.arange(1000) % 97 == 0) * 1.0 * ~resets
@@ -173,11 +184,15 @@ def test_an_episode_may_begin_so_once(told: Callable[..., Told]) -> None:
     arrays["next_observations"][19] = arrays["observations"][20]
     arrays["rewards"][20] = 0
     found = told(arrays, drop_reset_rows=True)
-    assert (found.defects, found.refusal, found.warnings) == ([], "", [])
+    assert (found.defects, found.refusal) == ([], "")
+    assert ["`data.drop_reset_rows` is set, but no rows look like resets" in text for text in found.warnings] == [True]
     assert len(found.data.transitions) == 200
 
 
-def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(told: Callable[..., Told]) -> None:
+@pytest.mark.parametrize("breaks", [0, 8])
+def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(
+    told: Callable[..., Told], breaks: int
+) -> None:
     walk = np.cumsum(np.random.default_rng(0).normal(size=(401, 3)), axis=0).astype(np.float32)
     goals = np.repeat(np.arange(20), 20)[:, None].astype(np.float32)
     arrays = sane(400)
@@ -185,6 +200,7 @@ def test_a_stream_that_was_cut_may_have_sparse_rewards_and_changing_goals(told: 
     arrays["observations"] = np.concatenate([walk[:-1], np.roll(goals, 1)], axis=1)
     arrays["next_observations"] = np.concatenate([walk[1:], goals], axis=1)
     arrays["rewards"] = (np.arange(400) % 20 == 19) * 1.0
+    arrays["next_observations"][19 : 20 * breaks : 20, :3] += 1  # other streams begin there
     found = told(arrays)
     assert (found.defects, found.refusal, found.warnings) == ([], "", [])
 

@@ -4,6 +4,6 @@ from spar_lightning.replay.quality.bounds import action_bounds
 from spar_lightning.replay.quality.chunk import Chunk, IntArray
 from spar_lightning.replay.quality.findings import Finding, Quality
 from spar_lightning.replay.quality.lost_rewards import LostRewards
-from spar_lightning.replay.quality.sound import sound_transitions
+from spar_lightning.replay.quality.sound import Sound, sound_transitions
 
-__all__ = ["Chunk", "Finding", "IntArray", "LostRewards", "Quality", "action_bounds", "sound_transitions"]
+__all__ = ["Chunk", "Finding", "IntArray", "LostRewards", "Quality", "Sound", "action_bounds", "sound_transitions"]

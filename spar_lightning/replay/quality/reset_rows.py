@@ -2,7 +2,8 @@
 
 Gymnasium's vector environments, since 1.0, reset in the step after an end (`AutoresetMode.NEXT_STEP`): that step
 ignores its action, is rewarded with 0, and leads from the last observation to that of the reset. Whoever writes down
-all steps has one such row after every end. Source: `gymnasium.vector.AutoresetMode`.
+all steps has one such row after every end, but for those at which the rows of one environment end and those of another
+begin. Source: `gymnasium.vector.AutoresetMode`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from spar_lightning.datasets.dataset import FloatArray
 from spar_lightning.replay.quality.chunk import Chunk
 
-_SHARE = 0.9  # of the ends, that such a row follows
+_SHARE = 0.5  # of the ends, that such a row follows: one whole episode of each environment will do
 _LEAST = 2  # such rows; one may be chance
 _ZEROS = 0.3  # share of the other rewards up to which one of 0 tells something
 _CHANCE = 1e-3  # that all these rewards are 0 by themselves

@@ -75,7 +75,7 @@ class Transitions(ABC):
 
     def only_episodes(self, episodes: Sequence[int]) -> Self:
         """Those of the episodes of these numbers, still in time order; the original is not to be used any more."""
-        return self.only(self._rows_of([number for number in episodes if number < self.num_episodes]))
+        return self.only(self._rows_of(episodes))
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Transitions:

@@ -184,22 +184,27 @@ def as_float32(values: np.ndarray[Any, Any], name: str, first_row: int, place: s
             f"`{name}` of {place} is {values[row][tuple(rest)]} in {where}, too large for float32; expected less than "
             "3.4e38: rescale the data, or remove that episode."
         )
-    if name == "observations" and values.dtype.itemsize > narrow.dtype.itemsize:
-        _warn_of_lost_differences(values, narrow, name, place)
+    if name == "observations":
+        warn_of_lost_differences(values, narrow, f"`observations` of {place}")
     return narrow
 
 
-def _warn_of_lost_differences(values: np.ndarray[Any, Any], narrow: FloatArray, name: str, place: str) -> None:
+def warn_of_lost_differences(values: np.ndarray[Any, Any], narrow: FloatArray, what: str) -> None:
     """Tell of columns that stand still as float32 alone, such as the seconds of a clock.
 
     Of those that keep a few of their values the checks of the data's quality tell; these cannot be seen any more.
+
+    Args:
+        values: (n, K), as stored.
+        narrow: (n, K), the same as float32.
+        what: they are, in words.
     """
-    if not len(values):
+    if not len(values) or values.dtype.itemsize <= narrow.dtype.itemsize:
         return
     with np.errstate(invalid="ignore"):
         lost = (np.ptp(narrow, axis=0) == 0) & (np.ptp(values, axis=0) > _LEAST_LOSS)
     for column in np.flatnonzero(lost).tolist():
         warn(
-            f"`{name}` of {place} is about {values[0, column]:.4g} in column {column}, where float32 cannot tell its"
+            f"{what} is about {values[0, column]:.4g} in column {column}, where float32 cannot tell its"
             " values apart: subtract an offset first, or leave the column out"
         )

@@ -9,6 +9,7 @@
 | `next.reward` | else `success_reward` |
 | `next.success` | in the last step of an episode: it ended the task |
 | `next.done`, `next.truncated`, `next.terminated` | in the last step: it was not cut off, so it ended the task |
+| `terminations`, `terminals`, `terminated` | in the place of these marks, as in a table |
 
 No observation follows the last step: where it did not end the task, it is dropped.
 """
@@ -100,10 +101,12 @@ def _names(reader: ParquetReader, stated: ColumnNames | None) -> dict[str, list[
 
 
 def _ends(arrays: dict[str, Column], success_reward: SuccessReward | None) -> Iterator[str]:
-    """Put terminations in the place of the marks that they follow from, and say what they do not tell."""
+    """Put terminations in the place of the marks that they follow from, if no column has them; say what is not told."""
     marks = {mark: np.asarray(arrays.pop(mark)[:]) for mark in _MARKS if mark in arrays}
     episode = np.asarray(arrays["episode"][:])
     _check_frames(episode, marks.get("frame"))
+    if "terminations" in arrays:
+        return
     last = np.append(episode[1:] != episode[:-1], np.ones(min(1, len(episode)), dtype=np.bool_))
     ended = np.asarray(arrays["success"][:]) != 0 if "success" in arrays else np.zeros(len(episode), dtype=np.bool_)
     if "terminated" in marks:

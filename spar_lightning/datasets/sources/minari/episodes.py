@@ -9,6 +9,7 @@ import numpy as np
 from minari.dataset.minari_dataset import EpisodeData, MinariDataset
 
 from spar_lightning.datasets.dataset import Episode, FloatArray
+from spar_lightning.datasets.sources.arrays.flat_source import warn_of_lost_differences
 from spar_lightning.types import DataError
 
 _EPISODES = 100  # read while the file is open; HDF5 keeps some 50 kB of each until it is closed
@@ -37,7 +38,7 @@ def read_episodes(name: str, stored: MinariDataset, shape: Shape, remedy: str) -
     try:
         for start in range(0, len(stored.episode_indices), _EPISODES):
             for episode in stored.iterate_episodes(stored.episode_indices[start : start + _EPISODES]):
-                yield _episode(name, episode, shape)
+                yield _episode(name, episode, shape, episode.id == stored.episode_indices[0])
     except DataError:
         raise
     except MemoryError as error:
@@ -53,7 +54,7 @@ def read_episodes(name: str, stored: MinariDataset, shape: Shape, remedy: str) -
         ) from error
 
 
-def _episode(name: str, episode: EpisodeData, shape: Shape) -> Episode:
+def _episode(name: str, episode: EpisodeData, shape: Shape, first: bool) -> Episode:
     steps = len(episode.actions)
     where = f"episode {episode.id} of `{name}`"
     try:
@@ -61,6 +62,8 @@ def _episode(name: str, episode: EpisodeData, shape: Shape) -> Episode:
     except DataError as error:
         raise DataError(f"In {where}: {error}") from error
     observations = _checked(vectors, (steps + 1, shape.observation_dim), "observations", where)
+    if first:  # it speaks for all of them
+        warn_of_lost_differences(np.asarray(vectors), observations, f"`observations` of {where}")
     _ends(episode.truncations, steps, "truncations", where)
     return Episode(
         observations=observations[:-1],

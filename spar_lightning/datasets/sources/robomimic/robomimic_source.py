@@ -14,7 +14,7 @@ import numpy as np
 from spar_lightning.datasets.dataset import Episode, FloatArray, OfflineDataset, fingerprint_of
 from spar_lightning.datasets.sources.arrays.array_file import check_kind, readable_file
 from spar_lightning.datasets.sources.arrays.flat_columns import SuccessReward
-from spar_lightning.datasets.sources.arrays.flat_source import as_float32, note_of_successes
+from spar_lightning.datasets.sources.arrays.flat_source import as_float32, note_of_successes, warn_of_lost_differences
 from spar_lightning.datasets.sources.arrays.hdf5_items import group_in
 from spar_lightning.datasets.sources.paths import path_of
 from spar_lightning.datasets.sources.robomimic.demos import (
@@ -61,7 +61,8 @@ def open_robomimic(
 ) -> OfflineDataset:
     """Open a file by its path; reads shapes, and what tells the ends of the demonstrations.
 
-    A demonstration that goes on after its task was done is cut there into episodes, as D4RL does.
+    A demonstration that goes on after its task was done is cut there into episodes, as D4RL does. One without
+    steps, such as an aborted one, is none.
 
     Args:
         name: the path.
@@ -83,7 +84,11 @@ def open_robomimic(
             keys = vectors if observation_keys is None else [*observation_keys]
             sparse = rewards_are_successes(file)
         with readable_file(path):
-            shapes, marks = map(list, zip(*look_at(path, names, keys, sparse), strict=True))
+            seen = zip(names, look_at(path, names, keys, sparse), strict=True)
+            taken = [(name, *found) for name, found in seen if found[0].steps]
+        if not taken:
+            raise DataError(f"None of the {len(names)} demonstrations has a step; expected one that has.")
+        names, shapes, marks = map(list, zip(*taken, strict=True))
         rewarded = rewards_are_recorded(shapes, success_reward)
         ends = ends_of(shapes, marks, dones, success_reward)
     except DataError as error:
@@ -126,11 +131,14 @@ def _read(layout: _Layout) -> Iterator[Episode]:
         if demo.steps != len(terminations):
             raise DataError(f"{layout.path} was changed since it was opened: open it again.")
         with readable_file(layout.path):
-            yield from _episodes(demo, terminations, f"{layout.path}, data/{name}")
+            yield from _episodes(demo, terminations, f"{layout.path}, data/{name}", name == layout.names[0])
 
 
-def _episodes(demo: Demo, terminations: BoolArray, place: str) -> Iterator[Episode]:
-    observations = as_float32(side_by_side(demo.observations, demo.steps), "obs", 0, place)
+def _episodes(demo: Demo, terminations: BoolArray, place: str, first: bool) -> Iterator[Episode]:
+    stored = side_by_side(demo.observations, demo.steps)
+    observations = as_float32(stored, "obs", 0, place)
+    if first:  # it speaks for all of them
+        warn_of_lost_differences(stored, observations, f"`obs` of {place}")
     following = observations[1:]
     if demo.next_observations is not None:
         following = as_float32(side_by_side(demo.next_observations, demo.steps), "next_obs", 0, place)

@@ -27,7 +27,7 @@ class TableReader(Protocol):
         """Column -> Arrow's type, of a text file as far as its beginning tells."""
 
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
-        """All rows of some columns, as Arrow's record batches.
+        """All rows of some columns, as Arrow's record batches, none of which is empty.
 
         Args:
             columns: with the types that text is turned into.
@@ -62,7 +62,7 @@ class CsvReader:
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`."""
         with self._open(columns) as stream:
-            yield from stream
+            yield from filter(len, stream)
 
     def _open(self, columns: Mapping[str, Any] | None) -> Any:
         csv = arrow("csv")
@@ -126,7 +126,7 @@ class FrameReader:
 
     def batches(self, columns: Mapping[str, Any]) -> Iterator[Any]:
         """As `TableReader`; types are those of the frame."""
-        yield from self._table.select([*columns]).to_batches(max_chunksize=_ROWS)
+        yield from filter(len, self._table.select([*columns]).to_batches(max_chunksize=_ROWS))
 
 
 def open_reader(path: Path) -> TableReader:

@@ -44,7 +44,7 @@ def open_table(
         reader = open_reader(path)
         found = fingerprint_of([path], columns, success_reward)
         names = named_columns(columns, reader.types)
-        arrays = table_arrays(reader, names)
+        arrays = table_arrays(reader, _used(names, success_reward))
 
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
@@ -78,7 +78,7 @@ def open_frame(
     with readable(place):
         reader = FrameReader(frame)
         names = named_columns(columns, reader.types)
-        arrays = table_arrays(reader, names)
+        arrays = table_arrays(reader, _used(names, success_reward))
 
     @contextlib.contextmanager
     def opened() -> Iterator[Mapping[str, Column]]:
@@ -99,6 +99,11 @@ def open_frame_by_name(name: str, **_: Any) -> OfflineDataset:
         f"`{name}` was a data frame of the program that made it: open it with `OfflineDataModule.from_frame`, or store "
         "it as a parquet file and name that."
     )
+
+
+def _used(names: Mapping[str, Sequence[str]], success_reward: SuccessReward | None) -> dict[str, Sequence[str]]:
+    """The columns of the arrays that are read: those of `success` only where it is asked for."""
+    return {array: columns for array, columns in names.items() if array != "success" or success_reward == "success"}
 
 
 def table_arrays(
@@ -137,5 +142,5 @@ def _types(reader: TableReader, array: str, columns: Sequence[str]) -> Iterator[
     kinds = [reader.types[column] for column in columns]
     discrete = array == "actions" and all(arrow().types.is_integer(kind) for kind in kinds)
     if isinstance(reader, CsvReader) and not discrete:
-        kinds = [arrow().float64()] * len(columns)
+        kinds = [kind if arrow().types.is_boolean(kind) else arrow().float64() for kind in kinds]
     return zip(columns, kinds, strict=True)
