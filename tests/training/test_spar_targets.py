@@ -244,7 +244,7 @@ def test_a_saturated_action_is_drawn_back_to_better_ones(base: BC, batch: Batch)
     batch = batch._replace(columns={name: column[:1] for name, column in columns.items()}).rows(slice(1))
     loss, _ = _self_imitation(spar).loss(batch, torch.tensor([[[-8.0, 0.0]]]))
     loss.backward()  # type: ignore[no-untyped-call]
-    # The policy's own action is 0.9 + 0.5 * 2, clipped to 1; the better candidate's 0.9 - 0.5 * 2. The way there is down.
+    # The policy's own action is 0.9 + 0.5 * 2, clipped to 1; the better candidate's 0.9 - 0.5 * 2: down.
     assert latents.grad is not None
     assert latents.grad[0, 0] > 0.1
 
