@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import Namespace
 from tqdm.auto import tqdm
 
 from spar_lightning.cli.command_list import COMMANDS
-from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
+from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported, check_sound
 from spar_lightning.cli.parsing.flags import FlagParser
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
@@ -159,13 +159,7 @@ def _data_of(
     check_not_fetched(given.checkpoint, of_checkpoint.get("dataset"))
     for name, value in of_checkpoint.items():
         settings[name] = value
-    try:
-        parser.validate(given)
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{given.checkpoint} holds settings of the data that make no sense ({' '.join(str(error).split())[:200]}):"
-            " take another checkpoint of this run"
-        ) from error
+    check_sound(given.checkpoint, parser, given)
     return OfflineDataModule(**settings.as_dict())
 
 
