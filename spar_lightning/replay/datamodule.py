@@ -267,6 +267,7 @@ class OfflineDataModule(pl.LightningDataModule):
             dataset.observation_dim,
             dataset.action_dim,
             dataset.environment_module,
+            dataset.scale,
         )
 
     def dimension_names(self) -> DimensionNames:

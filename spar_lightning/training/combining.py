@@ -83,7 +83,7 @@ def _is_mean(path: Path) -> bool:
 
 def _check_task(first: dict[str, Any], other: dict[str, Any], first_path: Path, path: Path) -> None:
     """Refuse policies that expect other observations: the simulator's description tells, where there is one."""
-    entries = [of[SIMULATOR_KEY] for of in (first, other) if SIMULATOR_KEY in of]
+    entries = [{**of[SIMULATOR_KEY], "scale": None} for of in (first, other) if SIMULATOR_KEY in of]
     if len(entries) == 2 and entries[0] != entries[1]:
         raise CheckpointError(
             f"{path} is evaluated in another environment than {first_path}, or with other settings of it, expected the"
