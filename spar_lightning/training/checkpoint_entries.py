@@ -77,6 +77,7 @@ MODULE = Entries(
             },
             {"scale": Entries({"reference": Maybe([_NUMBER]), "note": str})},
         ),
+        "observation_names": Maybe([str]),
         "format_version": int,
         "seed_everything": (int, type(None)),
         "finished": bool,

@@ -12,6 +12,7 @@ from spar_lightning.training.checkpoints import (
     FORMAT,
     FORMAT_KEY,
     MODULE_KEY,
+    OBSERVATIONS_KEY,
     SIMULATOR_KEY,
     load_module,
     module_name,
@@ -21,7 +22,7 @@ from spar_lightning.training.modules import ALGORITHMS, MeanModule
 from spar_lightning.types import CheckpointError
 from spar_lightning.whole_file import whole_file
 
-KEPT = (SIMULATOR_KEY, "datamodule_hyper_parameters", "pytorch-lightning_version")
+KEPT = (SIMULATOR_KEY, OBSERVATIONS_KEY, "datamodule_hyper_parameters", "pytorch-lightning_version")
 """What the new checkpoint has of the first."""
 
 

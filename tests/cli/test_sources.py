@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import minari
 import numpy as np
 import pandas
@@ -13,6 +14,7 @@ from commands import fit, last, refused, results
 
 from spar_lightning.benchmark.data.source_files import WRITERS, write_source
 from spar_lightning.cli import main
+from spar_lightning.export.numpy_policy import Policy
 
 ROWS = 2500  # in three episodes
 
@@ -81,6 +83,40 @@ def test_data_are_evaluated_as_they_were_read(tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     main([command, "--ckpt_path", str(checkpoint), *few])
     assert "policy" in capsys.readouterr().out
+
+
+def test_an_exported_file_says_what_lies_where_in_an_observation(tmp_path: Path) -> None:
+    time = np.arange(40.0)
+    table = {name: np.sin(place + time) for place, name in enumerate(["joint_10", "joint_2", "v", "action"])}
+    pandas.DataFrame({**table, "reward": time, "episode": time // 10}).to_csv("logs.csv", index=False)
+    columns = ["--data.columns", json.dumps({"observations": ["v", "joint_*"]})]
+    with h5py.File("demos.hdf5", "w") as file:
+        file.create_group("data").attrs["env_args"] = "{}"
+        for demo in range(4):
+            parts = {
+                "obs/t": time[:10],
+                "obs/a": np.ones((10, 2)),
+                "actions": np.sin(time[:10, None]),
+                "rewards": time[:10],
+            }
+            for name, values in parts.items():
+                file[f"data/demo_{demo}/{name}"] = values
+            file[f"data/demo_{demo}"].attrs["num_samples"] = 10
+    no_names = {"observations": np.ones((40, 2)) * time[:, None], "actions": np.sin(time)[:, None], "rewards": time}
+    np.savez("logs.npz", **no_names, timeouts=time % 10 == 9)
+    expected = {
+        "logs.csv": (columns, ["v", "joint_2", "joint_10"], "in this order: v, joint_2, joint_10,"),
+        "demos.hdf5": ([], ["a", "t"], "in this order: a, t,"),
+        "logs.npz": ([], "as the columns of the data's `observations`", "as the columns of the data's `observations`,"),
+    }
+    for number, (name, (settings, order, told)) in enumerate(expected.items()):
+        run = fit(tmp_path / f"run{number}", *settings, "--callbacks.offline_check.fqe_updates", "4", dataset=name)
+        for checkpoint in (last(run), Path(f"mean{number}.ckpt")):
+            if checkpoint != last(run):
+                main(["combine", str(last(run)), str(last(run)), "--out", str(checkpoint)])
+            main(["export", str(checkpoint), "--format", "npz", "--output", f"out{number}"])
+            assert Policy(Path(f"out{number}/policy.npz")).metadata["observations"]["order"] == order
+            assert told in Path(f"out{number}/README.md").read_text()
 
 
 def test_rows_of_resets_are_dropped_in_a_validation_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
