@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
 from spar_lightning.training.checkpoints import read_checkpoint
 from spar_lightning.types import CheckpointError, UserError
 
-EVALUATED_DATA = ("dataset", "observation_keys", "environment", "max_episode_steps")
-"""Settings of the data that say where a policy is evaluated, and what it sees there."""
+EVALUATED_DATA = (
+    *("dataset", "observation_keys", "environment", "max_episode_steps"),
+    *(*READING_SETTINGS, "drop_reset_rows"),
+)
+"""Settings of the data that say how they are read, where a policy is evaluated, and what it sees there."""
 
 
 def use_data_of_checkpoint(command: str, settings: Namespace, defaults: Namespace) -> None:
@@ -39,6 +43,26 @@ def use_data_of_checkpoint(command: str, settings: Namespace, defaults: Namespac
                 check_not_imported(path, data[key], "--data.environment")
             if key == "dataset":
                 check_not_fetched(path, data[key])
+
+
+def check_sound(path: str | Path, parser: ArgumentParser, settings: Namespace) -> None:
+    """See that settings which a checkpoint has changed are of their types.
+
+    Args:
+        path: of the checkpoint.
+        parser: of the settings.
+        settings: all of them.
+
+    Raises:
+        CheckpointError: if they are not.
+    """
+    try:
+        parser.validate(settings)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} holds settings of the data that make no sense ({' '.join(str(error).split())[:200]}):"
+            " take another checkpoint of this run"
+        ) from error
 
 
 def check_not_imported(path: str | Path, environment: Any, option: str) -> None:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import Namespace
 from tqdm.auto import tqdm
 
 from spar_lightning.cli.command_list import COMMANDS
-from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported
+from spar_lightning.cli.data_of_checkpoint import check_not_fetched, check_not_imported, check_sound
 from spar_lightning.cli.parsing.flags import FlagParser
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.printing import only_result_on_stdout, print_json, print_text
+from spar_lightning.datasets.sources.reading_settings import READING_SETTINGS
+from spar_lightning.datasets.sources.registry import path_named
 from spar_lightning.evaluation import PolicyEvaluator
 from spar_lightning.offline_evaluation import (
     Settings,
@@ -32,7 +34,7 @@ from spar_lightning.types import CheckpointError, Policy, UserError
 NOT_ASKED = {"batch_size", "updates_per_batch", "seed"}
 """Settings of the data that make no difference to an offline evaluation."""
 
-OF_A_FILE = ("sha256", "filter", "columns", "top_fraction")
+OF_A_FILE = ("sha256", "filter", "top_fraction", *READING_SETTINGS)
 """Settings of the data that speak of the very file that a checkpoint was trained on."""
 
 FIRST_SEED = 10_000
@@ -150,7 +152,9 @@ def _data_of(
     of_checkpoint = {
         name: recorded[name] for name in vars(settings) if name in recorded and f"data.{name}" not in named
     }
-    if settings.dataset is not None:
+    if settings.dataset is not None and str(path_named(settings.dataset) or settings.dataset) != recorded.get(
+        "dataset"
+    ):
         for name in OF_A_FILE:
             of_checkpoint.pop(name, None)
     if settings.dataset is None and "dataset" not in recorded:
@@ -159,13 +163,7 @@ def _data_of(
     check_not_fetched(given.checkpoint, of_checkpoint.get("dataset"))
     for name, value in of_checkpoint.items():
         settings[name] = value
-    try:
-        parser.validate(given)
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{given.checkpoint} holds settings of the data that make no sense ({' '.join(str(error).split())[:200]}):"
-            " take another checkpoint of this run"
-        ) from error
+    check_sound(given.checkpoint, parser, given)
     return OfflineDataModule(**settings.as_dict())
 
 

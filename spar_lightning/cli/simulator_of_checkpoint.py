@@ -49,7 +49,7 @@ def simulator_of(
         found = dataclasses.replace(found, observation_keys=tuple(observation_keys))
     if max_episode_steps is not None:
         spec = dataclasses.replace(found.spec, max_episode_steps=max_episode_steps)
-        found = dataclasses.replace(found, spec=spec)
+        found = dataclasses.replace(found, spec=spec, stated=None)  # returns of as many steps have another scale
     return found
 
 

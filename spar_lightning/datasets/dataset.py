@@ -44,6 +44,7 @@ class OfflineDataset:
     read: Callable[[], Iterator[Episode]]
     environment_spec: EnvSpec | None = None  # where its policies are evaluated, with the time limit of the data
     observation_keys: tuple[str, ...] | None = None  # parts of dict observations, in their order in the vectors
+    observation_names: tuple[str, ...] | None = None  # of what lies side by side in the vectors, where that has names
     scale: ScoreScale = ScoreScale(None, "the data name no environment")  # noqa: RUF009
     fingerprint: str = ""  # changes with the files; empty where there are none
     environment_named: bool = False  # whether the user named the environment, rather than the data

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import psutil
 
-_CGROUP = Path("/sys/fs/cgroup")
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+_VERSIONS = (
+    (".", "memory.max", "memory.current", ""),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+)
+"""Folder, files with limit and use, prefix of the names in `memory.stat`: of version 2 and 1."""
 
 
 def available_memory() -> int:
@@ -23,9 +28,23 @@ def available_memory() -> int:
 
 
 def _left_in_container() -> int | None:
-    """What the control group's limit leaves (version 2), None where there is no limit."""
+    """What the control group's limit leaves, of either version, None where there is no limit."""
+    for place, *files, prefix in _VERSIONS:
+        folder = CONTROL_GROUP / place
+        try:
+            limit, used = ((folder / name).read_text().strip() for name in files)
+        except OSError:
+            continue
+        if limit == "max":
+            return None
+        return min(int(limit), int(limit) - int(used) + _reclaimable(folder / "memory.stat", prefix))
+    return None
+
+
+def _reclaimable(file: Path, prefix: str) -> int:
+    """Cached files, which count as used and make room for whatever needs memory."""
     try:
-        limit, used = ((_CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        counts = dict(line.split() for line in file.read_text().splitlines())
     except OSError:
-        return None
-    return None if limit == "max" else int(limit) - int(used)
+        return 0
+    return sum(int(counts.get(f"{prefix}{state}_file", 0)) for state in ("inactive", "active"))

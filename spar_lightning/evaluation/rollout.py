@@ -1,4 +1,4 @@
-"""Episodes of a policy in a simulator: one environment an episode, one policy call a step for all of them."""
+"""Episodes of a policy in a simulator: one environment an episode, one policy call a step for a group of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spar_lightning.types import Policy, UserError
 FloatArray = npt.NDArray[np.floating[Any]]
 Environment = gym.Env[FloatArray, FloatArray]
 
+_AT_ONCE = 256  # environments that are open: 2 GB of the largest
 _NOISE = 1  # tells the noise of an episode from its start state, which has the same seed
 
 
@@ -55,7 +56,8 @@ class EpisodeRunner:
     apart from the first episode's. Here an episode that ended costs nothing any more.
 
     Args:
-        make_environment: makes one environment; called when more episodes are asked for than ever before.
+        make_environment: makes one environment; called when more episodes are asked for than ever before, up to some
+            hundred, in which further ones take turns.
     """
 
     def __init__(self, make_environment: Callable[[], Environment]) -> None:
@@ -87,36 +89,37 @@ class EpisodeRunner:
         With `action_noise`, Gaussian noise is added to every action: its deviation as a share of half the range of
         actions, the same noise for every policy that meets the seed. Recorded are the actions that were taken.
         """
-        environments = self.open(len(seeds))
         noises = [np.random.default_rng((seed, _NOISE)) for seed in seeds]
         returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.int64)
         ended = np.zeros(len(seeds), dtype=bool)
         steps: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in seeds]
         rewards: list[list[float]] = [[] for _ in seeds]
-        current = [environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)]
-        running = list(range(len(seeds)))
-        while running:
-            observations = np.stack(current)
-            actions = policy.act(observations)
-            _require_finite(actions, [seeds[episode] for episode in running], int(lengths[running[0]]))
-            still_running, current = [], []
-            if action_noise:
-                pairs = zip(actions, running, strict=True)
-                actions = np.stack(
-                    [_disturbed(action, environments[i], action_noise, noises[i]) for action, i in pairs]
-                )
-            for row, episode in enumerate(running):
-                observation, reward, terminated, truncated, _ = environments[episode].step(actions[row])
-                returns[episode] += float(reward)
-                lengths[episode] += 1
-                if record:
-                    steps[episode].append((observations[row], actions[row]))
-                    rewards[episode].append(float(reward))
-                ended[episode] = terminated
-                if not (terminated or truncated):
-                    still_running.append(episode)
-                    current.append(observation)
-            running = still_running
+        for first in range(0, len(seeds), _AT_ONCE):
+            running = list(range(first, min(first + _AT_ONCE, len(seeds))))
+            environments = dict(zip(running, self.open(len(running)), strict=True))
+            current = [environments[episode].reset(seed=seeds[episode])[0] for episode in running]
+            while running:
+                observations = np.stack(current)
+                actions = policy.act(observations)
+                _require_finite(actions, [seeds[episode] for episode in running], int(lengths[running[0]]))
+                still_running, current = [], []
+                if action_noise:
+                    pairs = zip(actions, running, strict=True)
+                    actions = np.stack(
+                        [_disturbed(action, environments[i], action_noise, noises[i]) for action, i in pairs]
+                    )
+                for row, episode in enumerate(running):
+                    observation, reward, terminated, truncated, _ = environments[episode].step(actions[row])
+                    returns[episode] += float(reward)
+                    lengths[episode] += 1
+                    if record:
+                        steps[episode].append((observations[row], actions[row]))
+                        rewards[episode].append(float(reward))
+                    ended[episode] = terminated
+                    if not (terminated or truncated):
+                        still_running.append(episode)
+                        current.append(observation)
+                running = still_running
         trajectories = [_stack(episode) for episode in steps] if record else None
         recorded = [np.array(episode) for episode in rewards] if record else None
         return Rollouts(list(seeds), returns, lengths, trajectories, recorded, ended)

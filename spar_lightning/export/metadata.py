@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from spar_lightning import __version__
 from spar_lightning.documents import people_call
 from spar_lightning.training import AlgorithmModule
-from spar_lightning.training.checkpoints import SIMULATOR_KEY, read_checkpoint
+from spar_lightning.training.checkpoints import OBSERVATIONS_KEY, SIMULATOR_KEY, read_checkpoint
 from spar_lightning.types import CheckpointError
 
 _SCORES = ("score", "score_std", "return", "return_std", "length", "episodes", "base", "fitted", "improvement")
@@ -30,7 +30,6 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
     if not normalizer.is_fitted:
         raise CheckpointError(f"{path} holds no normalization statistics, expected the checkpoint of a training")
     data = checkpoint.get("datamodule_hyper_parameters", {})
-    simulator = checkpoint.get(SIMULATOR_KEY, {})
     results = _results(path.absolute().parent.parent / "results.json", type(policy).__name__)
     dataset, environment = data.get("dataset"), _environment(path, checkpoint)
     return {
@@ -42,9 +41,7 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "observations": {
             "size": policy.observation_dim,
-            "order": _order(
-                simulator.get("observation_keys") or data.get("observation_keys"), data.get("columns"), environment
-            ),
+            "order": _order(checkpoint, environment),
             "mean": normalizer.observation_mean.tolist(),
             "std": normalizer.observation_std.tolist(),
         },
@@ -58,14 +55,24 @@ def metadata_of(path: Path, policy: AlgorithmModule) -> dict[str, Any]:
     }
 
 
-def _order(keys: Any, columns: Any, environment: str | None) -> Any:
-    """What lies where in an observation: parts of a dict, columns of a table, or as environment or data have it."""
-    if keys:
+def _order(checkpoint: Mapping[str, Any], environment: str | None) -> list[str] | str:
+    """What lies where in an observation: parts of a dict, columns of a table, or as environment or data have it.
+
+    Checkpoints of earlier versions tell only what was named, and may not say of which layout the data are.
+    """
+    if names := checkpoint.get(OBSERVATIONS_KEY):
+        return list(names)
+    data = checkpoint.get("datamodule_hyper_parameters", {})
+    if keys := checkpoint.get(SIMULATOR_KEY, {}).get("observation_keys") or data.get("observation_keys"):
         return list(keys)
+    columns = data.get("columns")
     named = columns.get("observations") if isinstance(columns, Mapping) else None
     if named is not None:
-        return named
-    return "as the columns of the data's `observations`" if environment is None else "as the environment gives them"
+        named = [named] if isinstance(named, str) else list(named)
+        return "as the data's columns " + " and ".join(named) if any("*" in name for name in named) else named
+    if environment is not None:
+        return "as the environment gives them"
+    return "as the columns of the data's `observations`" if OBSERVATIONS_KEY in checkpoint else "as the data have them"
 
 
 def _environment(path: Path, checkpoint: Mapping[str, Any]) -> str | None:

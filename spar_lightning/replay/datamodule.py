@@ -194,6 +194,13 @@ class OfflineDataModule(pl.LightningDataModule):
         return self._opened().action_dim
 
     @property
+    def observation_names(self) -> list[str] | None:
+        """What lies side by side in an observation, such as a table's columns; None where it has no names."""
+        dataset = self._opened()
+        names = dataset.observation_names or dataset.observation_keys
+        return None if names is None else list(names)
+
+    @property
     def reference_scores(self) -> tuple[float, float] | None:
         """Returns that score 0 and 100 on the normalized scale, None where no scale is defined."""
         return self._opened().scale.reference
@@ -267,6 +274,7 @@ class OfflineDataModule(pl.LightningDataModule):
             dataset.observation_dim,
             dataset.action_dim,
             dataset.environment_module,
+            dataset.scale,
         )
 
     def dimension_names(self) -> DimensionNames:

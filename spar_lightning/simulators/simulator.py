@@ -24,6 +24,7 @@ class Simulator:
         observation_dim: O, of the policies.
         action_dim: A, of the policies.
         module: that registers the environment, where the user named one.
+        stated: scale of the data's scores; by default that of the environment.
     """
 
     spec: EnvSpec
@@ -31,6 +32,7 @@ class Simulator:
     observation_dim: int
     action_dim: int
     module: str = ""
+    stated: ScoreScale | None = None
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """A fresh environment; for `render_mode` see Gymnasium. Raises as `make_fitting_environment`."""
@@ -40,7 +42,7 @@ class Simulator:
     @property
     def scale(self) -> ScoreScale:
         """How returns become scores, if they do."""
-        return score_scale(self.spec)
+        return score_scale(self.spec) if self.stated is None else self.stated
 
     def entry(self) -> dict[str, Any] | None:
         """What a checkpoint keeps, primitives; None where the spec has arguments that are none."""
@@ -50,7 +52,8 @@ class Simulator:
             return None
         keys = None if self.observation_keys is None else list(self.observation_keys)
         dimensions = {"observation_dim": self.observation_dim, "action_dim": self.action_dim}
-        return {"spec": spec, "observation_keys": keys, **dimensions, "module": self.module}
+        scale = self.scale._asdict()
+        return {"spec": spec, "observation_keys": keys, **dimensions, "module": self.module, "scale": scale}
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Simulator:
@@ -68,5 +71,20 @@ class Simulator:
             raise CheckpointError("`simulator.spec` has arguments or a time limit that are none")
         keys = entry["observation_keys"]
         return cls(
-            spec, None if keys is None else tuple(keys), entry["observation_dim"], entry["action_dim"], entry["module"]
+            spec,
+            None if keys is None else tuple(keys),
+            entry["observation_dim"],
+            entry["action_dim"],
+            entry["module"],
+            _scale(entry["scale"]) if "scale" in entry else None,
         )
+
+
+def _scale(entry: Mapping[str, Any]) -> ScoreScale:
+    if (reference := entry["reference"]) is None:
+        return ScoreScale(None, entry["note"])
+    if len(reference) != 2 or not -1e300 < reference[0] < reference[1] < 1e300:
+        raise CheckpointError(
+            f"`simulator.scale.reference` is {reference}, expected two finite returns, the first below the second"
+        )
+    return ScoreScale((reference[0], reference[1]), entry["note"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from spar_lightning.entries import Each, Entries
+from spar_lightning.entries import Each, Entries, Maybe
 
 _NUMBER = (int, float)
 _NAME = (str, type(None))
@@ -74,8 +74,10 @@ MODULE = Entries(
                 "observation_dim": int,
                 "action_dim": int,
                 "module": str,
-            }
+            },
+            {"scale": Entries({"reference": Maybe([_NUMBER]), "note": str})},
         ),
+        "observation_names": Maybe([str]),
         "format_version": int,
         "seed_everything": (int, type(None)),
         "finished": bool,

@@ -26,6 +26,9 @@ MODULE_KEY = "module"
 SIMULATOR_KEY = "simulator"
 """Where a checkpoint says in which environment its policy is evaluated; see `Simulator.entry`."""
 
+OBSERVATIONS_KEY = "observation_names"
+"""Where a checkpoint says what lies side by side in an observation; None where that has no names."""
+
 SEED_KEY = "seed_everything"
 """Where a checkpoint says the seed of its run, if it had one."""
 

@@ -12,6 +12,7 @@ from spar_lightning.training.checkpoints import (
     FORMAT,
     FORMAT_KEY,
     MODULE_KEY,
+    OBSERVATIONS_KEY,
     SIMULATOR_KEY,
     load_module,
     module_name,
@@ -21,7 +22,7 @@ from spar_lightning.training.modules import ALGORITHMS, MeanModule
 from spar_lightning.types import CheckpointError
 from spar_lightning.whole_file import whole_file
 
-KEPT = (SIMULATOR_KEY, "datamodule_hyper_parameters", "pytorch-lightning_version")
+KEPT = (SIMULATOR_KEY, OBSERVATIONS_KEY, "datamodule_hyper_parameters", "pytorch-lightning_version")
 """What the new checkpoint has of the first."""
 
 
@@ -83,7 +84,7 @@ def _is_mean(path: Path) -> bool:
 
 def _check_task(first: dict[str, Any], other: dict[str, Any], first_path: Path, path: Path) -> None:
     """Refuse policies that expect other observations: the simulator's description tells, where there is one."""
-    entries = [of[SIMULATOR_KEY] for of in (first, other) if SIMULATOR_KEY in of]
+    entries = [{**of[SIMULATOR_KEY], "scale": None} for of in (first, other) if SIMULATOR_KEY in of]
     if len(entries) == 2 and entries[0] != entries[1]:
         raise CheckpointError(
             f"{path} is evaluated in another environment than {first_path}, or with other settings of it, expected the"

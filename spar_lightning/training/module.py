@@ -17,7 +17,14 @@ from torch.optim import Optimizer
 from spar_lightning.algorithms import Algorithm, Columns, Metrics
 from spar_lightning.algorithms.settings import check_settings
 from spar_lightning.replay import Minibatches, offline_data
-from spar_lightning.training.checkpoints import FORMAT, FORMAT_KEY, MODULE_KEY, SEED_KEY, SIMULATOR_KEY
+from spar_lightning.training.checkpoints import (
+    FORMAT,
+    FORMAT_KEY,
+    MODULE_KEY,
+    OBSERVATIONS_KEY,
+    SEED_KEY,
+    SIMULATOR_KEY,
+)
 from spar_lightning.training.checks import check_actions, check_dimensions, check_end, check_position
 from spar_lightning.training.internals import align_batches, count_updates, set_log_axis, use_own_console
 from spar_lightning.training.progress import StageProgressBar
@@ -287,11 +294,12 @@ class AlgorithmModule(pl.LightningModule):
             self.clip_gradients(optimizer, self._clip_norm, "norm")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which module this is and where to try it, for whoever has the file alone; keep the noise's place."""
+        """Say which module this is, what it sees and where, for whoever has the file alone; keep the noise's place."""
         checkpoint[MODULE_KEY] = self.checkpoint_name or type(self).__name__
         with contextlib.suppress(EnvironmentUnavailableError):
             if (entry := offline_data(self.trainer).simulator.entry()) is not None:
                 checkpoint[SIMULATOR_KEY] = entry
+        checkpoint[OBSERVATIONS_KEY] = offline_data(self.trainer).observation_names
         checkpoint[FORMAT_KEY] = FORMAT
         checkpoint[SEED_KEY] = offline_data(self.trainer).run_seed
         if self._noise is not None:

@@ -297,6 +297,18 @@ def test_an_entry_of_another_kind(
     assert key in resumed(capsys, checkpoint, tmp_path / "odd.ckpt")
 
 
+@pytest.mark.parametrize("command", ["test", "validate"])
+@pytest.mark.parametrize("odd", [{"columns": {"observations": [5]}}, {"success_reward": "some"}, {"mask": 3}], ids=str)
+def test_settings_of_the_data_in_a_checkpoint_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path, command: str, odd: dict[str, Any]
+) -> None:
+    checkpoint = read_checkpoint(last(finished_run))
+    checkpoint["datamodule_hyper_parameters"] |= odd
+    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    message = refused(capsys, command, "--ckpt_path", str(tmp_path / "odd.ckpt"))
+    assert f'settings of the data that make no sense (Parser key "data.{next(iter(odd))}"' in message
+
+
 def test_a_group_of_parameters_without_a_setting(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, finished_run: Path
 ) -> None:

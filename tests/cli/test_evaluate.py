@@ -135,6 +135,34 @@ def test_every_algorithm_is_scored_and_exported(
     assert {path.name for path in Path("run/export").iterdir()} == {"policy.npz", "numpy_policy.py", "README.md"}
 
 
+def test_a_data_set_s_own_scale_of_scores_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(tiny_datasets / HOPPER, tmp_path / "own" / HOPPER))
+    metadata = json.loads((root / "data" / "metadata.json").read_text())
+    (root / "data" / "metadata.json").write_text(json.dumps(metadata | {"ref_min_score": -50, "ref_max_score": 50}))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "own"))
+    run = fit(tmp_path / "run")
+    document = results(run)
+    assert document["score"] == pytest.approx(document["return"] + 50, rel=1e-5)
+    found = _evaluated(capsys, str(last(run)), *options(episodes=1, seed=10_000))
+    assert found["score"] == pytest.approx(document["score"], rel=1e-4)
+    assert found["score_note"] == document["score_note"] == "stated by the data set"
+    elsewhere = _evaluated(capsys, str(last(run)), *FEW, "--environment", "Hopper-v4")
+    assert elsewhere["score_note"] == "D4RL's hopper"
+    shorter = _evaluated(capsys, str(last(run)), *FEW, "--max_episode_steps", "500")
+    assert "no normalized score" in shorter["score_note"]
+    entry = read_checkpoint(last(run))["simulator"]
+    early = {name: value for name, value in entry.items() if name != "scale"}
+    old = _changed(last(run), tmp_path / "old.ckpt", simulator=early)
+    assert "D4RL's hopper" in _evaluated(capsys, str(old), *FEW)["score_note"]
+    main(["combine", str(old), str(last(run)), "--out", "mean.ckpt"])
+    for odd in ([1.0], [2.0, 1.0], [0.0, float("inf")], [0.0, 10**400], ["low", 1.0]):
+        scale = {"reference": odd, "note": "made up"}
+        broken = _changed(last(run), tmp_path / "odd.ckpt", simulator=entry | {"scale": scale})
+        assert "no sound checkpoint: `simulator.scale" in refused(capsys, "evaluate", str(broken))
+
+
 def test_a_checkpoint_of_an_earlier_version_is_scored(
     capsys: pytest.CaptureFixture[str], finished_run: Path, tmp_path: Path
 ) -> None:

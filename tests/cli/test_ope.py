@@ -195,5 +195,24 @@ def test_a_training_without_a_simulator_ends_with_the_command_that_judges_it(
     assert "other.npz, SPARModule after 40 updates" in capsys.readouterr().out
 
 
+def test_another_file_is_read_in_its_own_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random, ends = np.random.default_rng(0), np.arange(800) % 40 == 39
+    rows = {"observations": random.normal(size=(800, 3)), "actions": random.uniform(-1, 1, size=(800, 2))}
+    write_arrays(tmp_path / "logs.npz", **rows, truncations=ends)
+    own = ["--data.success_reward", "all", "--callbacks.offline_check.fqe_updates", "4"]
+    checkpoint = str(last(fit(tmp_path / "run", *own, dataset=str(tmp_path / "logs.npz"))))
+    for again in ([], ["--data.dataset", "logs.npz"]):
+        main(["ope", checkpoint, *FEW, *again])
+    write_arrays(tmp_path / "other.npz", **rows, rewards=random.normal(size=800), truncations=ends)
+    main(["ope", checkpoint, *FEW, "--data.dataset", str(tmp_path / "other.npz")])
+    assert "other.npz, SPARModule after 40 updates" in capsys.readouterr().out
+    contents = read_checkpoint(Path(checkpoint))
+    contents["datamodule_hyper_parameters"] |= {"success_reward": None, "mask": "train", "dones": "end", "task": "a-v0"}
+    torch.save(contents, tmp_path / "robomimic.ckpt")
+    main(["ope", str(tmp_path / "robomimic.ckpt"), *FEW, "--data.dataset", str(tmp_path / "other.npz")])
+    named = ["--data.dataset", str(tmp_path / "other.npz"), "--data.success_reward", "all"]
+    assert "There are `rewards`, and `success_reward` is all" in refused(capsys, "ope", checkpoint, *FEW, *named)
+
+
 def test_rollouts_have_an_end(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected 0 to 10,000" in refused(capsys, "ope", str(last(finished_run)), "--rollouts", "100000")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import minari
 import numpy as np
 import pandas
 import pytest
-from commands import fit, refused, results
+from commands import fit, last, refused, results
 
 from spar_lightning.benchmark.data.source_files import WRITERS, write_source
 from spar_lightning.cli import main
+from spar_lightning.export.numpy_policy import Policy
 
 ROWS = 2500  # in three episodes
 
@@ -67,6 +69,74 @@ def test_a_table_with_names_of_its_own(tmp_path: Path, capsys: pytest.CaptureFix
     )
     main(["data", "info", "logs.csv", "--columns", json.dumps(columns), "--filter.min_return", "100"])
     assert "18 transitions of 20 steps in 2 episodes, chosen of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["test", "validate"])
+def test_data_are_evaluated_as_they_were_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    time = np.arange(60.0)
+    table = {f"x{i}": np.sin(i + time) for i in range(11)} | {f"u{i}": np.cos(i + time) for i in range(3)}
+    pandas.DataFrame({**table, "run": time // 10}).to_csv("logs.csv", index=False)
+    columns = {"observations": "x*", "actions": "u*", "episode": "run"}
+    reading = {"columns": json.dumps(columns), "success_reward": "all", "environment": "Hopper-v5"}
+    checkpoint = last(fit(tmp_path / "run", *options("data.", reading), dataset="logs.csv"))
+    few = ["--callbacks.rollout.num_episodes", "1", "--callbacks.rollout.final_episodes", "1"]
+    capsys.readouterr()
+    main([command, "--ckpt_path", str(checkpoint), *few])
+    assert "policy" in capsys.readouterr().out
+
+
+def test_an_exported_file_says_what_lies_where_in_an_observation(tmp_path: Path) -> None:
+    time = np.arange(40.0)
+    table = {name: np.sin(place + time) for place, name in enumerate(["joint_10", "joint_2", "v", "action"])}
+    pandas.DataFrame({**table, "reward": time, "episode": time // 10}).to_csv("logs.csv", index=False)
+    columns = ["--data.columns", json.dumps({"observations": ["v", "joint_*"]})]
+    with h5py.File("demos.hdf5", "w") as file:
+        file.create_group("data").attrs["env_args"] = "{}"
+        for demo in range(4):
+            parts = {
+                "obs/t": time[:10],
+                "obs/a": np.ones((10, 2)),
+                "actions": np.sin(time[:10, None]),
+                "rewards": time[:10],
+            }
+            for name, values in parts.items():
+                file[f"data/demo_{demo}/{name}"] = values
+            file[f"data/demo_{demo}"].attrs["num_samples"] = 10
+    no_names = {"observations": np.ones((40, 2)) * time[:, None], "actions": np.sin(time)[:, None], "rewards": time}
+    np.savez("logs.npz", **no_names, timeouts=time % 10 == 9)
+    expected = {
+        "logs.csv": (columns, ["v", "joint_2", "joint_10"], "in this order: v, joint_2, joint_10,"),
+        "demos.hdf5": ([], ["a", "t"], "in this order: a, t,"),
+        "logs.npz": ([], "as the columns of the data's `observations`", "as the columns of the data's `observations`,"),
+    }
+    for number, (name, (settings, order, told)) in enumerate(expected.items()):
+        run = fit(tmp_path / f"run{number}", *settings, "--callbacks.offline_check.fqe_updates", "4", dataset=name)
+        for checkpoint in (last(run), Path(f"mean{number}.ckpt")):
+            if checkpoint != last(run):
+                main(["combine", str(last(run)), str(last(run)), "--out", str(checkpoint)])
+            main(["export", str(checkpoint), "--format", "npz", "--output", f"out{number}"])
+            assert Policy(Path(f"out{number}/policy.npz")).metadata["observations"]["order"] == order
+            assert told in Path(f"out{number}/README.md").read_text()
+
+
+def test_rows_of_resets_are_dropped_in_a_validation_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random, rows = np.random.default_rng(0), np.arange(200)
+    observations = random.normal(size=(200, 11))
+    following = np.roll(observations, -1, axis=0)
+    observations[20::20] = following[19:-1:20] = 10 * np.arange(9.0)[:, None]  # a reset leads far
+    arrays = {
+        "observations": observations,
+        "next_observations": following,
+        "actions": random.uniform(-1, 1, size=(200, 3)),
+        "rewards": np.where(rows % 20 == 0, 0.0, 1.0),
+    }
+    np.savez("logs.npz", **arrays, terminals=np.zeros(200), timeouts=rows % 20 == 19)
+    few = ["--callbacks.rollout.num_episodes", "1", "--callbacks.rollout.final_episodes", "1"]
+    settings = ["--data.environment", "Hopper-v5", "--data.drop_reset_rows", "true"]  # without it, it is refused
+    run = fit(tmp_path / "run", *settings, dataset="logs.npz")
+    capsys.readouterr()
+    main(["validate", "--ckpt_path", str(last(run)), *few])
+    assert "policy" in capsys.readouterr().out
 
 
 def test_reading_is_measured(

@@ -74,6 +74,30 @@ def test_environments_are_kept_between_calls_and_episodes_do_not_depend_on_it():
     np.testing.assert_array_equal(first.returns, again.returns)
 
 
+def test_many_episodes_take_turns_in_a_few_hundred_environments():
+    class Watching(EndsEarly):
+        most = 0
+
+        def act(self, observations):
+            self.most = max(self.most, ToyEnvironment.opened - before)
+            return super().act(observations)
+
+    before, seeds, policy = ToyEnvironment.opened, range(3, 1003), Watching()
+    with EpisodeRunner(ToyEnvironment) as runner:
+        found = runner.run(policy, seeds, record=True, action_noise=0.1)
+        alone = [runner.run(policy, [seed], record=True, action_noise=0.1) for seed in seeds]
+        assert len(runner.run(policy, seeds).returns) == 1000
+    assert policy.most == max(policy.calls) < 500
+    assert found.seeds == [*seeds]
+    for name in ("returns", "lengths", "terminated"):
+        np.testing.assert_array_equal(getattr(found, name), np.concatenate([getattr(one, name) for one in alone]))
+    assert len(set(found.lengths)) == 2
+    for place, one in enumerate(alone):
+        np.testing.assert_array_equal(found.rewards[place], one.rewards[0])
+        for array, expected in zip(found.trajectories[place], one.trajectories[0], strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
 def test_no_seeds_give_empty_results():
     result = rollout(Constant(0.5), ToyEnvironment, [], record=True)
     assert result.returns.shape == result.lengths.shape == (0,)

@@ -194,7 +194,7 @@ def test_without_a_simulator_the_card_says_what_the_data_say(tmp_path: Path) -> 
     export_policy(path, "npz")
     card = (tmp_path / "run" / "export" / "README.md").read_text()
     assert "not tried in a simulator. What the data alone say of it, beside its base: clearly better (the int" in card
-    assert "as the columns of the data's `observations`, in the data's units" in card
+    assert "as the data have them, in the data's units" in card
     assert "| mean of the training data | [" in card
 
 
@@ -265,3 +265,21 @@ def test_an_environment_that_cannot_be_read_is_told(checkpoint: Path, tmp_path: 
     with pytest.raises(CheckpointError, match=r"odd\.ckpt is no sound checkpoint: `simulator.spec` cannot be read"):
         export_policy(tmp_path / "odd.ckpt", "npz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "order"),
+    [
+        ({"columns": {"observations": ["v", "joint_*"]}}, "as the data's columns v and joint_*"),
+        ({"columns": {"observations": "obs*"}}, "as the data's columns obs*"),
+        ({"columns": {"observations": ["v", "w"]}}, ["v", "w"]),
+        ({"columns": {"actions": "u"}, "observation_keys": ["b", "a"]}, ["b", "a"]),
+        ({"environment": "Hopper-v5"}, "as the environment gives them"),
+    ],
+)
+def test_a_checkpoint_of_an_earlier_version_says_of_the_order_what_it_knows(
+    tmp_path: Path, data: dict[str, object], order: object
+) -> None:
+    path = _save(_trained(BCModule(**SIZES)), tmp_path / "last.ckpt", datamodule_hyper_parameters=data)
+    exported = export_policy(path, "npz", tmp_path / "out")
+    assert exported.metadata["observations"]["order"] == order

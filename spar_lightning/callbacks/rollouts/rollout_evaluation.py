@@ -87,7 +87,7 @@ class RolloutEvaluation(pl.Callback):
         if min(num_episodes, final_episodes) < 0 or max(num_episodes, final_episodes) > _MOST_EPISODES:
             raise UserError(
                 f"num_episodes is {num_episodes} and final_episodes is {final_episodes}, expected 1 to "
-                f"{_MOST_EPISODES:,} of each (an environment is kept for every one), or 0 for no evaluation"
+                f"{_MOST_EPISODES:,} of each, or 0 for no evaluation"
             )
         if not 0 <= action_noise <= 1:
             raise UserError(f"action_noise is {action_noise}, expected 0 to 1: a share of half the range of actions")

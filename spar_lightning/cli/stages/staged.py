@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from spar_lightning.callbacks import RunSummary, TensorBoardPage
 from spar_lightning.cli.command_list import STAGED, program
-from spar_lightning.cli.data_of_checkpoint import use_data_of_checkpoint
+from spar_lightning.cli.data_of_checkpoint import check_sound, use_data_of_checkpoint
 from spar_lightning.cli.parsing.command_parser import CommandParser
 from spar_lightning.cli.parsing.peeking import options
 from spar_lightning.cli.parsing.trusted_modules import check_environment, needed_modules
@@ -156,6 +156,7 @@ class StagedCLI(LightningCLI):
         self.check_settings()
         if self.subcommand != "fit":
             use_data_of_checkpoint(str(self.subcommand), self.settings, self._defaults)
+            check_sound(self.settings.ckpt_path, self.parser, self.config)
         with named_classes(self.settings.as_dict()):
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule = self.made.data

@@ -75,7 +75,8 @@ def open_lerobot(
     with readable(str(path)):
         found = fingerprint_of(folder.files, columns, success_reward)
         reader = ParquetReader(folder.files)
-        arrays = table_arrays(reader, _names(reader, columns), ("episode", "success", *_MARKS))
+        names = _names(reader, columns)
+        arrays = table_arrays(reader, names, ("episode", "success", *_MARKS))
         notes = [*_ends(arrays, success_reward), *_pictures(folder.pictures)]
 
     @contextlib.contextmanager
@@ -87,7 +88,8 @@ def open_lerobot(
 
     dataset = open_flat(FlatSource(str(path), opened, found, success_reward), str(path))
     keys = None if observation_keys is None else tuple(observation_keys)
-    return replace(dataset, observation_keys=keys, notes=(*dataset.notes, *notes))
+    observed = tuple(names["observations"])
+    return replace(dataset, observation_keys=keys, observation_names=observed, notes=(*dataset.notes, *notes))
 
 
 def _names(reader: ParquetReader, stated: ColumnNames | None) -> dict[str, list[str]]:

@@ -106,6 +106,7 @@ def open_robomimic(
         num_episodes=sum(max(1, int(flags.sum()) + (not end)) for flags, end in zip(ends, terminated, strict=True)),
         num_transitions=sum(shape.steps for shape in shapes) - lacking,
         observation_keys=None if observation_keys is None else tuple(keys),
+        observation_names=tuple(keys),
         fingerprint=fingerprint_of([path], success_reward, dones, mask),
         ends_are_successes=not rewarded,
         notes=tuple(_notes(keys, pictures, ends, rewarded)),

@@ -54,7 +54,8 @@ def open_table(
             yield arrays
 
     dataset = open_flat(FlatSource(str(path), opened, found, success_reward), str(path))
-    return replace(dataset, notes=(*dataset.notes, *unused_ends(names, reader.types)))
+    notes = (*dataset.notes, *unused_ends(names, reader.types))
+    return replace(dataset, observation_names=tuple(names["observations"]), notes=notes)
 
 
 def open_frame(
@@ -86,7 +87,8 @@ def open_frame(
             yield arrays
 
     dataset = open_flat(FlatSource(place, opened, "", success_reward), FRAME_PREFIX + name)
-    return replace(dataset, notes=(*dataset.notes, *unused_ends(names, reader.types)))
+    notes = (*dataset.notes, *unused_ends(names, reader.types))
+    return replace(dataset, observation_names=tuple(names["observations"]), notes=notes)
 
 
 def open_frame_by_name(name: str, **_: Any) -> OfflineDataset:
